@@ -1,0 +1,1 @@
+"""Where approved programs run: one Protocol, three implementations, nothing ever outside of one."""

@@ -1,0 +1,183 @@
+"""The Protocol that every sandbox implements, and the values that pass through it.
+
+Above: the runner, which holds an admitted call. Below: an engine or the kernel's namespaces. Implementations:
+`docker.DockerSandbox` (also gVisor, as a runtime) and `bubblewrap.BubblewrapSandbox`. `selection.choose_sandbox` picks one.
+
+`prepare` does everything that can fail before a token is spent and starts no program; `start` hands over the program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from pydantic import JsonValue
+
+from hitl_contract.action import InputFile, Language, Limits, Profile
+
+Termination = Literal[
+    "exited", "signalled", "timed_out", "cancelled", "out_of_memory", "output_limit", "sandbox_failed"
+]
+NetworkMode = Literal["none", "allowlist"]
+SandboxName = Literal["docker", "gvisor", "bubblewrap"]
+
+
+@dataclass(frozen=True)
+class SandboxJob:
+    """One program with everything it is given; all of it comes from the approved action.
+
+    `packages` and `runtime` are carried so that a sandbox can refuse what it cannot honour rather than ignore it.
+    """
+
+    execution_id: str
+    language: Language
+    code: str
+    input_data: JsonValue
+    files: tuple[InputFile, ...]
+    limits: Limits
+    profile: Profile
+    network_mode: NetworkMode
+    packages: tuple[str, ...] = ()
+    runtime: str | None = None
+
+
+@dataclass(frozen=True)
+class CreatedFile:
+    """A regular file that the program left in its work directory, new or changed. `path` is relative and normalised."""
+
+    path: str
+    size: int
+    sha256: str
+    media_type: str
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class ResourceUsage:
+    """What the run cost. None where the sandbox cannot measure it."""
+
+    wall_seconds: float
+    cpu_seconds: float | None
+    peak_memory_bytes: int | None
+    output_bytes: int
+
+
+@dataclass(frozen=True)
+class SandboxOutcome:
+    """How the run ended and what it left.
+
+    `exit_code` is the program's status when it exited, 128 + N when signal N ended it, and None when the sandbox
+    ended it. `stdout` and `stderr` share the bound of `limits.output_kb`; `truncated` says that bytes were dropped
+    there or that the result was too large to keep. `detail` is for people: why the sandbox failed or what was dropped.
+    """
+
+    termination: Termination
+    exit_code: int | None
+    stdout: bytes = field(repr=False)
+    stderr: bytes = field(repr=False)
+    truncated: bool
+    result_json: bytes | None = field(repr=False)
+    files: tuple[CreatedFile, ...]
+    files_truncated: bool
+    usage: ResourceUsage
+    detail: str | None = None
+
+
+@dataclass(frozen=True)
+class SandboxHealth:
+    """Whether the sandbox can run now. `problem` and `remedy` are one line each and set when it cannot.
+
+    `warnings` are bounds that hold more weakly than they could on this host.
+    """
+
+    ready: bool
+    problem: str | None = None
+    remedy: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LanguageDescription:
+    """A language that can be asked for, with the interpreter's version and the packages installed for it."""
+
+    language: Language
+    version: str
+    packages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SandboxDescription:
+    """What an agent and a receipt need to know: where programs run, and the image by digest where there is one."""
+
+    backend: SandboxName
+    runtime: str
+    image_digest: str | None
+    languages: tuple[LanguageDescription, ...]
+    details: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+class OutputSink(Protocol):
+    """Receives output while the program runs: already bounded, at most `limits.output_kb` in all.
+
+    Called on the event loop; must not block. An exception raised here ends the run.
+    """
+
+    def stdout(self, chunk: bytes) -> None: ...
+
+    def stderr(self, chunk: bytes) -> None: ...
+
+
+class PreparedRun(Protocol):
+    """A sandbox that holds no program yet. Used once: by `start`, or given back by `discard`."""
+
+    @property
+    def execution_id(self) -> str: ...
+
+
+class SandboxRun(Protocol):
+    """A program under way."""
+
+    async def wait(self) -> SandboxOutcome:
+        """The outcome, once nothing of the program is alive. May be awaited more than once and concurrently;
+        cancelling a wait does not touch the program. Raises nothing of its own: a broken sandbox is an outcome."""
+        ...
+
+    async def cancel(self) -> None:
+        """Ends the program and returns when nothing of it is alive. Does nothing when it has ended."""
+        ...
+
+
+class Sandbox(Protocol):
+    """See the module. All methods raise only `SandboxError`s."""
+
+    @property
+    def name(self) -> SandboxName: ...
+
+    async def check(self) -> SandboxHealth:
+        """Tries the real thing (an engine's answer, a namespace that opens) and says what is missing."""
+        ...
+
+    async def describe(self) -> SandboxDescription:
+        """Raises SandboxUnavailable when the sandbox cannot be asked."""
+        ...
+
+    async def prepare(self, job: SandboxJob) -> PreparedRun:
+        """Raises SandboxRefused for what is not offered, SandboxUnavailable for what is away. Starts no program."""
+        ...
+
+    async def start(self, prepared: PreparedRun, sink: OutputSink) -> SandboxRun:
+        """Hands the program over. The wall limit counts from here. Raises SandboxFailed when it cannot be handed over."""
+        ...
+
+    async def discard(self, prepared: PreparedRun) -> None:
+        """Removes a sandbox that will not be started. Does nothing when it is gone already."""
+        ...
+
+    async def remove_leftovers(self) -> int:
+        """Removes what dead processes of this executor left behind; the number of sandboxes removed."""
+        ...
+
+    async def close(self) -> None:
+        """Ends every run and removes every sandbox of this process."""
+        ...

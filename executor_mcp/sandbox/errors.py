@@ -1,0 +1,23 @@
+"""What a sandbox can refuse or fail at. Messages name the value and the remedy, never the program or its input."""
+
+from __future__ import annotations
+
+
+class SandboxError(Exception):
+    """Root of everything raised by a sandbox."""
+
+
+class SandboxRefused(SandboxError):
+    """The job asks for something that this sandbox does not offer; another attempt would be refused too."""
+
+
+class SandboxUnavailable(SandboxError):
+    """The sandbox cannot run anything now: the engine is away, the image is missing, a tool is not installed."""
+
+
+class SandboxFailed(SandboxError):
+    """The sandbox broke while it was being set up; whether the program began is not known."""
+
+
+class ImageBuildFailed(SandboxError):
+    """The sandbox image could not be built; the message ends with the last lines of the tool that failed."""
