@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Starts what the tests talk to and runs them; pytest's summary is the last thing printed and its exit code is ours.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+export PATH="$PWD/.venv/bin:$PATH:/usr/sbin:/sbin"
+
+if ! docker info >/dev/null 2>&1; then
+  scripts/start_docker.sh
+fi
+hitl-executor image build --if-missing
+
+exec pytest "$@"
