@@ -1,0 +1,1 @@
+"""Who calls (agents), who may decide (people), and how each proves it."""

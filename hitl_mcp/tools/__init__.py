@@ -1,0 +1,1 @@
+"""The MCP tools of the approval server, one module for each."""
