@@ -1,0 +1,96 @@
+"""Tables of the approval life cycle: actions, requests, decisions, idempotency keys and deadlines."""
+
+from __future__ import annotations
+
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, LargeBinary, Table, Text
+
+from hitl_mcp.storage.schema.metadata import JsonText, UtcTime, metadata
+
+# Content-addressed: `canonical` holds the RFC 8785 bytes whose SHA-256 is `digest`.
+actions = Table(
+    "actions",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("canonical", LargeBinary, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+)
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("request_id", Text, primary_key=True),
+    Column("agent", Text, nullable=False),
+    Column("action_type", Text, nullable=False),
+    Column("action_digest", Text, ForeignKey("actions.digest"), nullable=False),
+    Column("display_digest", Text, nullable=False),
+    Column("justification", Text, nullable=False),
+    Column("summary", Text),
+    Column("risk_level", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("policy", Text, nullable=False),
+    Column("required_approvals", Integer, nullable=False),
+    Column("required_assurance", Text, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("expires_at", UtcTime, nullable=False),
+    Column("decided_at", UtcTime),
+    Column("valid_until", UtcTime),
+    Column("token_id", Text),
+    Column("revoked_at", UtcTime),
+    Column("ended_by", Text),
+    Column("ended_reason", Text),
+    Column("trace_id", Text),
+    Column("metadata", JsonText, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("seal", Text, nullable=False),
+    # The action's digest while the same agent asking for the same action is attached to this request; then NULL.
+    Column("attachable_digest", Text),
+    CheckConstraint("required_approvals >= 1", name="required_approvals_positive"),
+    CheckConstraint(
+        "status IN ('PENDING', 'APPROVED', 'DENIED', 'TIMEOUT', 'CANCELLED')", name="status_known"
+    ),
+    Index("uq_requests_attachable", "agent", "attachable_digest", unique=True),
+    Index("ix_requests_agent_created", "agent", "created_at", "request_id"),
+    Index("ix_requests_agent_status_created", "agent", "status", "created_at", "request_id"),
+    Index("ix_requests_status_created", "status", "created_at", "request_id"),
+    Index("ix_requests_created", "created_at", "request_id"),
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("decision_id", Text, primary_key=True),
+    Column("request_id", Text, ForeignKey("requests.request_id"), nullable=False),
+    Column("person", Text, nullable=False),
+    # The person folded (NFKC, case): what makes two spellings one person.
+    Column("person_key", Text, nullable=False),
+    Column("action_digest", Text, nullable=False),
+    Column("display_digest", Text, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("reason", Text),
+    Column("conditions", Text),
+    Column("channel", Text, nullable=False),
+    Column("assurance", Text, nullable=False),
+    Column("evidence", JsonText, nullable=False),
+    Column("decided_at", UtcTime, nullable=False),
+    Column("seal", Text, nullable=False),
+    CheckConstraint("verdict IN ('approve', 'deny')", name="verdict_known"),
+    Index("uq_decisions_request_person", "request_id", "person_key", unique=True),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("agent", Text, primary_key=True),
+    Column("idempotency_key", Text, primary_key=True),
+    Column("request_id", Text, ForeignKey("requests.request_id"), nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+)
+
+deadlines = Table(
+    "deadlines",
+    metadata,
+    Column("request_id", Text, ForeignKey("requests.request_id"), primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("due_at", UtcTime, nullable=False),
+    Index("ix_deadlines_due", "due_at"),
+)

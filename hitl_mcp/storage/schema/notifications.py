@@ -1,0 +1,52 @@
+"""Tables of notification: the outbox, the cards that people see, the dispatcher's lease, handled callbacks."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, ForeignKey, Index, Integer, Table, Text
+
+from hitl_mcp.storage.schema.metadata import JsonText, UtcTime, metadata
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("kind", Text, nullable=False),
+    Column("request_id", Text, ForeignKey("requests.request_id"), nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("due_at", UtcTime, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("delivered_at", UtcTime),
+    Column("last_error", Text),
+    Column("dead_at", UtcTime),
+    Index("ix_outbox_open", "delivered_at", "dead_at", "due_at"),
+    Index("ix_outbox_request", "request_id", "channel"),
+)
+
+cards = Table(
+    "cards",
+    metadata,
+    Column("request_id", Text, ForeignKey("requests.request_id"), primary_key=True),
+    Column("channel", Text, primary_key=True),
+    Column("reference", JsonText, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Index("ix_cards_state", "state", "channel"),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("expires_at", UtcTime, nullable=False),
+)
+
+handled_callbacks = Table(
+    "handled_callbacks",
+    metadata,
+    Column("channel", Text, primary_key=True),
+    Column("callback_id", Text, primary_key=True),
+    Column("handled_at", UtcTime, nullable=False),
+    Index("ix_handled_callbacks_handled", "handled_at"),
+)
