@@ -1,0 +1,88 @@
+"""The Action: a complete description of what will happen, and its digest.
+
+Defaults are filled in before the digest is taken, so the digest is over what will really run. Values are
+normalised through their RFC 8785 bytes: what an executor reads is what the bytes say, never what a JSON
+parser happened to keep (``1.0`` is ``1``, ``-0.0`` is ``0``, object keys are in canonical order).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Union, cast
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from hitl_contract.action_code import CodeExecution
+from hitl_contract.action_fields import ActionModel
+from hitl_contract.action_operations import FileChange, Generic, HttpRequest, ShellCommand, ToolCall
+from hitl_contract.action_problems import describe_problems
+from hitl_contract.canonical import canonical_json, digest_of_bytes, parse_strict_json
+from hitl_contract.errors import CanonicalizationError, FieldProblem, InvalidAction
+
+Action = Annotated[
+    Union[CodeExecution, ShellCommand, ToolCall, HttpRequest, FileChange, Generic],  # noqa: UP007 - pydantic reads it
+    Field(discriminator="type"),
+]
+
+MAX_ACTION_BYTES = 8 * 1024 * 1024
+"""Largest canonical form of an action, in bytes."""
+
+_ADAPTER: TypeAdapter[Action] = TypeAdapter(Action)
+
+
+def parse_action(value: object) -> Action:
+    """Return the action that a JSON value describes, with every default filled in.
+
+    Args:
+        value: a JSON object (a ``dict``), or an action, which comes back normalised.
+
+    Raises:
+        InvalidAction: naming each field that is wrong and what is allowed there.
+    """
+    document = value.model_dump() if isinstance(value, ActionModel) else value
+    return _normalise(_validate(document))
+
+
+def parse_action_json(data: bytes | str) -> Action:
+    """Like :func:`parse_action`, from JSON text; duplicate keys are refused.
+
+    Raises:
+        InvalidAction: the text is no JSON, or no action.
+    """
+    try:
+        document = parse_strict_json(data)
+    except CanonicalizationError as error:
+        raise InvalidAction((FieldProblem("action", str(error)),)) from error
+    return parse_action(document)
+
+
+def canonical_action(action: Action) -> bytes:
+    """Return the RFC 8785 bytes that the digest is over."""
+    return canonical_json(action.model_dump())
+
+
+def action_digest(action: Action) -> str:
+    """Return ``sha-256:<base64url>`` of the action's canonical bytes."""
+    return digest_of_bytes(canonical_action(action))
+
+
+def action_json_schema() -> dict[str, object]:
+    """Return the JSON Schema of an action as callers may send it (defaults may be left out)."""
+    return cast("dict[str, object]", _ADAPTER.json_schema(mode="validation"))
+
+
+def _validate(document: object) -> Action:
+    try:
+        return _ADAPTER.validate_python(document)
+    except ValidationError as error:
+        raise InvalidAction(describe_problems(error)) from error
+
+
+def _normalise(action: Action) -> Action:
+    try:
+        canonical = canonical_action(action)
+    except CanonicalizationError as error:
+        raise InvalidAction((FieldProblem("action", str(error)),)) from error
+    if len(canonical) > MAX_ACTION_BYTES:
+        message = f"is {len(canonical)} bytes in all; at most {MAX_ACTION_BYTES} are allowed"
+        raise InvalidAction((FieldProblem("action", message),))
+    return _validate(parse_strict_json(canonical))

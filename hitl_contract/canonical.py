@@ -1,0 +1,115 @@
+"""RFC 8785 (JSON Canonicalization Scheme) bytes and the digest format."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import NoReturn, cast
+
+import rfc8785
+
+from hitl_contract.errors import CanonicalizationError
+
+MAX_DEPTH = 64
+"""Deepest nesting of arrays and objects that is accepted; beyond it parsers start to disagree."""
+
+DIGEST_PREFIX = "sha-256:"
+
+
+def canonical_json(value: object) -> bytes:
+    """Return the RFC 8785 bytes of a JSON value.
+
+    Raises:
+        CanonicalizationError: the value is not I-JSON (RFC 7493): a lone surrogate, NaN or an infinity, an
+            integer beyond 2**53 - 1, a key that is no string, or nesting deeper than ``MAX_DEPTH``.
+    """
+    _refuse_deep_nesting(value, 0)
+    try:
+        return rfc8785.dumps(cast("rfc8785._impl._Value", value))  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
+    except rfc8785.CanonicalizationError as error:
+        raise CanonicalizationError(str(error)) from error
+    except UnicodeEncodeError as error:
+        # The library sorts keys by their UTF-16 form before it checks them, and lets this one through.
+        raise CanonicalizationError("an object key contains a lone surrogate") from error
+
+
+def _refuse_deep_nesting(value: object, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise CanonicalizationError(f"nested deeper than {MAX_DEPTH} levels")
+    if isinstance(value, Mapping):
+        for item in cast("Mapping[object, object]", value).values():
+            _refuse_deep_nesting(item, depth + 1)
+    elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        for item in cast("Sequence[object]", value):
+            _refuse_deep_nesting(item, depth + 1)
+
+
+def parse_strict_json(data: bytes | str) -> object:
+    """Parse JSON and refuse what parsers disagree on: duplicate keys, NaN and infinities, invalid UTF-8.
+
+    Raises:
+        CanonicalizationError: with the reason.
+    """
+    try:
+        text = data.decode("utf-8") if isinstance(data, bytes) else data
+        return json.loads(
+            text, object_pairs_hook=_unique_object, parse_constant=_refuse_constant, parse_float=_finite_float
+        )
+    except UnicodeDecodeError as error:
+        raise CanonicalizationError("not UTF-8") from error
+    except json.JSONDecodeError as error:
+        raise CanonicalizationError(
+            f"not JSON: {error.msg} at line {error.lineno} column {error.colno}"
+        ) from error
+    except RecursionError as error:
+        raise CanonicalizationError(f"nested deeper than {MAX_DEPTH} levels") from error
+    except ValueError as error:
+        # Python refuses to convert integers of thousands of digits.
+        raise CanonicalizationError("a number has too many digits") from error
+
+
+def _unique_object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for key, value in pairs:
+        if key in found:
+            raise CanonicalizationError(f"the key {key!r} appears twice in one object")
+        found[key] = value
+    return found
+
+
+def _refuse_constant(constant: str) -> NoReturn:
+    raise CanonicalizationError(f"{constant} is not a JSON number")
+
+
+def _finite_float(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise CanonicalizationError("a number is outside the range of a double")
+    return number
+
+
+def digest_of_bytes(data: bytes) -> str:
+    """Return ``sha-256:`` and the base64url digest (no padding) of bytes that are canonical already."""
+    return DIGEST_PREFIX + base64url_encode(hashlib.sha256(data).digest())
+
+
+def base64url_encode(data: bytes) -> str:
+    """RFC 7515 base64url: no padding."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
+def base64url_decode(text: str) -> bytes:
+    """Strict inverse of :func:`base64url_encode`: one text for one value.
+
+    Raises:
+        ValueError: padding, a foreign character, or stray bits in the last character.
+    """
+    if "=" in text:
+        raise ValueError("padding is not allowed")
+    data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    if base64url_encode(data) != text:
+        raise ValueError("not the canonical encoding")
+    return data
