@@ -1,1 +1,1 @@
-"""Durable storage of the approval server: one schema, its migrations and its stores, on SQLite and PostgreSQL."""
+"""Durable storage of the approval server: one schema, migrations and stores, on SQLite and PostgreSQL."""

@@ -42,7 +42,7 @@ requests = Table(
     Column("metadata", JsonText, nullable=False),
     Column("version", Integer, nullable=False),
     Column("seal", Text, nullable=False),
-    # The action's digest while the same agent asking for the same action is attached to this request; then NULL.
+    # The action's digest as long as the same agent asking for it again is attached to this request.
     Column("attachable_digest", Text),
     CheckConstraint("required_approvals >= 1", name="required_approvals_positive"),
     CheckConstraint(

@@ -1,8 +1,8 @@
 """Tables of identity: agents, people, their channel identities and sessions.
 
-`seal` is a MAC over the row (`hitl_mcp.minting.seals.RecordSealer`), made when the row is written and checked
-when it is read, because whoever can write the database must not be able to make itself an approver: a forged or
-edited person, channel identity or session counts as absent.
+`seal` is a MAC over the row (`hitl_mcp.minting.seals`), made when the row is written and checked when it is
+read, because whoever can write the database must not be able to make itself an approver: a forged or edited
+person, channel identity or session counts as absent.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ class UtcTime(TypeDecorator[datetime]):
 
 
 class JsonText(TypeDecorator[Any]):
-    """A JSON value as text; every character outside ASCII is escaped, so that any string fits both databases."""
+    """A JSON value as text, escaped to ASCII so that any string fits both databases."""
 
     impl = Text
     cache_ok = True

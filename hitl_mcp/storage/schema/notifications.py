@@ -1,4 +1,4 @@
-"""Tables of notification: the outbox, the cards that people see, the dispatcher's lease, handled callbacks."""
+"""Tables of notification: the outbox, the cards people see, the dispatcher's lease, handled callbacks."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""The life of an approval request: pure state machine and quorum, the service around them, and its ports."""

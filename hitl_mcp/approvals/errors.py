@@ -1,0 +1,109 @@
+"""What the approval life cycle refuses, and why. Every message is safe to show to an agent or a person."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hitl_mcp.errors import HitlError
+
+if TYPE_CHECKING:
+    from hitl_mcp.approvals.models import RequestRecord
+
+
+class ApprovalError(HitlError):
+    """Base of everything the approval service refuses."""
+
+
+class InvalidSubmission(ApprovalError):
+    """A field of a submission or a decision is outside what is allowed; `field` names it."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+
+
+class InvalidCursor(ApprovalError):
+    """A list cursor was not one that this server gave out."""
+
+    def __init__(self) -> None:
+        super().__init__("The cursor is not one this server gave out. Start the list again without a cursor.")
+
+
+class RequestNotFound(ApprovalError):
+    """No such request, or not one the caller may see: both look the same on purpose."""
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(f"There is no request {request_id[:80]!r}. Check the id, or list your requests.")
+        self.request_id = request_id
+
+
+class IdempotencyKeyReused(ApprovalError):
+    """The agent used this idempotency key before, for another action."""
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(
+            f"This idempotency key belongs to request {request_id}, which asks for another action. "
+            "Use a new key for a new action."
+        )
+        self.request_id = request_id
+
+
+class AlreadyEnded(ApprovalError):
+    """The request had reached a terminal state before; `record` says which, and who decided."""
+
+    def __init__(self, record: RequestRecord) -> None:
+        request = record.request
+        by = f" by {request.ended_by}" if request.ended_by else ""
+        super().__init__(f"Request {request.request_id} has ended: {request.status.value}{by}. Nothing changed.")
+        self.record = record
+
+
+class AlreadyDecided(ApprovalError):
+    """This person decided this request before, the other way."""
+
+
+class NotEligible(ApprovalError):
+    """This person may not decide this request, in this way."""
+
+
+class DigestChanged(ApprovalError):
+    """The person decided about other bytes than the request's action."""
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(
+            f"What was shown is not what request {request_id} asks for. Open the request again and decide anew."
+        )
+
+
+class NotApproved(ApprovalError):
+    """A token was asked for while the request is not approved; `status` says what it is."""
+
+    def __init__(self, request_id: str, status: str) -> None:
+        super().__init__(f"Request {request_id} is {status}: there is no token to collect.")
+        self.status = status
+
+
+class ApprovalExpired(ApprovalError):
+    """The approval's own validity has passed."""
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(f"The approval of request {request_id} has expired. Ask for approval again.")
+
+
+class Revoked(ApprovalError):
+    """The approval was withdrawn."""
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(f"The approval of request {request_id} was revoked. Ask for approval again.")
+
+
+class SealBroken(ApprovalError):
+    """Stored data is not what this server wrote. `detail` is for the log and the audit, not for the agent."""
+
+    def __init__(self, request_id: str, detail: str) -> None:
+        super().__init__(
+            f"The stored approval of request {request_id} does not prove itself, so no token is issued. "
+            "Tell the operator: the database was changed from outside."
+        )
+        self.request_id = request_id
+        self.detail = detail

@@ -1,0 +1,118 @@
+"""The approval request's state machine: pure, no clock, no storage.
+
+    PENDING -> APPROVED | DENIED | TIMEOUT | CANCELLED
+
+Rules, held for every event at every time:
+
+1. A terminal state never changes.
+2. Nothing happens to a pending request at or after `expires_at` except its timeout, whatever comes first then.
+3. A timer before `expires_at` does nothing: silence ends a request only when its time is up.
+4. One denial ends it.
+5. An approval ends it when the quorum is reached, and leaves it pending before.
+6. Only an approved request can be revoked, once; revoking changes no state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, auto
+
+from hitl_mcp.approvals.models import RequestStatus
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All that a transition depends on. `revoked` is meaningful only while approved."""
+
+    status: RequestStatus
+    expires_at: datetime
+    revoked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Approve:
+    """An eligible person approves; `quorum_reached` counts this approval."""
+
+    quorum_reached: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    """An eligible person denies."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """The requesting agent or a person withdraws the request."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlineReached:
+    """A timer fired; perhaps early, perhaps late."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revoke:
+    """A person withdraws an approval already given."""
+
+
+Event = Approve | Deny | Cancel | DeadlineReached | Revoke
+
+
+class RefusalReason(Enum):
+    ENDED = auto()
+    EXPIRED = auto()
+    NOT_DUE = auto()
+    NOT_APPROVED = auto()
+    ALREADY_REVOKED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """The event is accepted; `state` is what holds afterwards."""
+
+    state: State
+
+    @property
+    def ends(self) -> bool:
+        return self.state.status.is_terminal and not self.state.revoked
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The event changes nothing. EXPIRED also says that the request must now be recorded as timed out."""
+
+    reason: RefusalReason
+
+
+def transition(state: State, event: Event, now: datetime) -> Transition | Refusal:
+    """What `event` does to `state` at `now`; never raises."""
+    if isinstance(event, Revoke):
+        return _revoke(state)
+    if state.status.is_terminal:  # rule 1
+        return Refusal(RefusalReason.ENDED)
+    expired = now >= state.expires_at
+    if isinstance(event, DeadlineReached):
+        return _to(state, RequestStatus.TIMEOUT) if expired else Refusal(RefusalReason.NOT_DUE)  # rule 3
+    if expired:  # rule 2
+        return Refusal(RefusalReason.EXPIRED)
+    match event:
+        case Cancel():
+            return _to(state, RequestStatus.CANCELLED)
+        case Deny():  # rule 4
+            return _to(state, RequestStatus.DENIED)
+        case Approve(quorum_reached=reached):  # rule 5
+            return _to(state, RequestStatus.APPROVED if reached else RequestStatus.PENDING)
+
+
+def _revoke(state: State) -> Transition | Refusal:
+    if state.status is not RequestStatus.APPROVED:  # rule 6
+        return Refusal(RefusalReason.NOT_APPROVED)
+    if state.revoked:
+        return Refusal(RefusalReason.ALREADY_REVOKED)
+    return Transition(State(state.status, state.expires_at, revoked=True))
+
+
+def _to(state: State, status: RequestStatus) -> Transition:
+    return Transition(State(status, state.expires_at))
