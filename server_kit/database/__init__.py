@@ -1,0 +1,1 @@
+"""The database seam: one writer, durable commits, and news of changes across processes."""
