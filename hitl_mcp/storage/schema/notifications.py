@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, ForeignKey, Index, Integer, Table, Text
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, Table, Text
 
 from hitl_mcp.storage.schema.metadata import JsonText, UtcTime, metadata
 
@@ -28,6 +28,10 @@ cards = Table(
     metadata,
     Column("request_id", Text, ForeignKey("requests.request_id"), primary_key=True),
     Column("channel", Text, primary_key=True),
+    # What the card's buttons carry: a MAC over channel, request, digest and `offers_approve` (see notifiers.nonces).
+    Column("nonce", Text, nullable=False, unique=True),
+    Column("action_digest", Text, nullable=False),
+    Column("offers_approve", Boolean, nullable=False),
     Column("reference", JsonText, nullable=False),
     Column("state", Text, nullable=False),
     Column("version", Integer, nullable=False),

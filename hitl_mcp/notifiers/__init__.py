@@ -1,0 +1,1 @@
+"""Channels through which people are told of requests and through which they answer."""

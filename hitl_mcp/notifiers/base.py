@@ -1,0 +1,158 @@
+"""The contract between the dispatcher and a notification channel.
+
+Above: `dispatcher` (deliveries, receivers) and `building`. Below: one module or package per channel. A channel knows
+how to show a card and how to hear an answer; it decides nothing, stores nothing, and never sees a request that is
+not in the card it was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from pydantic import JsonValue
+
+from hitl_contract.display import Display
+from hitl_mcp.approvals.models import RequestStatus, RiskLevel, Verdict
+
+CHAT_APPROVES: frozenset[RiskLevel] = frozenset({RiskLevel.LOW, RiskLevel.MEDIUM})
+"""Risks that a chat's own assurance is enough for; the others are decided on the review page."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """Everything a channel may show of one request. All text in it is already inert (`display.safe_text`)."""
+
+    request_id: str
+    version: int
+    status: RequestStatus
+    agent: str
+    risk_level: RiskLevel
+    justification: str
+    summary: str | None
+    display: Display
+    action_digest: str
+    created_at: datetime
+    expires_at: datetime
+    review_url: str
+    nonce: str
+    """Unguessable name of this card in this channel: what its buttons carry."""
+    approvals_required: int = 1
+    approved_by: tuple[str, ...] = ()
+    decided_by: tuple[str, ...] = ()
+    reason: str | None = None
+    revoked: bool = False
+
+
+@dataclass(frozen=True)
+class CardReference:
+    """Where a channel put a card, in that channel's own terms (JSON, stored as it is)."""
+
+    data: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """Whether a channel can be used now; `detail` says as whom, or what is missing and how to mend it."""
+
+    channel: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class CardTap:
+    """A button pressed on a card."""
+
+    channel: str
+    external_user_id: str
+    callback_id: str
+    """The service's own identifier of this press: the same one delivered twice is handled once."""
+    nonce: str
+    verdict: Verdict
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class TypedDecision:
+    """A decision typed as a command that names the request."""
+
+    channel: str
+    external_user_id: str
+    callback_id: str
+    request_id: str
+    verdict: Verdict
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class InboxAnswer:
+    """What to tell the person: short, inert, free of anything they may not see."""
+
+    text: str
+    decided: bool = False
+
+
+class DecisionInbox(Protocol):
+    """Where a channel brings what it hears. Implemented in `inbox`. No method raises for what a person did wrong."""
+
+    async def tap(self, tap: CardTap) -> InboxAnswer:
+        """Decide by a button, or say politely why not; what is refused is audited."""
+        ...
+
+    async def examine(self, tap: CardTap) -> InboxAnswer | None:
+        """The refusal that `tap` would meet, or None. For a dialog that opens before the decision."""
+        ...
+
+    async def typed(self, decision: TypedDecision) -> InboxAnswer:
+        """Decide by a command, under the same rules as the card of that request in this channel."""
+        ...
+
+    async def pending(self, channel: str, external_user_id: str) -> InboxAnswer:
+        """The requests that wait for an answer."""
+        ...
+
+    async def status(self, channel: str, external_user_id: str, request_id: str | None) -> InboxAnswer:
+        """How one request stands, or how many wait."""
+        ...
+
+
+class Notifier(Protocol):
+    """One channel. Failures are raised as `errors.NotifierError`, whose kinds tell the dispatcher what to do."""
+
+    @property
+    def channel(self) -> str: ...
+
+    async def check(self) -> CheckResult:
+        """Reachable and authorised? Never raises for a channel's failure."""
+        ...
+
+    def offers_approve(self, card: Card) -> bool:
+        """Whether this channel shows the whole card and may approve a request of its risk. Pure."""
+        ...
+
+    async def send(self, card: Card) -> CardReference:
+        """Show a new card."""
+        ...
+
+    async def find(self, card: Card) -> CardReference | None:
+        """The card, if an earlier `send` whose answer was lost did show it and the service can tell; else None."""
+        ...
+
+    async def update(self, card: Card, reference: CardReference) -> CardReference:
+        """Show the card's new content in the same place."""
+        ...
+
+    async def close(self, card: Card, reference: CardReference) -> None:
+        """Show how the request ended and by whom, with no buttons. Safe to repeat."""
+        ...
+
+    async def receive(self, inbox: DecisionInbox) -> None:
+        """Bring taps and commands to the inbox until cancelled; survives anything that a service may send."""
+        ...
+
+    async def aclose(self) -> None:
+        """Release connections. The notifier may be used again afterwards."""
+        ...
