@@ -19,7 +19,15 @@ MAY_CONSTRUCT_ADMITTED_CALL = {"executor_mcp/gate.py"}
 
 # Put together from halves so that this file does not contain what it looks for.
 MACHINE_PATHS = re.compile(
-    "|".join(["/wo" + "rk/(main|shared)", r"\.lib" + "rary", "far" + "m-", "sha" + "red/[A-Z]+\\.md", "/ro" + "ot/"])
+    "|".join(
+        [
+            "/wo" + "rk/(main|shared)",
+            r"\.lib" + "rary",
+            "far" + "m-",
+            "sha" + "red/[A-Z]+\\.md",
+            "/ro" + "ot/",
+        ]
+    )
 )
 REGISTRY_HOSTS = re.compile(
     "|".join(
