@@ -11,7 +11,7 @@ class ContractError(Exception):
 
 
 class CanonicalizationError(ContractError):
-    """A value without RFC 8785 form: a lone surrogate, NaN, an integer beyond 2**53 - 1, too deep a nesting."""
+    """A value without RFC 8785 form: a lone surrogate, NaN, an integer beyond 2**53 - 1, nested too deep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +54,7 @@ class TokenRefused(ContractError):
         self.code = code
         self.detail = detail
         super().__init__(f"{code}: {detail}")
+
+
+class ChainMalformed(ContractError):
+    """An audit record that cannot be read as one; the message names the field."""
