@@ -1,9 +1,11 @@
 """The Protocol that every sandbox implements, and the values that pass through it.
 
 Above: the runner, which holds an admitted call. Below: an engine or the kernel's namespaces. Implementations:
-`docker.DockerSandbox` (also gVisor, as a runtime) and `bubblewrap.BubblewrapSandbox`. `selection.choose_sandbox` picks one.
+`docker.DockerSandbox` (also gVisor, as a runtime) and `bubblewrap.BubblewrapSandbox`; `selection.choose_sandbox`
+picks one.
 
-`prepare` does everything that can fail before a token is spent and starts no program; `start` hands over the program.
+`prepare` does everything that can fail before a token is spent and starts no program; `start` hands the program
+over. They are separate so that a pool of warm sandboxes can stand behind `prepare`.
 """
 
 from __future__ import annotations
@@ -14,12 +16,11 @@ from typing import Literal, Protocol
 
 from pydantic import JsonValue
 
-from hitl_contract.action import InputFile, Language, Limits, Profile
+from hitl_contract.action_code import InputFile, Language, Limits, NetworkMode, Profile
 
 Termination = Literal[
     "exited", "signalled", "timed_out", "cancelled", "out_of_memory", "output_limit", "sandbox_failed"
 ]
-NetworkMode = Literal["none", "allowlist"]
 SandboxName = Literal["docker", "gvisor", "bubblewrap"]
 
 
@@ -27,7 +28,7 @@ SandboxName = Literal["docker", "gvisor", "bubblewrap"]
 class SandboxJob:
     """One program with everything it is given; all of it comes from the approved action.
 
-    `packages` and `runtime` are carried so that a sandbox can refuse what it cannot honour rather than ignore it.
+    `packages` and `runtime` are carried so that a sandbox refuses what it cannot honour, never ignores it.
     """
 
     execution_id: str
@@ -44,7 +45,10 @@ class SandboxJob:
 
 @dataclass(frozen=True)
 class CreatedFile:
-    """A regular file that the program left in its work directory, new or changed. `path` is relative and normalised."""
+    """A regular file, new or changed, that the program left in its work directory.
+
+    `path` is relative to it, normalised, and free of control characters.
+    """
 
     path: str
     size: int
@@ -68,8 +72,9 @@ class SandboxOutcome:
     """How the run ended and what it left.
 
     `exit_code` is the program's status when it exited, 128 + N when signal N ended it, and None when the sandbox
-    ended it. `stdout` and `stderr` share the bound of `limits.output_kb`; `truncated` says that bytes were dropped
-    there or that the result was too large to keep. `detail` is for people: why the sandbox failed or what was dropped.
+    ended it. `stdout` and `stderr` are each bounded by `limits.output_kb`; `truncated` says that bytes were dropped
+    there or that the result was too large to keep. `detail` is one line for people: why the sandbox failed, or
+    what was dropped.
     """
 
     termination: Termination
@@ -108,7 +113,7 @@ class LanguageDescription:
 
 @dataclass(frozen=True)
 class SandboxDescription:
-    """What an agent and a receipt need to know: where programs run, and the image by digest where there is one."""
+    """What agents and receipts need to know: where programs run, and the image by digest where there is one."""
 
     backend: SandboxName
     runtime: str
@@ -118,7 +123,7 @@ class SandboxDescription:
 
 
 class OutputSink(Protocol):
-    """Receives output while the program runs: already bounded, at most `limits.output_kb` in all.
+    """Receives output while the program runs: already bounded, at most `limits.output_kb` of each stream.
 
     Called on the event loop; must not block. An exception raised here ends the run.
     """
@@ -139,8 +144,11 @@ class SandboxRun(Protocol):
     """A program under way."""
 
     async def wait(self) -> SandboxOutcome:
-        """The outcome, once nothing of the program is alive. May be awaited more than once and concurrently;
-        cancelling a wait does not touch the program. Raises nothing of its own: a broken sandbox is an outcome."""
+        """The outcome, once nothing of the program is alive.
+
+        May be awaited more than once and concurrently; cancelling a wait does not touch the program. Raises
+        nothing of its own: a broken sandbox is an outcome.
+        """
         ...
 
     async def cancel(self) -> None:
@@ -163,11 +171,11 @@ class Sandbox(Protocol):
         ...
 
     async def prepare(self, job: SandboxJob) -> PreparedRun:
-        """Raises SandboxRefused for what is not offered, SandboxUnavailable for what is away. Starts no program."""
+        """Starts no program. Raises SandboxRefused for what is not offered, SandboxUnavailable for what is away."""
         ...
 
     async def start(self, prepared: PreparedRun, sink: OutputSink) -> SandboxRun:
-        """Hands the program over. The wall limit counts from here. Raises SandboxFailed when it cannot be handed over."""
+        """Hands the program over; the wall limit counts from here. Raises SandboxFailed when it cannot."""
         ...
 
     async def discard(self, prepared: PreparedRun) -> None:

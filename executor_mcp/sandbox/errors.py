@@ -1,4 +1,4 @@
-"""What a sandbox can refuse or fail at. Messages name the value and the remedy, never the program or its input."""
+"""What a sandbox can refuse or fail at. Messages name the value and the remedy, never the program."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class SandboxRefused(SandboxError):
 
 
 class SandboxUnavailable(SandboxError):
-    """The sandbox cannot run anything now: the engine is away, the image is missing, a tool is not installed."""
+    """The sandbox cannot run anything now: an engine is away, an image is missing, a tool is not installed."""
 
 
 class SandboxFailed(SandboxError):
@@ -20,4 +20,4 @@ class SandboxFailed(SandboxError):
 
 
 class ImageBuildFailed(SandboxError):
-    """The sandbox image could not be built; the message ends with the last lines of the tool that failed."""
+    """The sandbox image could not be built; the message ends with the last lines of the failing tool."""
