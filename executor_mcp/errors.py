@@ -1,0 +1,92 @@
+"""One tree for everything the executor refuses or fails at. Messages are safe to show to an agent."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class ExecutorError(Exception):
+    """Root of the tree."""
+
+
+class RefusalReason(StrEnum):
+    """Why a call was refused. The first eight are the contract's; the others are this executor's own."""
+
+    INVALID_TOKEN = "invalid_token"  # noqa: S105
+    EXPIRED = "expired"
+    NOT_YET_VALID = "not_yet_valid"
+    WRONG_ISSUER = "wrong_issuer"
+    WRONG_AUDIENCE = "wrong_audience"
+    REVOKED = "revoked"
+    ACTION_MISMATCH = "action_mismatch"
+    ALREADY_USED = "already_used"
+    INVALID_ACTION = "invalid_action"
+    ACTION_UNAVAILABLE = "action_unavailable"
+    KEYS_UNAVAILABLE = "keys_unavailable"
+    NOT_ALLOWED_HERE = "not_allowed_here"
+    UNSAFE_CODE = "unsafe_code"
+    PROOF_OF_POSSESSION_REQUIRED = "proof_of_possession_required"
+    SANDBOX_UNAVAILABLE = "sandbox_unavailable"
+    BUSY = "busy"
+    STORAGE_UNAVAILABLE = "storage_unavailable"
+
+
+RETRYABLE = frozenset(
+    {
+        RefusalReason.NOT_YET_VALID,
+        RefusalReason.ACTION_UNAVAILABLE,
+        RefusalReason.KEYS_UNAVAILABLE,
+        RefusalReason.SANDBOX_UNAVAILABLE,
+        RefusalReason.BUSY,
+        RefusalReason.STORAGE_UNAVAILABLE,
+    }
+)
+"""Refusals after which the same token may be presented again: it is unspent and the cause may pass."""
+
+
+class Refused(ExecutorError):
+    """The gate let nothing through: nothing ran, and the token is as spent or unspent as it was before.
+
+    `step` is the number of the step of `gate.admit` that refused. `execution_id` is set for `already_used` alone.
+    """
+
+    def __init__(
+        self, reason: RefusalReason, detail: str, *, step: int, execution_id: str | None = None
+    ) -> None:
+        self.reason = reason
+        self.detail = detail
+        self.step = step
+        self.execution_id = execution_id
+        super().__init__(f"{reason}: {detail}")
+
+    @property
+    def retryable(self) -> bool:
+        return self.reason in RETRYABLE
+
+
+class ExecutionNotFound(ExecutorError):
+    """No execution has this id, or it is not an execution id at all."""
+
+
+class OutputFileNotFound(ExecutorError):
+    """The execution left no file of this path."""
+
+
+class CredentialRequired(ExecutorError):
+    """An executor API key is needed and was not given, or is not known here."""
+
+
+class InvalidArgument(ExecutorError):
+    """An argument is outside what is allowed; the message names it and the bounds."""
+
+
+class KeySourceUnavailable(ExecutorError):
+    """The issuer's public keys cannot be read now."""
+
+
+class ActionSourceUnavailable(ExecutorError):
+    """The approved action cannot be read from its issuer now."""
+
+
+class ReceiptInvalid(ExecutorError):
+    """A receipt that no published key of the executor stands behind, or that is malformed."""

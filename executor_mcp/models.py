@@ -1,0 +1,104 @@
+"""An execution as it is stored and reported: values only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class ExecutionStatus(StrEnum):
+    """Where an execution stands. All but `pending` and `running` are final.
+
+    `failed`: the sandbox broke, or the program ended itself with another exit code than 0 or by a signal.
+    `interrupted`: the executor died after the token was spent; whether the program ran to its end is not known.
+    """
+
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TIMED_OUT = "timed_out"
+    INTERRUPTED = "interrupted"
+
+    @property
+    def is_final(self) -> bool:
+        return self not in UNFINISHED
+
+
+UNFINISHED = frozenset({ExecutionStatus.PENDING, ExecutionStatus.RUNNING})
+
+
+@dataclass(frozen=True)
+class SandboxIdentity:
+    """Where the program ran; `image_digest` is None for a sandbox without images."""
+
+    backend: str
+    runtime: str
+    image_digest: str | None
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What the run cost; None where the sandbox could not measure it."""
+
+    wall_seconds: float
+    cpu_seconds: float | None
+    peak_memory_bytes: int | None
+    output_bytes: int
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file that the program left, without its content. `sha256` is hexadecimal."""
+
+    path: str
+    size: int
+    sha256: str
+    media_type: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Everything that is known once an execution has ended."""
+
+    status: ExecutionStatus
+    ended_by: str
+    detail: str | None
+    exit_code: int | None
+    stdout: bytes = field(repr=False)
+    stderr: bytes = field(repr=False)
+    result_json: bytes | None = field(repr=False)
+    truncated: bool
+    files: tuple[StoredFile, ...]
+    files_truncated: bool
+    usage: Usage | None
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One spent token and what came of it."""
+
+    execution_id: str
+    token_id: str
+    request_id: str
+    agent: str
+    action_digest: str
+    language: str
+    owner: str
+    sandbox: SandboxIdentity
+    status: ExecutionStatus
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    outcome: Outcome | None
+    receipt: str | None
+    cancel_requested: bool
+
+    @property
+    def duration_seconds(self) -> float | None:
+        """Seconds from the start of the program to its end; None before either."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return max(0.0, (self.finished_at - self.started_at).total_seconds())

@@ -1,0 +1,1 @@
+"""The executor's own tables, its stores over them, and their migrations."""

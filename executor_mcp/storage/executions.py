@@ -1,0 +1,252 @@
+"""Reads and writes executions. A final state is written once: every update names the unfinished states it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, Select, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from executor_mcp.models import (
+    UNFINISHED,
+    Execution,
+    ExecutionStatus,
+    Outcome,
+    SandboxIdentity,
+    StoredFile,
+    Usage,
+)
+from executor_mcp.storage.schema import execution_files, execution_outcomes, executions
+from server_kit.database.base import Database
+
+MAX_PAGE = 200
+_OUTCOME_COLUMNS = tuple(column for column in execution_outcomes.c if column.name != "execution_id")
+
+
+@dataclass(frozen=True)
+class FileContent:
+    """An output file with its bytes."""
+
+    file: StoredFile
+    content: bytes = field(repr=False)
+
+
+class ExecutionStore:
+    """Rows of `executions`, `execution_outcomes` and `execution_files`. Methods with a connection join its transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @staticmethod
+    def change_key(execution_id: str) -> str:
+        """What is published when an execution changes."""
+        return f"execution:{execution_id}"
+
+    async def insert(self, connection: AsyncConnection, execution: Execution) -> None:
+        await connection.execute(
+            insert(executions).values(
+                execution_id=execution.execution_id,
+                token_id=execution.token_id,
+                request_id=execution.request_id,
+                agent=execution.agent,
+                action_digest=execution.action_digest,
+                language=execution.language,
+                owner=execution.owner,
+                backend=execution.sandbox.backend,
+                runtime=execution.sandbox.runtime,
+                image_digest=execution.sandbox.image_digest,
+                status=execution.status.value,
+                created_at=execution.created_at,
+            )
+        )
+
+    async def mark_running(self, connection: AsyncConnection, execution_id: str, *, at: datetime) -> bool:
+        """False when the execution is no longer pending."""
+        changed = await connection.execute(
+            update(executions)
+            .where(executions.c.execution_id == execution_id, executions.c.status == ExecutionStatus.PENDING.value)
+            .values(status=ExecutionStatus.RUNNING.value, started_at=at)
+        )
+        await self._database.changes.publish(connection, self.change_key(execution_id))
+        return changed.rowcount == 1
+
+    async def finish(
+        self,
+        connection: AsyncConnection,
+        execution_id: str,
+        outcome: Outcome,
+        contents: Sequence[bytes],
+        *,
+        receipt: str | None,
+        started_at: datetime | None,
+        finished_at: datetime,
+    ) -> bool:
+        """Record the end; False, with nothing written, when the execution has ended already."""
+        changed = await connection.execute(
+            update(executions)
+            .where(
+                executions.c.execution_id == execution_id,
+                executions.c.status.in_([status.value for status in UNFINISHED]),
+            )
+            .values(
+                status=outcome.status.value, started_at=started_at, finished_at=finished_at, receipt=receipt
+            )
+        )
+        if changed.rowcount != 1:
+            return False
+        await connection.execute(insert(execution_outcomes).values(_outcome_values(execution_id, outcome)))
+        for file, content in zip(outcome.files, contents, strict=True):
+            await connection.execute(
+                insert(execution_files).values(
+                    execution_id=execution_id,
+                    path=file.path,
+                    size=file.size,
+                    sha256=file.sha256,
+                    media_type=file.media_type,
+                    content=content,
+                )
+            )
+        await self._database.changes.publish(connection, self.change_key(execution_id))
+        return True
+
+    async def request_cancel(self, connection: AsyncConnection, execution_id: str, *, at: datetime) -> bool:
+        """Leave word for the process that runs it; False when it has ended or was asked to stop before."""
+        changed = await connection.execute(
+            update(executions)
+            .where(
+                executions.c.execution_id == execution_id,
+                executions.c.status.in_([status.value for status in UNFINISHED]),
+                executions.c.cancel_requested_at.is_(None),
+            )
+            .values(cancel_requested_at=at)
+        )
+        await self._database.changes.publish(connection, self.change_key(execution_id))
+        return changed.rowcount == 1
+
+    async def get(self, execution_id: str) -> Execution | None:
+        async def read(connection: AsyncConnection) -> Execution | None:
+            row = (
+                await connection.execute(_select().where(executions.c.execution_id == execution_id))
+            ).one_or_none()
+            if row is None:
+                return None
+            files = await connection.execute(
+                select(
+                    execution_files.c.path,
+                    execution_files.c.size,
+                    execution_files.c.sha256,
+                    execution_files.c.media_type,
+                )
+                .where(execution_files.c.execution_id == execution_id)
+                .order_by(execution_files.c.path)
+            )
+            return _execution(row, tuple(StoredFile(**file._mapping) for file in files))
+
+        return await self._database.read(read)
+
+    async def list_of_agent(
+        self, agent: str, *, limit: int, before: tuple[datetime, str] | None = None
+    ) -> tuple[Execution, ...]:
+        """Newest first, without output, result or files; `before` is the creation time and id of the last one seen."""
+        query = (
+            select(executions)
+            .where(executions.c.agent == agent)
+            .order_by(executions.c.created_at.desc(), executions.c.execution_id.desc())
+            .limit(min(limit, MAX_PAGE))
+        )
+        if before is not None:
+            created_at, execution_id = before
+            query = query.where(
+                (executions.c.created_at < created_at)
+                | ((executions.c.created_at == created_at) & (executions.c.execution_id < execution_id))
+            )
+
+        async def read(connection: AsyncConnection) -> tuple[Execution, ...]:
+            return tuple(_bare_execution(row) for row in await connection.execute(query))
+
+        return await self._database.read(read)
+
+    async def file(self, execution_id: str, path: str) -> FileContent | None:
+        async def read(connection: AsyncConnection) -> FileContent | None:
+            row = (
+                await connection.execute(
+                    select(execution_files).where(
+                        execution_files.c.execution_id == execution_id, execution_files.c.path == path
+                    )
+                )
+            ).one_or_none()
+            if row is None:
+                return None
+            return FileContent(StoredFile(row.path, row.size, row.sha256, row.media_type), row.content)
+
+        return await self._database.read(read)
+
+
+def _select() -> Select[Any]:
+    return select(executions, *_OUTCOME_COLUMNS).join_from(
+        executions, execution_outcomes, isouter=True
+    )
+
+
+def _outcome_values(execution_id: str, outcome: Outcome) -> dict[str, object]:
+    usage = outcome.usage
+    return {
+        "execution_id": execution_id,
+        "ended_by": outcome.ended_by,
+        "detail": outcome.detail,
+        "exit_code": outcome.exit_code,
+        "stdout": outcome.stdout,
+        "stderr": outcome.stderr,
+        "result_json": outcome.result_json,
+        "truncated": outcome.truncated,
+        "files_truncated": outcome.files_truncated,
+        "wall_seconds": None if usage is None else usage.wall_seconds,
+        "cpu_seconds": None if usage is None else usage.cpu_seconds,
+        "peak_memory_bytes": None if usage is None else usage.peak_memory_bytes,
+        "output_bytes": None if usage is None else usage.output_bytes,
+    }
+
+
+def _bare_execution(row: Row[Any], outcome: Outcome | None = None) -> Execution:
+    return Execution(
+        execution_id=row.execution_id,
+        token_id=row.token_id,
+        request_id=row.request_id,
+        agent=row.agent,
+        action_digest=row.action_digest,
+        language=row.language,
+        owner=row.owner,
+        sandbox=SandboxIdentity(row.backend, row.runtime, row.image_digest),
+        status=ExecutionStatus(row.status),
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        outcome=outcome,
+        receipt=row.receipt,
+        cancel_requested=row.cancel_requested_at is not None,
+    )
+
+
+def _execution(row: Row[Any], files: tuple[StoredFile, ...]) -> Execution:
+    if row.ended_by is None:
+        return _bare_execution(row)
+    usage = None
+    if row.wall_seconds is not None:
+        usage = Usage(row.wall_seconds, row.cpu_seconds, row.peak_memory_bytes, row.output_bytes)
+    outcome = Outcome(
+        status=ExecutionStatus(row.status),
+        ended_by=row.ended_by,
+        detail=row.detail,
+        exit_code=row.exit_code,
+        stdout=row.stdout,
+        stderr=row.stderr,
+        result_json=row.result_json,
+        truncated=row.truncated,
+        files=files,
+        files_truncated=row.files_truncated,
+        usage=usage,
+    )
+    return _bare_execution(row, outcome)
