@@ -1,0 +1,94 @@
+"""Turns a record into the answer for one reader. Only the requesting agent's answer carries a token."""
+
+from __future__ import annotations
+
+from hitl_mcp.approvals.errors import ApprovalError
+from hitl_mcp.approvals.models import IssuedToken, RequestRecord, RequestStatus, Verdict
+from hitl_mcp.approvals.service import ApprovalService
+from hitl_mcp.interface.answers import ApprovalAnswer, ApprovalCount, DecisionAnswer
+
+POLL_AFTER_SECONDS = 5
+
+
+class ApprovalViews:
+    """Makes answers. `public_url` is where people reach the review page."""
+
+    def __init__(self, service: ApprovalService, *, public_url: str) -> None:
+        self._service = service
+        self._public_url = public_url.rstrip("/")
+
+    async def for_agent(self, agent: str, record: RequestRecord) -> ApprovalAnswer:
+        """The answer for the requesting agent, with a token collected now while it is approved."""
+        if record.request.status is not RequestStatus.APPROVED or record.request.agent != agent:
+            return self._answer(record, next_step=_next_step(record))
+        try:
+            token = await self._service.collect_token(agent, record.request.request_id)
+        except ApprovalError as error:
+            # The state is worth knowing when there is no token any more; the reason says what to do.
+            return self._answer(record, next_step=str(error))
+        return self._answer(
+            record,
+            token=token,
+            next_step="Call the executor's execute tool with capability_token. It runs this action once.",
+        )
+
+    def without_token(self, record: RequestRecord) -> ApprovalAnswer:
+        """The answer for lists, and for people."""
+        return self._answer(record, next_step=_next_step(record))
+
+    def _answer(
+        self, record: RequestRecord, *, next_step: str, token: IssuedToken | None = None
+    ) -> ApprovalAnswer:
+        request = record.request
+        people_needed = request.required_approvals > 0
+        return ApprovalAnswer(
+            request_id=request.request_id,
+            status=request.status,
+            needs_approval=people_needed,
+            auto_approved=request.status is RequestStatus.APPROVED and not people_needed,
+            risk_level=request.risk_level,
+            action_digest=request.action_digest,
+            policy=request.policy,
+            approvals=ApprovalCount(required=request.required_approvals, received=record.received_approvals),
+            decisions=decisions_of(record),
+            expires_at=request.expires_at,
+            poll_after_seconds=POLL_AFTER_SECONDS if request.status is RequestStatus.PENDING else None,
+            review_url=f"{self._public_url}/requests/{request.request_id}",
+            capability_token=token.token if token else None,
+            token_expires_at=token.expires_at if token else None,
+            next_step=next_step,
+        )
+
+
+def decisions_of(record: RequestRecord) -> tuple[DecisionAnswer, ...]:
+    """The decisions of a record as they are answered, oldest first."""
+    return tuple(
+        DecisionAnswer(
+            verdict=decision.verdict,
+            approver=decision.person,
+            reason=decision.reason,
+            conditions=decision.conditions,
+            at=decision.decided_at,
+            channel=decision.channel,
+        )
+        for decision in record.decisions
+    )
+
+
+def _next_step(record: RequestRecord) -> str:
+    match record.request.status:
+        case RequestStatus.PENDING:
+            return (
+                "People have been asked. Do not do the action yet: call check_status with this request_id "
+                "until the status is final. Asking again for the same action returns this same request."
+            )
+        case RequestStatus.APPROVED:
+            return "Call check_status with this request_id to collect the capability token."
+        case RequestStatus.DENIED:
+            reasons = [d.reason for d in record.decisions if d.verdict is Verdict.DENY and d.reason]
+            because = f" The reason given: {reasons[0]}" if reasons else ""
+            return f"Do not do the action. A person refused it.{because}"
+        case RequestStatus.TIMEOUT:
+            return "Do not do the action. Nobody decided in time; ask again if it is still wanted."
+        case RequestStatus.CANCELLED:
+            return "Do not do the action. The request was cancelled."
