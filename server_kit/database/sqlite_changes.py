@@ -1,0 +1,129 @@
+"""News of changes between processes on one SQLite file.
+
+A published key is a row of `change_feed`, committed with what it announces. Inside the process watchers are woken right
+after the commit. Other processes notice by `PRAGMA data_version`, which reads a counter in shared memory and is asked
+only while somebody watches; the new rows then say whom to wake.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from sqlalchemy import column, insert, table
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server_kit.database.sqlite_files import FileIdentity, connect
+from server_kit.database.watching import LocalWatch, Watchers, checked_key
+
+POLL_SECONDS = 0.025
+POLLS_PER_IDENTITY_CHECK = 20
+KEPT_ROWS = 8192
+PRUNED_EVERY = 1024
+
+_change_feed = table("change_feed", column("sequence"), column("key"))
+_insert = insert(_change_feed)
+
+
+class SqliteChangeFeed:
+    """Implements `base.ChangeFeed`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._watchers = Watchers()
+        self._published: list[tuple[int, str]] = []
+        self._poller: asyncio.Task[None] | None = None
+        self._own: set[int] = set()
+        self.polls = 0
+
+    async def publish(self, connection: AsyncConnection, key: str) -> None:
+        result = await connection.execute(_insert, {"key": checked_key(key)})
+        sequence = int(result.lastrowid)
+        self._published.append((sequence, key))
+        if sequence % PRUNED_EVERY == 0:
+            old = _change_feed.delete().where(_change_feed.c.sequence <= sequence - KEPT_ROWS)
+            await connection.execute(old)
+
+    def take_published(self) -> list[tuple[int, str]]:
+        published, self._published = self._published, []
+        return published
+
+    def committed(self, published: list[tuple[int, str]]) -> None:
+        if not published:
+            return
+        if self._poller is not None:
+            self._own.update(sequence for sequence, _ in published)
+        self._watchers.wake(key for _, key in published)
+
+    @asynccontextmanager
+    async def watch(self, *keys: str) -> AsyncGenerator[LocalWatch]:
+        watch = LocalWatch(tuple(checked_key(key) for key in keys))
+        self._watchers.add(watch)
+        if self._poller is None:
+            self._own.clear()
+            self._poller = asyncio.create_task(self._poll(), name="database change feed")
+        try:
+            yield watch
+        finally:
+            self._watchers.remove(watch)
+            if not self._watchers and self._poller is not None:
+                self._poller.cancel()
+                self._poller = None
+
+    async def _poll(self) -> None:
+        """Watch until cancelled, through every failure of the database: when it is back everybody is woken."""
+        while True:
+            # What was committed before the position is known can not be told from what was not: everybody looks again.
+            self._watchers.wake_all()
+            try:
+                await self._follow()
+            except (sqlite3.Error, OSError):
+                await asyncio.sleep(POLL_SECONDS * 10)
+
+    async def _follow(self) -> None:
+        identity = FileIdentity.of(self._path)
+        raw = connect(self._path, read_only=True)
+        try:
+            version, sequence = _data_version(raw), _last_sequence(raw)
+            self._watchers.wake_all()
+            while identity == FileIdentity.of(self._path):
+                for _ in range(POLLS_PER_IDENTITY_CHECK):
+                    await asyncio.sleep(POLL_SECONDS)
+                    self.polls += 1
+                    seen = _data_version(raw)
+                    if seen != version:
+                        sequence = self._wake_after(raw, sequence)
+                        version = seen
+        finally:
+            raw.close()
+
+    def _wake_after(self, raw: sqlite3.Connection, sequence: int) -> int:
+        """Wake who watches what was published after `sequence`; return the last sequence seen."""
+        last = _last_sequence(raw)
+        rows = raw.execute("SELECT sequence, key FROM change_feed WHERE sequence > ? ORDER BY sequence", (sequence,))
+        found = rows.fetchall()
+        if last < sequence or (found and found[0][0] != sequence + 1):
+            self._watchers.wake_all()
+            self._own.clear()
+        else:
+            self._watchers.wake(key for number, key in found if number not in self._own)
+            self._own.difference_update(number for number, _ in found)
+        return found[-1][0] if found else last
+
+    async def close(self) -> None:
+        poller, self._poller = self._poller, None
+        if poller is not None:
+            poller.cancel()
+            await asyncio.gather(poller, return_exceptions=True)
+        self._watchers.wake_all()
+
+
+def _data_version(raw: sqlite3.Connection) -> int:
+    return int(raw.execute("PRAGMA data_version").fetchone()[0])
+
+
+def _last_sequence(raw: sqlite3.Connection) -> int:
+    return int(raw.execute("SELECT coalesce(max(sequence), 0) FROM change_feed").fetchone()[0])

@@ -1,0 +1,164 @@
+"""What every test may ask for: real databases, both of them, fresh for each test."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from server_kit.database.base import Database
+from server_kit.database.opening import open_database
+
+
+class ManualClock:
+    """A clock that stands still until a test moves it."""
+
+    def __init__(self, start: datetime | None = None) -> None:
+        self._now = start or datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        self._now += timedelta(seconds=seconds)
+
+
+@dataclass(frozen=True)
+class PostgresqlCluster:
+    """A private PostgreSQL server, listening on 127.0.0.1 with a port of its own."""
+
+    programs: Path
+    directory: Path
+    port: int
+    fsync: bool
+
+    def url(self, database: str) -> str:
+        return f"postgresql+asyncpg://postgres:unused@127.0.0.1:{self.port}/{database}"
+
+    def start(self) -> None:
+        options = f"-p {self.port} -k {self.directory} -c listen_addresses=127.0.0.1 -c max_connections=200"
+        options += "" if self.fsync else " -c fsync=off"
+        self._run("pg_ctl", "-D", str(self.directory / "data"), "-l", str(self.directory / "log"), "-w", "-o", options, "start")
+
+    def stop(self, mode: str = "immediate") -> None:
+        self._run("pg_ctl", "-D", str(self.directory / "data"), "-m", mode, "-w", "stop")
+
+    def create_database(self) -> str:
+        name = f"test_{secrets.token_hex(8)}"
+        self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), name)
+        return name
+
+    def drop_database(self, name: str) -> None:
+        self._run("dropdb", "-h", "127.0.0.1", "-p", str(self.port), "--force", "--if-exists", name)
+
+    def initialize(self) -> None:
+        data = str(self.directory / "data")
+        self._run("initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync", "--locale=C")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        user = pwd.getpwnam("postgres") if os.geteuid() == 0 else None
+        completed = subprocess.run(
+            [str(self.programs / program), *arguments],
+            stdin=subprocess.DEVNULL,
+            # pg_ctl leaves the server its output; a pipe would stay open as long as the server runs.
+            stdout=subprocess.DEVNULL if program == "pg_ctl" else subprocess.PIPE,
+            stderr=subprocess.DEVNULL if program == "pg_ctl" else subprocess.STDOUT,
+            user=user.pw_uid if user else None,
+            group=user.pw_gid if user else None,
+            extra_groups=[] if user else None,
+            env={"PATH": os.environ["PATH"], "LC_ALL": "C", "PGUSER": "postgres"},
+            cwd=self.directory,
+            check=False,
+            timeout=60,
+        )
+        if completed.returncode != 0:
+            log = self.directory / "log"
+            output = (completed.stdout or b"").decode() or (log.read_text()[-2000:] if log.exists() else "")
+            raise RuntimeError(f"{program} failed with exit code {completed.returncode}: {output}")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _postgresql_programs() -> Path:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    on_path = shutil.which("initdb")
+    if not found and on_path is None:
+        pytest.fail("PostgreSQL's server programs are missing; install the package postgresql")
+    return found[-1].parent if found else Path(str(on_path)).parent
+
+
+def make_cluster(*, fsync: bool = False) -> Iterator[PostgresqlCluster]:
+    """Start a private server; the generator's end stops it and removes its files."""
+    # Not under pytest's own directory: that one belongs to root alone, and the server runs as another user.
+    directory = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
+    if os.geteuid() == 0:
+        shutil.chown(directory, "postgres", "postgres")
+    cluster = PostgresqlCluster(_postgresql_programs(), directory, free_port(), fsync)
+    try:
+        cluster.initialize()
+        cluster.start()
+        yield cluster
+    finally:
+        if (directory / "data" / "postmaster.pid").exists():
+            cluster.stop()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgresql_cluster() -> Iterator[PostgresqlCluster]:
+    """One server for the whole session; do not stop it, take `own_postgresql_cluster` for that."""
+    yield from make_cluster()
+
+
+@pytest.fixture
+def own_postgresql_cluster() -> Iterator[PostgresqlCluster]:
+    """A server for one test, which may stop and start it."""
+    yield from make_cluster()
+
+
+@pytest.fixture
+def postgresql_url(postgresql_cluster: PostgresqlCluster) -> Iterator[str]:
+    """The URL of a fresh, empty PostgreSQL database."""
+    name = postgresql_cluster.create_database()
+    yield postgresql_cluster.url(name)
+    postgresql_cluster.drop_database(name)
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The URL of a SQLite file that does not exist yet."""
+    return f"sqlite+aiosqlite:///{tmp_path / 'test.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty database, once for each dialect."""
+    return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest_asyncio.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """An open, empty database, once for each dialect."""
+    opened = await open_database(database_url)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
