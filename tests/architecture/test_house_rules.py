@@ -16,6 +16,7 @@ LINE_LIMIT = 400
 # Where writing to standard output is the purpose: a terminal program's own output.
 MAY_PRINT = ("hitl_mcp/cli/", "hitl_mcp/demo/", "executor_mcp/cli")
 MAY_CONSTRUCT_ADMITTED_CALL = {"executor_mcp/gate.py"}
+MAY_NAME_THE_SEAL_OF_ADMISSION = {"executor_mcp/admission.py", "executor_mcp/gate.py"}
 
 # Put together from halves so that this file does not contain what it looks for.
 MACHINE_PATHS = re.compile(
@@ -93,6 +94,11 @@ def test_only_the_gate_constructs_an_admitted_call() -> None:
         if name.rsplit(".", 1)[-1] == "AdmittedCall"
     }
     assert constructors == MAY_CONSTRUCT_ADMITTED_CALL
+
+
+def test_only_the_gate_holds_the_seal_of_admission() -> None:
+    holders = {relative(path) for path in package_modules() if "GATE_SEAL" in path.read_text()}
+    assert holders == MAY_NAME_THE_SEAL_OF_ADMISSION
 
 
 @pytest.mark.parametrize(
