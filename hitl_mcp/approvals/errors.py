@@ -54,7 +54,9 @@ class AlreadyEnded(ApprovalError):
     def __init__(self, record: RequestRecord) -> None:
         request = record.request
         by = f" by {request.ended_by}" if request.ended_by else ""
-        super().__init__(f"Request {request.request_id} has ended: {request.status.value}{by}. Nothing changed.")
+        super().__init__(
+            f"Request {request.request_id} has ended: {request.status.value}{by}. Nothing changed."
+        )
         self.record = record
 
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from pydantic import JsonValue
+
 from hitl_contract.action import Action
-from hitl_contract.canonical import JsonValue
+
 
 DEFAULT_TIMEOUT_SECONDS = 3600
 MIN_TIMEOUT_SECONDS = 10
@@ -67,6 +69,16 @@ class Submission:
     idempotency_key: str | None = None
     trace_id: str | None = None
     metadata: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a policy says about a submission: which rule applies, and what people it asks for."""
+
+    policy: str
+    risk_level: RiskLevel
+    required_approvals: int
+    required_assurance: Assurance
 
 
 @dataclass(frozen=True, slots=True)

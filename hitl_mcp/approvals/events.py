@@ -1,0 +1,29 @@
+"""Names of the audit entries about a request, and of who acts in them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+CREATED: Final = "request.created"
+DECIDED: Final = "request.decided"
+DECISION_REFUSED: Final = "request.decision_refused"
+TIMED_OUT: Final = "request.timed_out"
+CANCELLED: Final = "request.cancelled"
+REVOKED: Final = "request.revoked"
+TOKEN_MINTED: Final = "token.minted"  # noqa: S105 - an event's name
+TOKEN_REFUSED: Final = "token.refused"  # noqa: S105 - an event's name
+
+DEADLINE_ACTOR: Final = "system:deadline"
+
+
+def agent_actor(agent: str) -> str:
+    return f"agent:{agent}"
+
+
+def person_actor(person: str) -> str:
+    return f"person:{person}"
+
+
+def change_key(request_id: str) -> str:
+    """The key under which every change of a request is published."""
+    return f"request:{request_id}"

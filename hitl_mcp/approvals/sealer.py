@@ -1,0 +1,23 @@
+"""The port behind which stored rows are sealed: implemented by `hitl_mcp.minting.seals`."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from hitl_mcp.approvals.models import ApprovalRequest, Decision
+
+
+class Sealer(Protocol):
+    """Seals what is stored, with a key that never enters the database."""
+
+    def seal_request(self, request: ApprovalRequest) -> str: ...
+
+    def request_holds(self, request: ApprovalRequest) -> bool: ...
+
+    def seal_decision(self, decision: Decision) -> str: ...
+
+    def decision_holds(self, decision: Decision) -> bool: ...
+
+    def token_id(self, request_id: str) -> str:
+        """The one `jti` of a request, for life; it depends on the key and the id and on nothing stored."""
+        ...

@@ -1,0 +1,1 @@
+"""Policies: what people are asked for, given a submission."""
