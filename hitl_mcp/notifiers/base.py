@@ -1,8 +1,8 @@
 """The contract between the dispatcher and a notification channel.
 
-Above: `dispatcher` (deliveries, receivers) and `building`. Below: one module or package per channel. A channel knows
-how to show a card and how to hear an answer; it decides nothing, stores nothing, and never sees a request that is
-not in the card it was given.
+Above: `dispatcher` (deliveries, receivers) and `building`. Below: one module or package per channel. A
+channel knows how to show a card and how to hear an answer; it decides nothing, stores nothing, and never
+sees a request that is not in the card it was given.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from typing import Protocol
 from pydantic import JsonValue
 
 from hitl_contract.display import Display
-from hitl_mcp.approvals.models import RequestStatus, RiskLevel, Verdict
+from hitl_mcp.approvals.models import Assurance, RequestStatus, RiskLevel, Verdict
 
-CHAT_APPROVES: frozenset[RiskLevel] = frozenset({RiskLevel.LOW, RiskLevel.MEDIUM})
-"""Risks that a chat's own assurance is enough for; the others are decided on the review page."""
+_CHAT_RISKS = frozenset({RiskLevel.LOW, RiskLevel.MEDIUM})
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,7 @@ class Card:
     created_at: datetime
     expires_at: datetime
     review_url: str
+    required_assurance: Assurance
     nonce: str
     """Unguessable name of this card in this channel: what its buttons carry."""
     approvals_required: int = 1
@@ -44,6 +44,13 @@ class Card:
     decided_by: tuple[str, ...] = ()
     reason: str | None = None
     revoked: bool = False
+
+    @property
+    def chat_may_approve(self) -> bool:
+        """Whether a chat proves well enough who approves: not for high and critical risk, nor where a rule
+        asks more.
+        """
+        return self.risk_level in _CHAT_RISKS and Assurance.CHAT.satisfies(self.required_assurance)
 
 
 @dataclass(frozen=True)
@@ -93,10 +100,14 @@ class InboxAnswer:
 
     text: str
     decided: bool = False
+    ended: bool = False
+    """The request is over: buttons that are still there may be taken away."""
 
 
 class DecisionInbox(Protocol):
-    """Where a channel brings what it hears. Implemented in `inbox`. No method raises for what a person did wrong."""
+    """Where a channel brings what it hears. Implemented in `inbox`. No method raises for what a person did
+    wrong.
+    """
 
     async def tap(self, tap: CardTap) -> InboxAnswer:
         """Decide by a button, or say politely why not; what is refused is audited."""
@@ -120,7 +131,9 @@ class DecisionInbox(Protocol):
 
 
 class Notifier(Protocol):
-    """One channel. Failures are raised as `errors.NotifierError`, whose kinds tell the dispatcher what to do."""
+    """One channel. Failures are raised as `errors.NotifierError`, whose kinds tell the dispatcher what to
+    do.
+    """
 
     @property
     def channel(self) -> str: ...
@@ -138,7 +151,9 @@ class Notifier(Protocol):
         ...
 
     async def find(self, card: Card) -> CardReference | None:
-        """The card, if an earlier `send` whose answer was lost did show it and the service can tell; else None."""
+        """The card, if an earlier `send` whose answer was lost did show it and the service can tell; else
+        None.
+        """
         ...
 
     async def update(self, card: Card, reference: CardReference) -> CardReference:

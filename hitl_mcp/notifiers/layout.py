@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hitl_contract.display import Excerpt
 from hitl_mcp.approvals.models import RequestStatus
-from hitl_mcp.notifiers.base import CHAT_APPROVES, Card
+from hitl_mcp.notifiers.base import Card
 from hitl_mcp.notifiers.text import cut, excerpt_within, utf16_length
 
 _SUMMARY_FLOOR = 150
@@ -33,8 +33,8 @@ class Layout:
 def lay_out(card: Card, *, budget: int) -> Layout:
     """Fit the card's three texts into `budget` UTF-16 code units, the agent's prose giving way to the action first.
 
-    Approve is offered only for a pending request of a risk that chat may approve, and only where nothing is hidden,
-    the prose included: what persuades must be read as completely as what runs.
+    Approve is offered only for a pending request of a risk that chat may approve, and only where nothing is
+    hidden, the prose included: what persuades must be read as completely as what runs.
     """
     summary, justification = card.summary or "", card.justification
     needed = utf16_length(summary) + utf16_length(justification) + utf16_length(card.display.text)
@@ -54,7 +54,5 @@ def lay_out(card: Card, *, budget: int) -> Layout:
         justification=justification,
         action=action,
         hidden_characters=hidden,
-        offers_approve=(
-            card.status is RequestStatus.PENDING and hidden == 0 and card.risk_level in CHAT_APPROVES
-        ),
+        offers_approve=(card.status is RequestStatus.PENDING and hidden == 0 and card.chat_may_approve),
     )

@@ -20,7 +20,9 @@ class SlackSettings(BaseModel):
     bot_token: SecretStr = Field(description="xoxb-…, acts as the bot")
     app_token: SecretStr = Field(description="xapp-… with connections:write, opens Socket Mode")
     channel: str = Field(min_length=1, description="conversation id (C…, G… or D…) where cards go")
-    signing_secret: SecretStr | None = Field(default=None, description="verifies HTTP callbacks, where they are used")
+    signing_secret: SecretStr | None = Field(
+        default=None, description="verifies HTTP callbacks, where they are used"
+    )
     api_url: HttpUrl = HttpUrl("https://slack.com/api/")
 
     @field_validator("bot_token")
@@ -51,7 +53,9 @@ class TelegramSettings(BaseModel):
     @classmethod
     def _bot_token_shape(cls, value: SecretStr) -> SecretStr:
         number, colon, secret = value.get_secret_value().partition(":")
-        if not (number.isdigit() and colon and secret and secret.replace("-", "a").replace("_", "a").isalnum()):
+        if not (
+            number.isdigit() and colon and secret and secret.replace("-", "a").replace("_", "a").isalnum()
+        ):
             raise ValueError("must look like 123456789:AA…, as @BotFather gives it")
         return value
 

@@ -1,0 +1,62 @@
+"""From a request's record to the card that channels show. Pure; every text that leaves here is inert."""
+
+from __future__ import annotations
+
+from hitl_contract.display import render_action, safe_text
+from hitl_mcp.approvals.models import RequestRecord, RequestStatus, Verdict
+from hitl_mcp.notifiers.base import Card
+from hitl_mcp.notifiers.text import shortened
+
+_NAME_LIMIT = 80
+_REASON_LIMIT = 500
+
+
+def name_of(text: str) -> str:
+    """A person's or an agent's name as one short inert line."""
+    return shortened(safe_text(text), _NAME_LIMIT)
+
+
+def build_card(record: RequestRecord, *, review_url: str, nonce: str) -> Card:
+    """The card of `record` as it stands now."""
+    request = record.request
+    reasons = [decision.reason for decision in record.decisions if decision.reason] or [request.ended_reason]
+    reason = reasons[-1] if request.status.is_terminal else None
+    approved_by = tuple(
+        name_of(decision.person) for decision in record.decisions if decision.verdict is Verdict.APPROVE
+    )
+    return Card(
+        request_id=request.request_id,
+        version=request.version,
+        status=request.status,
+        agent=name_of(request.agent),
+        risk_level=request.risk_level,
+        justification=safe_text(request.justification, multiline=True),
+        summary=None if request.summary is None else safe_text(request.summary),
+        display=render_action(request.action),
+        action_digest=request.action_digest,
+        created_at=request.created_at,
+        expires_at=request.expires_at,
+        review_url=review_url,
+        required_assurance=request.required_assurance,
+        nonce=nonce,
+        approvals_required=request.required_approvals,
+        approved_by=approved_by,
+        decided_by=_decided_by(record, approved_by),
+        reason=None if reason is None else shortened(safe_text(reason, multiline=True), _REASON_LIMIT),
+        revoked=request.revoked_at is not None,
+    )
+
+
+def _decided_by(record: RequestRecord, approved_by: tuple[str, ...]) -> tuple[str, ...]:
+    request = record.request
+    match request.status:
+        case RequestStatus.PENDING:
+            return ()
+        case RequestStatus.APPROVED if approved_by:
+            return approved_by
+        case RequestStatus.DENIED if record.decisions:
+            return tuple(
+                name_of(decision.person) for decision in record.decisions if decision.verdict is Verdict.DENY
+            )
+        case _:
+            return () if request.ended_by is None else (name_of(request.ended_by),)

@@ -1,0 +1,89 @@
+"""Cards on a terminal: the standard error of the server, since standard output may carry a protocol.
+
+One-way: a person answers with the commands and the page that the card names. A terminal cannot be searched,
+so a server killed between printing a card and recording it prints the card again at its next start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TextIO
+
+from hitl_mcp.approvals.models import RequestStatus
+from hitl_mcp.notifiers.base import Card, CardReference, CheckResult, DecisionInbox
+from hitl_mcp.notifiers.errors import DeliveryFailed
+from hitl_mcp.notifiers.layout import Layout, lay_out
+from hitl_mcp.notifiers.wording import facts, headline, why_no_approve
+
+_BUDGET = 16_000
+_RULE = "─" * 72
+
+
+class ConsoleNotifier:
+    """Writes cards to `stream`, which has to be standard error or a file; never standard output."""
+
+    channel = "console"
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    async def check(self) -> CheckResult:
+        if self._stream.closed:
+            return CheckResult(self.channel, ok=False, detail="the terminal is closed")
+        return CheckResult(self.channel, ok=True, detail="prints cards to standard error")
+
+    def offers_approve(self, card: Card) -> bool:
+        return lay_out(card, budget=_BUDGET).offers_approve
+
+    async def send(self, card: Card) -> CardReference:
+        self._write(_open_card(card, lay_out(card, budget=_BUDGET)))
+        return CardReference()
+
+    async def find(self, card: Card) -> CardReference | None:  # noqa: ARG002
+        return None
+
+    async def update(self, card: Card, reference: CardReference) -> CardReference:
+        self._write(f"{headline(card)}: {card.request_id}\n")
+        return reference
+
+    async def close(self, card: Card, reference: CardReference) -> None:  # noqa: ARG002
+        reason = f" — {card.reason}" if card.reason else ""
+        self._write(f"{headline(card)}: {card.request_id}{reason}\n")
+
+    async def receive(self, inbox: DecisionInbox) -> None:  # noqa: ARG002
+        await asyncio.Event().wait()
+
+    async def aclose(self) -> None:
+        """Nothing to release: the stream belongs to whoever gave it."""
+
+    def _write(self, text: str) -> None:
+        try:
+            # A terminal that cannot show a character gets an escape in its place, never an exception.
+            encoding = self._stream.encoding or "utf-8"
+            self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+            self._stream.flush()
+        except (OSError, ValueError) as error:
+            raise DeliveryFailed(f"the console cannot be written: {type(error).__name__}") from error
+
+
+def _open_card(card: Card, layout: Layout) -> str:
+    lines = ["", _RULE, headline(card)]
+    lines += [f"  {label}: {value}" for label, value in facts(card)]
+    if layout.summary:
+        lines.append(f"  Summary: {layout.summary}")
+    lines += ["  Why:", *_indented(layout.justification), "  What will run:", *_indented(layout.action.text)]
+    if hidden := layout.hidden_notice():
+        lines.append(f"  {hidden}")
+    lines.append(f"  Review: {card.review_url}")
+    if card.status is RequestStatus.PENDING:
+        if why := why_no_approve(card, layout):
+            lines.append(f"  {why}")
+        else:
+            lines.append(f"  Approve: hitl approve {card.request_id}")
+        lines.append(f"  Deny:    hitl deny {card.request_id} --reason WHY")
+    return "\n".join([*lines, _RULE, ""])
+
+
+def _indented(text: str) -> list[str]:
+    # The bar tells the agent's lines from the server's: an agent cannot write a line that looks like ours.
+    return [f"    │ {line}" for line in text.split("\n")]

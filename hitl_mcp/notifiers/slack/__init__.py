@@ -1,0 +1,1 @@
+"""Slack: the Web API through slack-sdk and interactions through Socket Mode."""

@@ -1,0 +1,170 @@
+"""What a card looks like in Slack: Block Kit whose every text is literal.
+
+No text of an agent or a person is ever `mrkdwn`, in which it could mention, link or disguise: it stands in
+rich text elements, which Slack shows as they are. Source:
+https://docs.slack.dev/reference/block-kit/blocks/rich-text-block
+"""
+
+from __future__ import annotations
+
+import json
+
+from pydantic import JsonValue
+
+from hitl_mcp.approvals.models import RequestStatus
+from hitl_mcp.notifiers.base import Card
+from hitl_mcp.notifiers.layout import Layout, lay_out
+from hitl_mcp.notifiers.text import pieces_of, shortened, utf16_length
+from hitl_mcp.notifiers.wording import facts, headline, why_no_approve
+
+APPROVE, DENY, REVIEW = "hitl_approve", "hitl_deny", "hitl_review"
+REASON_VIEW, REASON_BLOCK, REASON_INPUT = "hitl_deny_reason", "reason", "reason"
+REASON_LIMIT = 500
+_HEADER_LIMIT = 150
+_PIECE_LIMIT = 2_900
+# Slack refuses all blocks of a message together at about 13,200 characters, their JSON included (bolt-js
+# #2509, #2867).
+_BLOCKS_LIMIT = 11_000
+_BUDGETS = (8_000, 6_500, 5_000, 3_500, 2_500, 1_500)
+
+
+def layout_of(card: Card) -> Layout:
+    """How much of the card one message holds."""
+    return _fitting(card)[0]
+
+
+def card_message(card: Card) -> dict[str, JsonValue]:
+    """The content arguments of chat.postMessage and chat.update."""
+    return {
+        # Shown in notifications, and parsed as mrkdwn even beside blocks.
+        "text": escape_mrkdwn(f"{headline(card)}: {card.request_id}"),
+        "blocks": _fitting(card)[1],
+        "unfurl_links": False,
+        "unfurl_media": False,
+        "link_names": False,
+        "parse": "none",
+    }
+
+
+def reason_view(card_place: str) -> dict[str, JsonValue]:
+    """The dialog that asks why. `card_place` comes back with the answer as it is."""
+    return {
+        "type": "modal",
+        "callback_id": REASON_VIEW,
+        "private_metadata": card_place,
+        "title": _plain("Deny"),
+        "submit": _plain("Deny"),
+        "close": _plain("Back"),
+        "blocks": [
+            {
+                "type": "input",
+                "block_id": REASON_BLOCK,
+                "label": _plain("Why?"),
+                "hint": _plain("The agent reads this."),
+                "element": {
+                    "type": "plain_text_input",
+                    "action_id": REASON_INPUT,
+                    "multiline": True,
+                    "max_length": REASON_LIMIT,
+                },
+            }
+        ],
+    }
+
+
+def escape_mrkdwn(text: str) -> str:
+    """Text that mrkdwn cannot take for a link or a mention.
+
+    Source: https://docs.slack.dev/messaging/formatting-message-text#escaping
+    """
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _fitting(card: Card) -> tuple[Layout, list[JsonValue]]:
+    layout = lay_out(card, budget=_BUDGETS[0])
+    blocks = _blocks(card, layout)
+    for budget in _BUDGETS[1:]:
+        if utf16_length(json.dumps(blocks, ensure_ascii=False)) <= _BLOCKS_LIMIT:
+            break
+        layout = lay_out(card, budget=budget)
+        blocks = _blocks(card, layout)
+    return layout, blocks
+
+
+def _blocks(card: Card, layout: Layout) -> list[JsonValue]:
+    blocks: list[JsonValue] = [
+        {"type": "header", "text": _plain(shortened(headline(card), _HEADER_LIMIT))},
+        _rich(_facts(card, layout)),
+        _rich(_label("Why"), *_preformatted(layout.justification)),
+        _rich(_label("What will run")),
+        *[_rich(piece) for piece in _preformatted(layout.action.text)],
+    ]
+    notices = [layout.hidden_notice(), why_no_approve(card, layout)]
+    if lines := list(dict.fromkeys(notice for notice in notices if notice)):
+        blocks.append(_rich(_section(*[_text(f"{line}\n") for line in lines])))
+    if card.status is RequestStatus.PENDING:
+        blocks.append(_buttons(card, layout))
+    return blocks
+
+
+def _facts(card: Card, layout: Layout) -> dict[str, JsonValue]:
+    pairs = [*facts(card), *([("Summary", layout.summary)] if layout.summary else [])]
+    elements: list[JsonValue] = []
+    for label, value in pairs:
+        elements += [_text(f"{label}: ", bold=True), _text(value, code=True), _text("\n")]
+    return _section(*elements)
+
+
+def _buttons(card: Card, layout: Layout) -> dict[str, JsonValue]:
+    deny: dict[str, JsonValue] = {
+        "type": "button",
+        "action_id": DENY,
+        "text": _plain("Deny"),
+        "style": "danger",
+        "value": card.nonce,
+    }
+    review: dict[str, JsonValue] = {
+        "type": "button",
+        "action_id": REVIEW,
+        "text": _plain("Review"),
+        "url": card.review_url,
+    }
+    approve: dict[str, JsonValue] = {
+        "type": "button",
+        "action_id": APPROVE,
+        "text": _plain("Approve"),
+        "style": "primary",
+        "value": card.nonce,
+    }
+    elements: list[JsonValue] = [approve, deny, review] if layout.offers_approve else [review, deny]
+    return {"type": "actions", "block_id": "hitl_decision", "elements": elements}
+
+
+def _preformatted(text: str) -> list[dict[str, JsonValue]]:
+    return [
+        {"type": "rich_text_preformatted", "elements": [_text(piece)]}
+        for piece in pieces_of(text, _PIECE_LIMIT)
+    ]
+
+
+def _label(text: str) -> dict[str, JsonValue]:
+    return _section(_text(text, bold=True))
+
+
+def _rich(*elements: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    return {"type": "rich_text", "elements": list(elements)}
+
+
+def _section(*elements: JsonValue) -> dict[str, JsonValue]:
+    return {"type": "rich_text_section", "elements": list(elements)}
+
+
+def _text(text: str, *, bold: bool = False, code: bool = False) -> dict[str, JsonValue]:
+    element: dict[str, JsonValue] = {"type": "text", "text": text}
+    if bold or code:
+        element["style"] = {"bold": True} if bold else {"code": True}
+    return element
+
+
+def _plain(text: str) -> dict[str, JsonValue]:
+    return {"type": "plain_text", "text": text, "emoji": False}

@@ -1,0 +1,101 @@
+"""The Slack channel.
+
+What the service allows, and what therefore holds: chat.postMessage has no idempotency key, but a message
+carries metadata that conversations.history gives back. After a crash between sending a card and recording
+it, the card is found there and not posted again, given the scope `channels:history` (or `groups:history`)
+and a channel set by id.
+"""
+
+from __future__ import annotations
+
+from pydantic import JsonValue
+
+from hitl_mcp.notifiers.base import Card, CardReference, CheckResult, DecisionInbox
+from hitl_mcp.notifiers.errors import CardGone, ChannelUnauthorized, DeliveryFailed, NotifierError
+from hitl_mcp.notifiers.settings import SlackSettings
+from hitl_mcp.notifiers.slack.api import CHANNEL, SlackApi
+from hitl_mcp.notifiers.slack.blocks import card_message, layout_of
+from hitl_mcp.notifiers.slack.interactions import Interactions
+from hitl_mcp.notifiers.slack.socket_mode import SocketModeReceiver
+
+_EVENT = "hitl_card"
+_SEARCHED_MESSAGES = 200
+
+
+class SlackNotifier:
+    """Cards in one conversation of one workspace."""
+
+    channel = CHANNEL
+
+    def __init__(self, settings: SlackSettings) -> None:
+        self._api = SlackApi(settings)
+        self._conversation = settings.channel
+
+    async def check(self) -> CheckResult:
+        try:
+            identity = await self._api.call("auth.test")
+            socket = await self._api.open_socket()
+            await socket.close()
+        except NotifierError as error:
+            return CheckResult(self.channel, ok=False, detail=str(error))
+        detail = f"bot {identity.get('user')} in workspace {identity.get('team')}, Socket Mode opens"
+        return CheckResult(self.channel, ok=True, detail=detail)
+
+    def offers_approve(self, card: Card) -> bool:
+        return layout_of(card).offers_approve
+
+    async def send(self, card: Card) -> CardReference:
+        answer = await self._api.call(
+            "chat.postMessage",
+            {"channel": self._conversation, "metadata": _metadata(card), **card_message(card)},
+        )
+        return _reference(answer.get("channel"), answer.get("ts"))
+
+    async def find(self, card: Card) -> CardReference | None:
+        try:
+            answer = await self._api.call(
+                "conversations.history",
+                {
+                    "channel": self._conversation,
+                    "oldest": f"{card.created_at.timestamp() - 60:.6f}",
+                    "limit": _SEARCHED_MESSAGES,
+                    "include_all_metadata": True,
+                },
+            )
+        except ChannelUnauthorized:
+            # No history scope, or a channel set by name: the service gives no way to know.
+            return None
+        messages = answer.get("messages")
+        for message in messages if isinstance(messages, list) else []:
+            if isinstance(message, dict) and message.get("metadata") == _metadata(card):
+                return _reference(self._conversation, message.get("ts"))
+        return None
+
+    async def update(self, card: Card, reference: CardReference) -> CardReference:
+        await self._api.call(
+            "chat.update", {**reference.data, "metadata": _metadata(card), **card_message(card)}
+        )
+        return reference
+
+    async def close(self, card: Card, reference: CardReference) -> None:
+        try:
+            await self.update(card, reference)
+        except CardGone:
+            # Whoever deleted the message has closed it.
+            return
+
+    async def receive(self, inbox: DecisionInbox) -> None:
+        await SocketModeReceiver(self._api, Interactions(self._api, inbox).handle).run()
+
+    async def aclose(self) -> None:
+        await self._api.aclose()
+
+
+def _metadata(card: Card) -> dict[str, JsonValue]:
+    return {"event_type": _EVENT, "event_payload": {"request_id": card.request_id}}
+
+
+def _reference(conversation: JsonValue, timestamp: JsonValue) -> CardReference:
+    if isinstance(conversation, str) and isinstance(timestamp, str):
+        return CardReference({"channel": conversation, "ts": timestamp})
+    raise DeliveryFailed("slack: chat.postMessage answered without saying where the message is")
