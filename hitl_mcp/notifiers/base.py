@@ -47,9 +47,7 @@ class Card:
 
     @property
     def chat_may_approve(self) -> bool:
-        """Whether a chat proves well enough who approves: not for high and critical risk, nor where a rule
-        asks more.
-        """
+        """Whether a chat proves well enough who approves: not for high risk, nor where a rule asks more."""
         return self.risk_level in _CHAT_RISKS and Assurance.CHAT.satisfies(self.required_assurance)
 
 
@@ -105,9 +103,7 @@ class InboxAnswer:
 
 
 class DecisionInbox(Protocol):
-    """Where a channel brings what it hears. Implemented in `inbox`. No method raises for what a person did
-    wrong.
-    """
+    """Where a channel brings what it hears. Nothing that a person does wrong is raised: it is answered."""
 
     async def tap(self, tap: CardTap) -> InboxAnswer:
         """Decide by a button, or say politely why not; what is refused is audited."""
@@ -131,9 +127,7 @@ class DecisionInbox(Protocol):
 
 
 class Notifier(Protocol):
-    """One channel. Failures are raised as `errors.NotifierError`, whose kinds tell the dispatcher what to
-    do.
-    """
+    """One channel. Its failures are `errors.NotifierError`, whose kinds tell the dispatcher what to do."""
 
     @property
     def channel(self) -> str: ...
@@ -151,9 +145,7 @@ class Notifier(Protocol):
         ...
 
     async def find(self, card: Card) -> CardReference | None:
-        """The card, if an earlier `send` whose answer was lost did show it and the service can tell; else
-        None.
-        """
+        """The card that an earlier `send`, whose answer was lost, did show, where the service can tell."""
         ...
 
     async def update(self, card: Card, reference: CardReference) -> CardReference:

@@ -12,7 +12,7 @@ class DeliveryFailed(NotifierError):
 
 
 class ChannelBusy(NotifierError):
-    """The service asked to slow down (HTTP 429). The whole channel pauses for exactly as long as was asked."""
+    """The service asked to slow down (HTTP 429). The channel pauses for as long as was asked."""
 
     def __init__(self, channel: str, retry_after_seconds: float) -> None:
         super().__init__(f"{channel} asked to wait {retry_after_seconds:g} s before the next call")
@@ -20,7 +20,7 @@ class ChannelBusy(NotifierError):
 
 
 class ChannelUnauthorized(NotifierError):
-    """The credentials or the configured conversation are refused: somebody has to change the configuration."""
+    """The credentials or the configured conversation are refused: somebody has to change a setting."""
 
 
 class CardRefused(NotifierError):

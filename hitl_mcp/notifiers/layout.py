@@ -31,7 +31,7 @@ class Layout:
 
 
 def lay_out(card: Card, *, budget: int) -> Layout:
-    """Fit the card's three texts into `budget` UTF-16 code units, the agent's prose giving way to the action first.
+    """Fit the card's three texts into `budget` UTF-16 code units, the prose giving way to the action.
 
     Approve is offered only for a pending request of a risk that chat may approve, and only where nothing is
     hidden, the prose included: what persuades must be read as completely as what runs.

@@ -12,8 +12,11 @@ class ConsoleSettings(BaseModel):
 
 
 class SlackSettings(BaseModel):
-    """A Slack app with Socket Mode. Scopes: `chat:write`; `channels:history` or `groups:history` lets a restart find a
-    card whose sending was interrupted, so that it is not posted twice."""
+    """A Slack app with Socket Mode.
+
+    Scopes: `chat:write`; with `channels:history` or `groups:history` a restart finds a card whose sending was
+    interrupted, and does not post it twice.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

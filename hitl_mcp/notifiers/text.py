@@ -23,9 +23,7 @@ def cut(text: str, limit: int) -> str:
 
 
 def shortened(text: str, limit: int) -> str:
-    """`text`, or its beginning with an ellipsis, within `limit` UTF-16 code units. For labels, never for
-    actions.
-    """
+    """`text`, or its beginning with an ellipsis, within `limit` code units. For labels, never for actions."""
     return text if utf16_length(text) <= limit else cut(text, limit - 1) + "…"
 
 
@@ -44,9 +42,7 @@ def excerpt_within(display: Display, limit: int) -> Excerpt:
 
 
 def pieces_of(text: str, limit: int) -> list[str]:
-    """`text` in consecutive pieces of at most `limit` UTF-16 code units, cut after a line end where there
-    is one.
-    """
+    """`text` in consecutive pieces of at most `limit` code units, cut after a line end where there is one."""
     pieces: list[str] = []
     rest = text
     while utf16_length(rest) > limit:

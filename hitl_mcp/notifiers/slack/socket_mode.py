@@ -66,7 +66,7 @@ class SocketModeReceiver:
 
 
 async def _back_off(failures: int, *, worst: bool) -> None:
-    ceiling = _MAX_BACKOFF_SECONDS if worst else min(_MAX_BACKOFF_SECONDS, 2.0**failures / 4)
+    ceiling = _MAX_BACKOFF_SECONDS if worst else min(_MAX_BACKOFF_SECONDS, 2.0 ** min(failures, 10) / 4)
     await asyncio.sleep(ceiling * random.uniform(0.5, 1.0))  # noqa: S311
 
 

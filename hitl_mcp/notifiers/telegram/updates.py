@@ -58,9 +58,9 @@ class UpdateReader:
             except ChannelBusy as busy:
                 await asyncio.sleep(busy.retry_after_seconds)
             except (NotifierError, DatabaseUnavailable) as error:
-                failures += 1 _log.warning("telegram receiver: %s", error) ceiling = ( _MAX_BACKOFF_SECONDS
-                if isinstance(error, ChannelUnauthorized) else 2.0**failures / 4 ) await
-                asyncio.sleep(min(_MAX_BACKOFF_SECONDS, ceiling) * random.uniform(0.5, 1.0))  # noqa: S311
+                failures += 1
+                _log.warning("telegram receiver: %s", error)
+                await asyncio.sleep(_pause(failures, worst=isinstance(error, ChannelUnauthorized)))
 
     async def _announce_commands(self) -> None:
         commands: list[JsonValue] = [{"command": name, "description": text} for name, text in _COMMANDS]
@@ -186,6 +186,11 @@ class UpdateReader:
             await self._api.call("sendMessage", arguments)
         except NotifierError as error:
             _log.info("telegram receiver: a command could not be answered: %s", error)
+
+
+def _pause(failures: int, *, worst: bool) -> float:
+    ceiling = _MAX_BACKOFF_SECONDS if worst else min(_MAX_BACKOFF_SECONDS, 2.0 ** min(failures, 10) / 4)
+    return ceiling * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries, hides nothing
 
 
 def _user_id(item: dict[str, JsonValue]) -> str | None:
