@@ -1,0 +1,1 @@
+"""The approval server over HTTP: the REST API, the pages and their assets."""
