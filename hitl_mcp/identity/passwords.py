@@ -1,4 +1,4 @@
-"""Passwords: argon2id (RFC 9106), checked in a thread, few at a time, as slowly for people who do not exist."""
+"""Passwords: argon2id (RFC 9106), checked in a thread, few at a time, as slowly for nobody as for anybody."""
 
 from __future__ import annotations
 

@@ -17,6 +17,10 @@ class ApprovalViews:
         self._service = service
         self._public_url = public_url.rstrip("/")
 
+    def review_url(self, request_id: str) -> str:
+        """The page where a person reviews this request."""
+        return f"{self._public_url}/requests/{request_id}"
+
     async def for_agent(self, agent: str, record: RequestRecord) -> ApprovalAnswer:
         """The answer for the requesting agent, with a token collected now while it is approved."""
         if record.request.status is not RequestStatus.APPROVED or record.request.agent != agent:
@@ -53,7 +57,7 @@ class ApprovalViews:
             decisions=decisions_of(record),
             expires_at=request.expires_at,
             poll_after_seconds=POLL_AFTER_SECONDS if request.status is RequestStatus.PENDING else None,
-            review_url=f"{self._public_url}/requests/{request.request_id}",
+            review_url=self.review_url(request.request_id),
             capability_token=token.token if token else None,
             token_expires_at=token.expires_at if token else None,
             next_step=next_step,

@@ -1,0 +1,49 @@
+"""Builds the MCP server of the approval server; the same one for stdio and for HTTP."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any, Final
+
+from mcp.server.mcpserver import MCPServer
+
+from hitl_mcp.approvals.service import ApprovalService
+from hitl_mcp.interface.views import ApprovalViews
+from hitl_mcp.tools.cancel_request import cancel_request
+from hitl_mcp.tools.check_status import check_status
+from hitl_mcp.tools.list_requests import list_requests
+from hitl_mcp.tools.principal import PrincipalResolver
+from hitl_mcp.tools.request_approval import request_approval
+from hitl_mcp.tools.tasks import ApprovalTasks
+from hitl_mcp.tools.tool import ApprovalTool, ToolDefinition
+from hitl_mcp.tools.waiting import Ladder
+
+SERVER_NAME: Final = "hitl-mcp"
+_INSTRUCTIONS: Final = (
+    "This server asks people to approve actions before they are done. Call request_approval with the "
+    "complete action; when the status is PENDING call check_status until it is final. Only an APPROVED request has a "
+    "capability_token; give it to the executor server's execute tool, which runs that one action once."
+)
+
+
+def build_mcp_server(
+    service: ApprovalService, views: ApprovalViews, principal: PrincipalResolver, *, ladder: Ladder
+) -> MCPServer[Any]:
+    """A server whose tools act for the agent that `principal` names."""
+    definitions: tuple[ToolDefinition[Any], ...] = (
+        request_approval(service, views, ladder),
+        check_status(service, views, ladder),
+        cancel_request(service, views),
+        list_requests(service, views),
+    )
+    return MCPServer(
+        SERVER_NAME,
+        title="Human approval",
+        instructions=_INSTRUCTIONS,
+        version=version("hitl-mcp"),
+        tools=[ApprovalTool.of(definition, principal) for definition in definitions],
+        extensions=[ApprovalTasks(service, views, principal)],
+        # Nothing here changes while the server runs, so there is nothing to subscribe to.
+        subscriptions=False,
+        log_level="WARNING",
+    )

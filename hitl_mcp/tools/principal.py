@@ -1,0 +1,47 @@
+"""Which agent is calling a tool."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Protocol
+
+from mcp.server.context import ServerRequestContext
+
+from hitl_mcp.errors import CredentialRefused
+
+AGENT_SCOPE_KEY: Final = "hitl.agent"
+"""Where the HTTP door leaves the name of the agent whose API key it has checked, in the ASGI scope."""
+
+
+class PrincipalResolver(Protocol):
+    """Names the calling agent. One per transport, so that no transport falls back to another's."""
+
+    def agent(self, context: ServerRequestContext[Any, Any]) -> str:
+        """The agent's name.
+
+        Raises:
+            CredentialRefused: nobody has proven to be an agent.
+        """
+        ...
+
+
+class BearerPrincipal:
+    """Over HTTP: the agent whose API key came with this very request."""
+
+    def agent(self, context: ServerRequestContext[Any, Any]) -> str:
+        scope = getattr(context.request, "scope", None)
+        agent = scope.get(AGENT_SCOPE_KEY) if isinstance(scope, dict) else None  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
+        if not isinstance(agent, str) or not agent:
+            raise CredentialRefused("Send the agent's API key as: Authorization: Bearer <api key>")
+        return agent
+
+
+class ConfiguredPrincipal:
+    """Over stdio: the one agent that the process was started for."""
+
+    def __init__(self, agent: str) -> None:
+        self._agent = agent
+
+    def agent(self, context: ServerRequestContext[Any, Any]) -> str:
+        if context.request is not None:
+            raise CredentialRefused("This identity is for stdio only.")
+        return self._agent
