@@ -1,4 +1,6 @@
-"""What can go wrong around a server rather than inside its job: one tree, with the exit code each error stops a start with."""
+"""What can go wrong around a server rather than inside its job: one tree, with the exit code each error stops
+a start with.
+"""
 
 from __future__ import annotations
 

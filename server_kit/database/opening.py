@@ -20,15 +20,13 @@ ALLOWED = f"{SQLITE}:///PATH or {POSTGRESQL}://USER:PASSWORD@HOST/DATABASE"
 async def open_database(url: str) -> Database:
     """Open the database that `url` names, making a missing SQLite file in an existing directory.
 
-    Raises ConfigurationError for a URL that is not allowed, HomeNotWritable, DatabaseCorrupt or DatabaseUnavailable.
+    Raises ConfigurationError for a URL that is not allowed, HomeNotWritable, DatabaseCorrupt or
+    DatabaseUnavailable.
     """
     parsed = parse_database_url(url)
     if parsed.drivername == POSTGRESQL:
         return await PostgresqlDatabase.open(parsed)
-    path = Path(parsed.database or "").expanduser()
-    if not path.parent.is_dir():
-        raise HomeNotWritable(f"the directory {path.parent} for the database does not exist; create it")
-    return await SqliteDatabase.open(path)
+    return await SqliteDatabase.open(_sqlite_path(parsed))
 
 
 def parse_database_url(url: str) -> URL:
@@ -42,3 +40,10 @@ def parse_database_url(url: str) -> URL:
     if parsed.drivername == SQLITE and parsed.database in {None, "", ":memory:"}:
         raise ConfigurationError(f"the database URL names no file; allowed is {ALLOWED}")
     return parsed
+
+
+def _sqlite_path(url: URL) -> Path:
+    path = Path(url.database or "").expanduser()
+    if not path.parent.is_dir():
+        raise HomeNotWritable(f"the directory {path.parent} for the database does not exist; create it")
+    return path

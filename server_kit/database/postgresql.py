@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from server_kit.database.base import Operation, T
 from server_kit.database.postgresql_changes import PostgresqlChangeFeed
-from server_kit.database.postgresql_errors import Meaning, meaning, unavailable
+from server_kit.database.postgresql_errors import Meaning, meaning, sqlstate, unavailable
 from server_kit.database.postgresql_session import DATABASE_ERRORS, PostgresqlWriteSession
 from server_kit.database.writer import GroupWriter, WriterStatistics
 from server_kit.errors import DatabaseUnavailable
@@ -20,8 +20,10 @@ PATIENCE_SECONDS = 5.0
 OPERATION_SECONDS = 30.0
 CONNECT_SECONDS = 5.0
 MAX_READS = 3
+WRITE_WHILE_READING = "25006"
 
-# A commit is durable whatever the server's defaults are, and no process that hangs holds the write lock for ever.
+# A commit is durable whatever the server's defaults are, and no process that hangs holds the write lock for
+# ever.
 _SESSION = {
     "application_name": "hitl",
     "synchronous_commit": "on",
@@ -42,6 +44,7 @@ class PostgresqlDatabase:
         options: dict[str, Any] = {
             "isolation_level": "AUTOCOMMIT",
             "pool_reset_on_return": None,
+            "hide_parameters": True,
             "connect_args": {"timeout": CONNECT_SECONDS, "server_settings": _SESSION},
         }
         self._pool = create_async_engine(url, pool_size=READ_CONNECTIONS, max_overflow=0, **options)
@@ -87,7 +90,8 @@ class PostgresqlDatabase:
             raise self._explained(error) from error
 
     def _explained(self, error: Exception) -> Exception:
-        return error if meaning(error) is Meaning.OPERATION else unavailable(error, self.place)
+        own = meaning(error) is Meaning.OPERATION or sqlstate(error) == WRITE_WHILE_READING
+        return error if own else unavailable(error, self.place)
 
     async def _read_once(self, operation: Operation[T]) -> T:
         if self._closed:

@@ -1,4 +1,6 @@
-"""News of changes between processes on one PostgreSQL database: NOTIFY inside the transaction, LISTEN on a connection apart."""
+"""News of changes between processes on one PostgreSQL database: NOTIFY inside the transaction, LISTEN on a
+connection apart.
+"""
 
 from __future__ import annotations
 
@@ -59,15 +61,23 @@ class PostgresqlChangeFeed:
             try:
                 await self._follow()
             except (*DATABASE_ERRORS, TimeoutError):
-                pause = FIRST_PAUSE_SECONDS if self.connections > before else min(pause * 2, LONGEST_PAUSE_SECONDS)
+                pause = (
+                    FIRST_PAUSE_SECONDS
+                    if self.connections > before
+                    else min(pause * 2, LONGEST_PAUSE_SECONDS)
+                )
                 await asyncio.sleep(pause)
 
     async def _follow(self) -> None:
         """Listen until the connection is lost; raises then."""
         lost = asyncio.Event()
+
+        def closed(_connection: object) -> None:
+            lost.set()
+
         async with self._engine.connect() as connection:
             driver: Any = (await connection.get_raw_connection()).driver_connection
-            driver.add_termination_listener(lambda _: lost.set())
+            driver.add_termination_listener(closed)
             try:
                 await driver.add_listener(CHANNEL, self._heard)
                 self.connections += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-import asyncpg
+import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 from sqlalchemy.exc import DBAPIError
 
 from server_kit.errors import DatabaseUnavailable

@@ -1,8 +1,8 @@
 """The writer's transaction on PostgreSQL.
 
-The first statement takes one advisory lock for the whole database (per schema), so that writers in every process follow
-each other as they do on SQLite: an operation may check and then act, no two of them deadlock, and under READ COMMITTED
-each statement sees what the writer before has left.
+The first statement takes one advisory lock for the whole database (per schema), so that writers in every
+process follow each other as they do on SQLite: an operation may check and then act, no two of them deadlock,
+and under READ COMMITTED each statement sees what the writer before has left.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import asyncpg
+import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -41,7 +41,8 @@ class PostgresqlWriteSession:
                 return await self._begin()
         except DATABASE_ERRORS as error:
             await self._drop()
-            # An idle connection that the server has closed since is no reason to refuse: nothing was sent on it yet.
+            # An idle connection that the server has closed since is no reason to refuse: nothing was sent on
+            # it yet.
             if fresh or meaning(error) is not Meaning.CONNECTION_LOST:
                 raise unavailable(error, self._place) from error
         return await self.begin(patience_seconds)
@@ -69,11 +70,11 @@ class PostgresqlWriteSession:
             if meaning(error) is Meaning.CONFLICT:
                 raise TransactionLost(error, again=True) from error
             await self._drop()
-            message = f"the database {self._place} was lost during a commit: it may have happened or not; look before"
-            raise DatabaseUnavailable(f"{message} trying again") from error
+            message = f"the database {self._place} was lost during a commit, which may have happened or not"
+            raise DatabaseUnavailable(f"{message}; look before trying again") from error
         if status != "COMMIT":
             # The server answers so when a statement had failed and the operation went on as if it had not.
-            message = "an operation ignored a failed statement outside of begin_nested(); its transaction was undone"
+            message = "an operation ignored a failed statement outside of begin_nested() and was undone"
             raise TransactionLost(RuntimeError(message), again=False)
 
     async def rollback(self) -> None:

@@ -20,7 +20,7 @@ from server_kit.database.sqlite_files import (
 )
 from server_kit.database.sqlite_session import SqliteWriteSession
 from server_kit.database.writer import GroupWriter, WriterStatistics
-from server_kit.errors import DatabaseUnavailable
+from server_kit.errors import DatabaseUnavailable, HomeNotWritable
 
 READ_CONNECTIONS = 8
 PATIENCE_SECONDS = 5.0
@@ -51,7 +51,9 @@ class SqliteDatabase:
 
     @classmethod
     async def open(cls, path: Path, *, patience_seconds: float = PATIENCE_SECONDS) -> SqliteDatabase:
-        """Open the file, making it when it is missing. Raises DatabaseCorrupt, HomeNotWritable, DatabaseUnavailable."""
+        """Open the file, making it when it is missing. Raises DatabaseCorrupt, HomeNotWritable,
+        DatabaseUnavailable.
+        """
         await asyncio.to_thread(create_or_check, path, patience_seconds=patience_seconds)
         return cls(path, patience_seconds=patience_seconds)
 
@@ -73,7 +75,7 @@ class SqliteDatabase:
                         await asyncio.sleep(READ_PAUSE_SECONDS)
                         continue
                     explained = explain(error, self.path)
-                    if explained is None:
+                    if explained is None or isinstance(explained, HomeNotWritable):
                         raise
                     raise explained from error
 
@@ -88,10 +90,11 @@ class SqliteDatabase:
                 if opened.driver.raw.in_transaction:
                     opened.driver.control("ROLLBACK")
             keep = not self._closed
-            return result
         except Exception as error:
             keep = explain(error, self.path) is None and not self._closed
             raise
+        else:
+            return result
         finally:
             if keep:
                 self._idle.append((identity, opened))
@@ -113,7 +116,9 @@ class SqliteDatabase:
         try:
             return identity, await open_connection(self.path, self._executor, read_only=True)
         except sqlite3.Error as error:
-            raise explain(error, self.path) or DatabaseUnavailable(f"the database {self.path}: {error}") from error
+            raise explain(error, self.path) or DatabaseUnavailable(
+                f"the database {self.path}: {error}"
+            ) from error
 
     async def close(self) -> None:
         if self._closed:

@@ -1,8 +1,8 @@
 """News of changes between processes on one SQLite file.
 
-A published key is a row of `change_feed`, committed with what it announces. Inside the process watchers are woken right
-after the commit. Other processes notice by `PRAGMA data_version`, which reads a counter in shared memory and is asked
-only while somebody watches; the new rows then say whom to wake.
+A published key is a row of `change_feed`, committed with what it announces. Inside the process watchers are
+woken right after the commit. Other processes notice by `PRAGMA data_version`, which reads a counter in shared
+memory and is asked only while somebody watches; the new rows then say whom to wake.
 """
 
 from __future__ import annotations
@@ -69,14 +69,20 @@ class SqliteChangeFeed:
             yield watch
         finally:
             self._watchers.remove(watch)
-            if not self._watchers and self._poller is not None:
-                self._poller.cancel()
-                self._poller = None
+            if not self._watchers:
+                self._stop()
+
+    def _stop(self) -> asyncio.Task[None] | None:
+        poller, self._poller = self._poller, None
+        if poller is not None:
+            poller.cancel()
+        return poller
 
     async def _poll(self) -> None:
         """Watch until cancelled, through every failure of the database: when it is back everybody is woken."""
         while True:
-            # What was committed before the position is known can not be told from what was not: everybody looks again.
+            # What was committed before the position is known can not be told from what was not: everybody
+            # looks again.
             self._watchers.wake_all()
             try:
                 await self._follow()
@@ -103,7 +109,9 @@ class SqliteChangeFeed:
     def _wake_after(self, raw: sqlite3.Connection, sequence: int) -> int:
         """Wake who watches what was published after `sequence`; return the last sequence seen."""
         last = _last_sequence(raw)
-        rows = raw.execute("SELECT sequence, key FROM change_feed WHERE sequence > ? ORDER BY sequence", (sequence,))
+        rows = raw.execute(
+            "SELECT sequence, key FROM change_feed WHERE sequence > ? ORDER BY sequence", (sequence,)
+        )
         found = rows.fetchall()
         if last < sequence or (found and found[0][0] != sequence + 1):
             self._watchers.wake_all()
@@ -114,9 +122,8 @@ class SqliteChangeFeed:
         return found[-1][0] if found else last
 
     async def close(self) -> None:
-        poller, self._poller = self._poller, None
+        poller = self._stop()
         if poller is not None:
-            poller.cancel()
             await asyncio.gather(poller, return_exceptions=True)
         self._watchers.wake_all()
 

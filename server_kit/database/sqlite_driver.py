@@ -1,10 +1,10 @@
 """A connection to SQLite that SQLAlchemy's asyncio dialect drives without a thread hop per statement.
 
-A statement that touches a few rows takes some ten microseconds, far less than handing it to a thread and back; and
-under a busy event loop every hand-over costs a turn of the interpreter lock. So statements run where they are asked for,
-as long as they are short: a query that outgrows its budget is interrupted and run again in a thread, and whatever waits
-for the disk (commit, opening, closing) goes to a thread at once. Nothing here waits for a lock: SQLITE_BUSY is answered
-immediately, and who may wait does so asynchronously.
+A statement that touches a few rows takes some ten microseconds, far less than handing it to a thread and
+back; and under a busy event loop every hand-over costs a turn of the interpreter lock. So statements run
+where they are asked for, as long as they are short: a query that outgrows its budget is interrupted and run
+again in a thread, and whatever waits for the disk (commit, opening, closing) goes to a thread at once.
+Nothing here waits for a lock: SQLITE_BUSY is answered immediately, and who may wait does so asynchronously.
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ class SqliteCursor:
 
 
 class SqliteConnection:
-    """One SQLite connection, used by one task at a time. Transactions are begun and ended by its owner, with `control`."""
+    """One SQLite connection, used by one task at a time. Transactions are begun and ended by its owner, with
+    `control`.
+    """
 
     def __init__(self, raw: sqlite3.Connection, executor: Executor, *, read_only: bool) -> None:
         self.raw = raw
@@ -103,7 +105,9 @@ class SqliteConnection:
         self.raw.execute(statement)
 
     async def in_thread(self, work: Callable[[], R], *, interruptible: bool = False) -> R:
-        """Run `work` in a thread and wait for its end even when cancelled: a connection is never used by two at once."""
+        """Run `work` in a thread and wait for its end even when cancelled: a connection is never used by two
+        at once.
+        """
         waiting = asyncio.wrap_future(self._executor.submit(work))
         try:
             return await asyncio.shield(waiting)

@@ -53,8 +53,7 @@ class OpenConnection:
     driver: SqliteConnection
 
     async def close(self) -> None:
-        # SQLAlchemy is not asked to close: it would run a rollback through a connection that may be broken.
-        await self.driver.close()
+        await self.connection.close()
 
 
 def primary_code(error: BaseException) -> int | None:
@@ -76,7 +75,9 @@ def explain(error: BaseException, path: Path) -> ServerError | None:
         reason = "is damaged or not a database; restore it from a backup, or move it away to begin anew"
         return DatabaseCorrupt(f"the database {path} {reason} ({getattr(error, 'orig', None) or error})")
     if code == sqlite3.SQLITE_READONLY:
-        return HomeNotWritable(f"the database {path} cannot be written; check the permissions of the file and directory")
+        return HomeNotWritable(
+            f"the database {path} cannot be written; check the permissions of the file and directory"
+        )
     if code in _UNAVAILABLE:
         return DatabaseUnavailable(f"the database {path} did not take the operation: {_UNAVAILABLE[code]}")
     return None
@@ -85,7 +86,11 @@ def explain(error: BaseException, path: Path) -> ServerError | None:
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     """Open an existing database file for one task at a time, in any thread."""
     raw = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False, timeout=0
+        f"{path.absolute().as_uri()}?mode=rw",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+        timeout=0,
     )
     try:
         raw.execute("PRAGMA synchronous=FULL")
@@ -100,11 +105,15 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
 
 
 def create_or_check(path: Path, *, patience_seconds: float) -> None:
-    """Make the file with mode 0600 when it is missing, switch it to WAL, and refuse one that is damaged or not ours to write."""
+    """Make the file with mode 0600 when it is missing, switch it to WAL, and refuse one that is damaged or
+    not ours to write.
+    """
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:
-        raise HomeNotWritable(f"the database {path} cannot be opened for writing: {error.strerror}") from error
+        raise HomeNotWritable(
+            f"the database {path} cannot be opened for writing: {error.strerror}"
+        ) from error
     try:
         raw = connect(path)
         try:
@@ -114,7 +123,9 @@ def create_or_check(path: Path, *, patience_seconds: float) -> None:
                 found = raw.execute("PRAGMA quick_check(1)").fetchone()[0]
                 if found != "ok":
                     raise sqlite3.DatabaseError(found)
-            raw.execute("CREATE TABLE IF NOT EXISTS change_feed (sequence INTEGER PRIMARY KEY, key TEXT NOT NULL)")
+            raw.execute(
+                "CREATE TABLE IF NOT EXISTS change_feed (sequence INTEGER PRIMARY KEY, key TEXT NOT NULL)"
+            )
         finally:
             raw.close()
     except sqlite3.Error as error:
@@ -138,5 +149,6 @@ async def open_connection(path: Path, executor: Executor, *, read_only: bool) ->
         poolclass=NullPool,
         connect_args={"async_creator_fn": lend},
         pool_reset_on_return=None,
+        hide_parameters=True,
     )
     return OpenConnection(await engine.connect(), driver)

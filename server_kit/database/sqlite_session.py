@@ -9,7 +9,13 @@ from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server_kit.database.sqlite_files import FileIdentity, OpenConnection, explain, open_connection, waiting_helps
+from server_kit.database.sqlite_files import (
+    FileIdentity,
+    OpenConnection,
+    explain,
+    open_connection,
+    waiting_helps,
+)
 from server_kit.database.writer import TransactionLost
 from server_kit.errors import DatabaseUnavailable, ServerError
 
@@ -18,7 +24,9 @@ LONGEST_PAUSE_SECONDS = 0.02
 
 
 class SqliteWriteSession:
-    """Implements `writer.WriteSession`; opens the file again after an error that may have come from the connection."""
+    """Implements `writer.WriteSession`; opens the file again after an error that may have come from the
+    connection.
+    """
 
     def __init__(self, path: Path, executor: Executor) -> None:
         self._path = path
@@ -29,7 +37,9 @@ class SqliteWriteSession:
     @property
     def _current(self) -> OpenConnection:
         if self._open is None:
-            raise TransactionLost(DatabaseUnavailable(f"the database {self._path} was closed meanwhile"), again=True)
+            raise TransactionLost(
+                DatabaseUnavailable(f"the database {self._path} was closed meanwhile"), again=True
+            )
         return self._open
 
     async def begin(self, patience_seconds: float) -> AsyncConnection:
@@ -50,7 +60,9 @@ class SqliteWriteSession:
             return current.connection
 
     async def _opened(self) -> OpenConnection:
-        """Return the connection, to the file that is under the path now: a deleted one would swallow what is written."""
+        """Return the connection, to the file that is under the path now: a deleted one would swallow what is
+        written.
+        """
         identity = FileIdentity.of(self._path)
         if self._open is not None and identity != self._identity:
             await self.close()

@@ -9,7 +9,9 @@ from server_kit.database.base import MAX_KEY_CHARACTERS
 
 
 class LocalWatch:
-    """An `asyncio.Event` that stays set until somebody has seen it, so that no change falls between two waits."""
+    """An `asyncio.Event` that stays set until somebody has seen it, so that no change falls between two
+    waits.
+    """
 
     def __init__(self, keys: tuple[str, ...]) -> None:
         self.keys = keys

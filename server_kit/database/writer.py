@@ -1,11 +1,12 @@
-"""The one writer of a process: takes operations in turn and commits those that wait together in one transaction.
+"""The one writer of a process: takes operations in turn and commits those that wait together in one
+transaction.
 
-What a commit costs (a flush to the disk, a round trip) is shared by everybody who waited for the one before. Each
-operation after the first of a group runs in a savepoint, so a failing one is undone alone. A group that is lost as a
-whole is run again, each operation by itself, unless it may have been committed.
+What a commit costs (a flush to the disk, a round trip) is shared by everybody who waited for the one before.
+Each operation after the first of a group runs in a savepoint, so a failing one is undone alone. A group that
+is lost as a whole is run again, each operation by itself, unless it may have been committed.
 
-The writer owns its connection; callers only hand over an operation and wait, so a caller that is cancelled leaves the
-connection in order: what had not begun is dropped, what had begun is finished.
+The writer owns its connection; callers only hand over an operation and wait, so a caller that is cancelled
+leaves the connection in order: what had not begun is dropped, what had begun is finished.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ MAX_RUNS = 5
 
 
 class TransactionLost(Exception):
-    """The transaction is gone and certainly not committed; `cause` says why, `again` whether a retry may succeed."""
+    """The transaction is gone and certainly not committed; `cause` says why, `again` whether a retry may
+    succeed.
+    """
 
     def __init__(self, cause: Exception, *, again: bool) -> None:
         super().__init__(str(cause))
@@ -45,8 +48,8 @@ class OperationTimedOut(DatabaseUnavailable):
 class WriteSession(Protocol):
     """A transaction on the writer's connection. Implemented once per dialect.
 
-    Every method raises TransactionLost when the transaction is gone, or DatabaseUnavailable when it may have been
-    committed or none can be begun.
+    Every method raises TransactionLost when the transaction is gone, or DatabaseUnavailable when it may have
+    been committed or none can be begun.
     """
 
     async def begin(self, patience_seconds: float) -> AsyncConnection: ...
@@ -56,7 +59,9 @@ class WriteSession(Protocol):
     async def release(self) -> None: ...
 
     async def undo_to_savepoint(self, error: BaseException) -> None:
-        """Undo one operation after `error`; raises TransactionLost when that took the whole transaction with it."""
+        """Undo one operation after `error`; raises TransactionLost when that took the whole transaction with
+        it.
+        """
         ...
 
     async def commit(self) -> None: ...
@@ -66,7 +71,9 @@ class WriteSession(Protocol):
         ...
 
     def explain(self, error: BaseException) -> TransactionLost | None:
-        """Return what `error`, raised by an operation, says about the transaction; None when it is the caller's own."""
+        """Return what `error`, raised by an operation, says about the transaction; None when it is the
+        caller's own.
+        """
         ...
 
     async def close(self) -> None: ...
@@ -107,8 +114,8 @@ class _Group:
 class GroupWriter:
     """Runs operations one after another on a `WriteSession`.
 
-    `take_published` returns and forgets what the operation that just ran announced; `committed` is told what was
-    announced by everything in a transaction once it is durable.
+    `take_published` returns and forgets what the operation that just ran announced; `committed` is told what
+    was announced by everything in a transaction once it is durable.
     """
 
     def __init__(
@@ -208,7 +215,9 @@ class GroupWriter:
             return None
 
     async def _run_job(self, job: _Job, group: _Group) -> _Group | None:
-        """Run one operation; returns the group, or None when its transaction was ended because nothing is left in it."""
+        """Run one operation; returns the group, or None when its transaction was ended because nothing is
+        left in it.
+        """
         nested = bool(group.finished)
         if nested:
             await self._session.savepoint()
@@ -236,7 +245,9 @@ class GroupWriter:
         return group
 
     async def _in_callers_context(self, job: _Job, connection: AsyncConnection) -> Any:
-        """Run the operation as a task of its own: it sees its caller's context variables and cannot cancel the writer."""
+        """Run the operation as a task of its own: it sees its caller's context variables and cannot cancel
+        the writer.
+        """
 
         async def run() -> Any:
             async with asyncio.timeout(self._operation_seconds):
@@ -250,11 +261,15 @@ class GroupWriter:
         except _CallersOwn as wrapped:
             raise wrapped.error from wrapped.error.__cause__
         except TimeoutError as error:
-            message = f"an operation held the database longer than {self._operation_seconds:g} s and was undone"
+            message = (
+                f"an operation held the database longer than {self._operation_seconds:g} s and was undone"
+            )
             raise OperationTimedOut(message) from error
 
     async def _run_again(self, members: list[_Job], lost: TransactionLost) -> None:
-        """After a lost group each operation gets a transaction of its own; one that was alone only if that may help."""
+        """After a lost group each operation gets a transaction of its own; one that was alone only if that
+        may help.
+        """
         again = deque(job for job in members if not job.outcome.done())
         if len(again) == 1 and not lost.again:
             again.popleft().fail(lost.cause)
@@ -268,4 +283,3 @@ class GroupWriter:
 class _CallersOwn(Exception):
     def __init__(self, error: TimeoutError) -> None:
         self.error = error
-
