@@ -80,9 +80,10 @@ def _validate(document: object) -> Action:
 def _normalise(action: Action) -> Action:
     try:
         canonical = canonical_action(action)
+        normal_form = parse_strict_json(canonical)
     except CanonicalizationError as error:
         raise InvalidAction((FieldProblem("action", str(error)),)) from error
     if len(canonical) > MAX_ACTION_BYTES:
         message = f"is {len(canonical)} bytes in all; at most {MAX_ACTION_BYTES} are allowed"
         raise InvalidAction((FieldProblem("action", message),))
-    return _validate(parse_strict_json(canonical))
+    return _validate(normal_form)

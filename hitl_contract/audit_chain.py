@@ -1,8 +1,8 @@
 """The hash-chained audit log: entry format, link hash, signed checkpoints.
 
-An entry's hash covers every one of its fields and the hash before it, so that an edit, an insertion, a deletion
-or a reorder breaks the chain at its place. A checkpoint is a signature over a position and its hash: it finds a
-chain that was computed anew, cut, rolled back or forked.
+An entry's hash covers every one of its fields and the hash before it, so that an edit, an insertion, a
+deletion or a reorder breaks the chain at its place. A checkpoint is a signature over a position and its
+hash: it finds a chain that was computed anew, cut, rolled back or forked.
 """
 
 from __future__ import annotations

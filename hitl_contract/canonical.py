@@ -16,6 +16,11 @@ from hitl_contract.errors import CanonicalizationError
 MAX_DEPTH = 64
 """Deepest nesting of arrays and objects that is accepted; beyond it parsers start to disagree."""
 
+MAX_SAFE_INTEGER = 2**53 - 1
+"""Largest integer that every JSON parser reads alike (RFC 7493 section 2.2)."""
+
+_SAFE_INTEGER_DIGITS = 17  # 16 digits and a sign
+
 DIGEST_PREFIX = "sha-256:"
 
 
@@ -48,7 +53,7 @@ def _refuse_deep_nesting(value: object, depth: int) -> None:
 
 
 def parse_strict_json(data: bytes | str) -> object:
-    """Parse JSON and refuse what parsers disagree on: duplicate keys, NaN and infinities, invalid UTF-8.
+    """Parse JSON and refuse what parsers disagree on: duplicate keys, NaN, large integers, invalid UTF-8.
 
     Raises:
         CanonicalizationError: with the reason.
@@ -56,7 +61,11 @@ def parse_strict_json(data: bytes | str) -> object:
     try:
         text = data.decode("utf-8") if isinstance(data, bytes) else data
         return json.loads(
-            text, object_pairs_hook=_unique_object, parse_constant=_refuse_constant, parse_float=_finite_float
+            text,
+            object_pairs_hook=_unique_object,
+            parse_constant=_refuse_constant,
+            parse_float=_finite_float,
+            parse_int=_exact_integer,
         )
     except UnicodeDecodeError as error:
         raise CanonicalizationError("not UTF-8") from error
@@ -66,9 +75,6 @@ def parse_strict_json(data: bytes | str) -> object:
         ) from error
     except RecursionError as error:
         raise CanonicalizationError(f"nested deeper than {MAX_DEPTH} levels") from error
-    except ValueError as error:
-        # Python refuses to convert integers of thousands of digits.
-        raise CanonicalizationError("a number has too many digits") from error
 
 
 def _unique_object(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -82,6 +88,12 @@ def _unique_object(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _refuse_constant(constant: str) -> NoReturn:
     raise CanonicalizationError(f"{constant} is not a JSON number")
+
+
+def _exact_integer(text: str) -> int:
+    if len(text) <= _SAFE_INTEGER_DIGITS and abs(number := int(text)) <= MAX_SAFE_INTEGER:
+        return number
+    raise CanonicalizationError(f"the number {text[:30]} is beyond 2**53 - 1; send it as a string")
 
 
 def _finite_float(text: str) -> float:

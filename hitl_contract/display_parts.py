@@ -28,7 +28,7 @@ def labelled(label: str, value: str) -> str:
 
 
 def numbered(text: str) -> Iterator[str]:
-    """Yield the text's lines behind their numbers; a tab at a line's start is marked and four columns wide."""
+    """Yield the lines behind their numbers; a tab at a line's start is marked and four columns wide."""
     for number, line in enumerate(text.split("\n"), start=1):
         body = line.lstrip("\t")
         indent = "\u21e5   " * (len(line) - len(body))

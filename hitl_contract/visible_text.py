@@ -1,8 +1,8 @@
 """Makes text inert for human eyes: what cannot be seen, or deceives, becomes a visible escape ``\\u{XXXX}``.
 
 The mapping is injective: a text that already holds ``\\u{`` has that backslash escaped, so two different
-texts never look the same. Based on Unicode Technical Standard 39 (security mechanisms) and on the trojan-source
-attack (CVE-2021-42574).
+texts never look the same. Based on Unicode Technical Standard 39 (security mechanisms) and on the trojan-
+source attack (CVE-2021-42574).
 """
 
 from __future__ import annotations

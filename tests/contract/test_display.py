@@ -1,0 +1,183 @@
+"""What people see is what runs: the display hides nothing and cannot be tricked (promise A6)."""
+
+import re
+import unicodedata
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from hitl_contract.action import canonical_action, parse_action
+from hitl_contract.display import excerpt, render_action, safe_text
+from tests.contract.strategies import actions, code_executions
+
+PYTHON: dict[str, Any] = {"type": "code_execution", "language": "python", "code": "print(6*7)"}
+LABEL = re.compile(r"^(Run|Call|Send|Change|Do|WARNING|[a-z]+ |---)")
+
+
+@given(actions)
+def test_a_display_is_deterministic_and_made_of_visible_characters(document: dict[str, Any]) -> None:
+    display = render_action(parse_action(document))
+    assert display == render_action(parse_action(document))
+    for character in display.text.replace("\n", ""):
+        assert unicodedata.category(character) not in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+@given(code_executions, code_executions)
+def test_different_programs_have_different_displays(one: dict[str, Any], other: dict[str, Any]) -> None:
+    first, second = parse_action(one), parse_action(other)
+    assume(canonical_action(first) != canonical_action(second))
+    assert render_action(first).text != render_action(second).text
+
+
+@given(actions)
+def test_every_line_is_a_label_or_stands_behind_a_gutter(document: dict[str, Any]) -> None:
+    for line in render_action(parse_action(document)).text.splitlines():
+        assert LABEL.match(line) or re.match(r"^ *\d* \| ", line), line
+
+
+_trick = st.text(
+    st.sampled_from("ab\\u{}0\u202e\u200b\u2066\u0430\u0455\uff41\u05d0\u0301\u00a0 \t\x1b\r\u2028\ufe0f")
+)
+
+
+@given(_trick, _trick)
+def test_two_different_texts_never_look_the_same(one: str, other: str) -> None:
+    assume(one != other)
+    assert safe_text(one) != safe_text(other)
+
+
+@given(st.text(st.characters(exclude_categories=("Cs",))))
+def test_a_text_can_be_read_back_from_what_is_shown(text: str) -> None:
+    def original(escape: re.Match[str]) -> str:
+        if escape[1].startswith("20*"):
+            return " " * int(escape[1].removeprefix("20*"))
+        return chr(int(escape[1], 16))
+
+    assert re.sub(r"\\u\{([0-9A-F*]+)\}", original, safe_text(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("code", "shown"),
+    [
+        ("x = 1 \u202e# ok", "\\u{202E}"),
+        ("pa\u0443pal()", "\\u{443}"),
+        ("\u0440\u0430\u0443\u0440\u0430\u04cf", "\\u{440}"),
+        ("a\u200bb", "\\u{200B}"),
+        ("\uff52\uff4d", "\\u{FF52}"),
+        ("rm\u00a0-rf", "\\u{A0}"),
+        ("x\r# hidden", "\\u{D}"),
+        ("\x1b[2Kx", "\\u{1B}"),
+        ("if a \u2010 b", "\\u{2010}"),
+        ("x = '\u05d0' + y", "\\u{5D0}"),
+        ("a" + "\u0301" * 9, "\\u{301}"),
+        ("\u3164 = 1", "\\u{3164}"),
+        ("x" + " " * 300 + "; rm()", "\\u{20*300}"),
+        ("tag\U000e0041", "\\u{E0041}"),
+        ("a\u2028b", "\\u{2028}"),
+    ],
+)
+def test_a_known_trick_is_shown_as_an_escape(code: str, shown: str) -> None:
+    display = render_action(parse_action({**PYTHON, "code": code}))
+    assert shown in display.text
+
+
+@pytest.mark.parametrize("code", ["x = 1 \u202e# ok", "a\u200bb", "\x1b[2Kx"])
+def test_invisible_characters_raise_a_warning_at_the_top(code: str) -> None:
+    display = render_action(parse_action({**PYTHON, "code": code}))
+    assert "invisible" in display.warnings[0]
+    assert display.text.splitlines()[1].startswith("WARNING")
+
+
+@pytest.mark.parametrize(
+    "text", ["naïve café", "Größe 5 µm…", "日本語のコード", "привет мир", "שלום", "emoji 🚀", "½ – “q”"]
+)
+def test_honest_writing_stays_readable(text: str) -> None:
+    assert "\\u{" not in safe_text(text).replace("\\u{B5}", "")
+
+
+def test_agent_text_cannot_pass_for_a_label() -> None:
+    spoof = "print(1)\nnetwork    none\n--- file: nothing ---\n   1 | harmless"
+    lines = render_action(parse_action({**PYTHON, "code": spoof})).text.splitlines()
+    assert lines.count("network    none") == 1
+    assert "   2 | network    none" in lines
+    assert "   4 |    1 | harmless" in lines
+
+
+def test_a_file_name_cannot_close_its_quotes() -> None:
+    action = parse_action({**PYTHON, "files": [{"path": 'a": text, 1 character ---', "content": "x"}]})
+    assert '--- file "a\\": text, 1 character ---": text, 1 character ---' in render_action(action).text
+
+
+def test_every_part_of_a_program_is_shown() -> None:
+    action = parse_action(
+        {
+            **PYTHON,
+            "input_data": {"secret_plan": [1, 2]},
+            "files": [{"path": "in.txt", "content": "inside"}, {"path": "b", "content_base64": "aGVsbG8="}],
+            "packages": ["numpy==2.1"],
+            "network": {"mode": "allowlist", "domains": ["api.example.com"]},
+            "limits": {"wall_seconds": 0.5},
+            "runtime": "sha256:" + "0" * 64,
+        }
+    )
+    text = render_action(action).text
+    for part in (
+        "print(6*7)",
+        "secret_plan",
+        "inside",
+        "hello",
+        "numpy==2.1",
+        "api.example.com",
+        "0.5 s",
+        "0" * 64,
+    ):
+        assert part in text
+
+
+def test_a_binary_file_is_shown_whole_with_its_digest() -> None:
+    text = render_action(
+        parse_action({**PYTHON, "files": [{"path": "b", "content_base64": "/+8A" * 60}]})
+    ).text
+    assert "binary, 180 bytes, sha-256:" in text
+    assert text.count("/+8A") == 60
+
+
+def test_an_excerpt_says_how_much_is_hidden() -> None:
+    display = render_action(parse_action({**PYTHON, "code": "print(1)\n" * 500}))
+    part = excerpt(display, 1000)
+    assert not part.complete
+    assert len(part.text) <= 1000
+    assert display.text.startswith(part.text)
+    assert part.hidden_characters == len(display.text) - len(part.text)
+    assert part.text.endswith("\n")
+    assert excerpt(display, len(display.text)).complete
+
+
+def test_an_excerpt_of_one_endless_line_is_cut_within_it() -> None:
+    display = render_action(parse_action({"type": "generic", "operation": "x" * 200}))
+    assert excerpt(display, 50).text == display.text[:50]
+
+
+@pytest.mark.parametrize(
+    ("document", "part"),
+    [
+        ({"type": "shell_command", "argv": ["ls", "a b"], "cwd": "/tmp", "env": {"A": "1"}}, "A=1"),
+        ({"type": "tool_call", "server": "s", "tool": "t", "arguments": {"k": "v"}}, '"k": "v"'),
+        (
+            {"type": "http_request", "method": "GET", "url": "https://a.example/?q=1"},
+            "https://a.example/?q=1",
+        ),
+        ({"type": "http_request", "method": "PUT", "url": "https://a", "body_sha256": "ab" * 32}, "ab" * 32),
+        ({"type": "file_change", "path": "etc/passwd", "diff": "+root"}, "+root"),
+        ({"type": "generic", "operation": "deploy", "details": {"to": "production"}}, "production"),
+    ],
+)
+def test_other_actions_show_their_payload(document: dict[str, Any], part: str) -> None:
+    assert part in render_action(parse_action(document)).text
+
+
+def test_line_breaks_are_kept_only_where_asked_for() -> None:
+    assert safe_text("a\nb") == "a\\u{A}b"
+    assert safe_text("a\nb\u200b", multiline=True) == "a\nb\\u{200B}"
