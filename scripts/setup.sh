@@ -23,13 +23,23 @@ can_install() { [ "$(id -u)" = 0 ] && have apt-get && have dpkg; }
 
 apt_updated=""
 install_packages() {
+  local log
+  log=$(mktemp)
   say "installing with apt-get: $*"
   export DEBIAN_FRONTEND=noninteractive
   if [ -z "$apt_updated" ]; then
-    apt-get update -qq </dev/null >&2 || fail "apt-get update failed; check the package sources of this machine"
+    if ! apt-get update -qq </dev/null >"$log" 2>&1; then
+      cat "$log" >&2
+      fail "apt-get update failed; check the package sources of this machine"
+    fi
     apt_updated=yes
   fi
-  apt-get install -y -qq --no-install-recommends "$@" </dev/null >&2
+  if ! apt-get install -y -qq --no-install-recommends "$@" </dev/null >"$log" 2>&1; then
+    tail -n 20 "$log" >&2
+    rm -f "$log"
+    return 1
+  fi
+  rm -f "$log"
 }
 
 # A package is missing when what it provides is: a machine may have it from elsewhere.
