@@ -21,8 +21,9 @@ from hitl_mcp.tools.waiting import Ladder
 SERVER_NAME: Final = "hitl-mcp"
 _INSTRUCTIONS: Final = (
     "This server asks people to approve actions before they are done. Call request_approval with the "
-    "complete action; when the status is PENDING call check_status until it is final. Only an APPROVED request has a "
-    "capability_token; give it to the executor server's execute tool, which runs that one action once."
+    "complete action; when the status is PENDING call check_status until it is final. Only an APPROVED "
+    "request has a capability_token; give it to the executor server's execute tool, "
+    "which runs that one action once."
 )
 
 

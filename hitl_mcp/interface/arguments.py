@@ -109,13 +109,13 @@ class RequestApprovalArguments(Arguments):
         Text | None,
         Field(
             min_length=1,
-            max_length=200,
+            max_length=255,
             description="Any string of yours. Asking again with the same one returns the same request and "
             "asks nobody twice",
         ),
     ] = None
     trace_id: Annotated[
-        Text | None, Field(min_length=1, max_length=200, description="Your trace, for the audit log")
+        Text | None, Field(min_length=1, max_length=128, description="Your trace, for the audit log")
     ] = None
     metadata: Annotated[
         dict[str, JsonValue],

@@ -36,8 +36,8 @@ def check_status(
         name="check_status",
         title="See how a request stands",
         description=(
-            "How a request for approval stands, with capability_token while it is APPROVED. With wait_seconds "
-            "the call is held until a person has decided or that time has passed."
+            "How a request for approval stands, with capability_token while it is APPROVED. With "
+            "wait_seconds the call is held until a person has decided or that time has passed."
         ),
         input_schema=CheckStatusArguments.model_json_schema(),
         answer=ApprovalAnswer,

@@ -20,8 +20,8 @@ _DESCRIPTION: Final = (
     "Ask people to approve one exact action before it is done. Describe the action completely: what is "
     "approved is its digest, and nothing else can be done with the approval. Returns status APPROVED with a "
     "capability_token for the executor, or DENIED, TIMEOUT, CANCELLED, or PENDING when nobody has decided "
-    "yet: then call check_status. Calling again with the same idempotency_key or the same action returns the same "
-    "request and asks nobody twice."
+    "yet: then call check_status. Calling again with the same idempotency_key or the same action returns the "
+    "same request and asks nobody twice."
 )
 
 

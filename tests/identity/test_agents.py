@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import select, update
+
+from hitl_mcp.errors import AlreadyExists, NameRefused, UnknownAgent
+from hitl_mcp.storage.schema import agents
+from tests.identity.directories import Directories
+
+
+async def test_an_api_key_names_its_agent(directories: Directories) -> None:
+    key = await directories.agents.add("builder")
+    assert key.startswith("hitl_agent_")
+    assert await directories.agents.authenticate(key) == "builder"
+
+
+async def test_an_api_key_is_stored_nowhere(directories: Directories) -> None:
+    key = await directories.agents.add("builder")
+    row = await directories.database.read(lambda connection: connection.execute(select(agents)))
+    assert key.rsplit("_", 1)[1] not in str(row.all())
+
+
+@pytest.mark.parametrize(
+    "change", [lambda k: k[:-1] + "a" * (k[-1] != "a") or k, str.upper, lambda k: k + " "]
+)
+async def test_a_changed_key_names_nobody(directories: Directories, change: object) -> None:
+    key = await directories.agents.add("builder")
+    changed = change(key)  # type: ignore[operator]
+    if changed != key:
+        assert await directories.agents.authenticate(changed) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "hitl_agent_", "hitl_session_" + "a" * 52, "a" * 100_000, "hitl_agent_\ud800"]
+)
+async def test_a_string_of_another_form_names_nobody(directories: Directories, text: str) -> None:
+    assert await directories.agents.authenticate(text) is None
+
+
+async def test_a_revoked_key_stops_working_at_once_and_the_name_can_get_a_new_one(
+    directories: Directories,
+) -> None:
+    old = await directories.agents.add("builder")
+    await directories.agents.revoke("builder")
+    assert await directories.agents.authenticate(old) is None
+    new = await directories.agents.add("builder")
+    assert await directories.agents.authenticate(old) is None
+    assert await directories.agents.authenticate(new) == "builder"
+
+
+async def test_a_name_with_a_valid_key_gets_no_second_one(directories: Directories) -> None:
+    await directories.agents.add("builder")
+    with pytest.raises(AlreadyExists, match="hitl agents revoke builder"):
+        await directories.agents.add("builder")
+
+
+async def test_revoking_an_unknown_agent_says_so(directories: Directories) -> None:
+    with pytest.raises(UnknownAgent, match="nobody"):
+        await directories.agents.revoke("nobody")
+
+
+@pytest.mark.parametrize("name", ["", " ", "a b", "-a", "a" * 65, "b\u0430d", "a\nb"])
+async def test_a_name_that_could_mislead_is_refused(directories: Directories, name: str) -> None:
+    with pytest.raises(NameRefused):
+        await directories.agents.add(name)
+
+
+async def test_a_row_written_past_the_server_is_no_agent(directories: Directories) -> None:
+    key = await directories.agents.add("builder")
+    await directories.database.write(
+        lambda connection: connection.execute(update(agents).values(name="superuser"))
+    )
+    assert await directories.agents.authenticate(key) is None
+    assert await directories.agents.list() == []
+
+
+async def test_nothing_is_added_or_revoked_without_its_audit_entry(directories: Directories) -> None:
+    key = await directories.agents.add("builder")
+    directories.trail.fails = True
+    with pytest.raises(RuntimeError):
+        await directories.agents.add("other")
+    with pytest.raises(RuntimeError):
+        await directories.agents.revoke("builder")
+    assert [agent.name for agent in await directories.agents.list()] == ["builder"]
+    assert await directories.agents.authenticate(key) == "builder"
+    assert directories.trail.events() == ["agent.added"]
