@@ -37,6 +37,13 @@ class RequestNotFound(ApprovalError):
         self.request_id = request_id
 
 
+class ActionNotFound(ApprovalError):
+    """No action of this digest is stored."""
+
+    def __init__(self, digest: str) -> None:
+        super().__init__(f"There is no action with the digest {digest[:80]!r}.")
+
+
 class IdempotencyKeyReused(ApprovalError):
     """The agent used this idempotency key before, for another action."""
 
@@ -73,7 +80,7 @@ class DigestChanged(ApprovalError):
 
     def __init__(self, request_id: str) -> None:
         super().__init__(
-            f"What was shown is not what request {request_id} asks for. Open the request again and decide anew."
+            f"What was shown is not what request {request_id} asks for. Open it again and decide anew."
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 CREATED: Final = "request.created"
+REATTACHED: Final = "request.reattached"
 DECIDED: Final = "request.decided"
 DECISION_REFUSED: Final = "request.decision_refused"
 TIMED_OUT: Final = "request.timed_out"

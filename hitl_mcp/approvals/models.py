@@ -11,7 +11,6 @@ from pydantic import JsonValue
 
 from hitl_contract.action import Action
 
-
 DEFAULT_TIMEOUT_SECONDS = 3600
 MIN_TIMEOUT_SECONDS = 10
 MAX_TIMEOUT_SECONDS = 604_800
@@ -57,8 +56,8 @@ class Assurance(StrEnum):
 class Submission:
     """What an agent asks for.
 
-    `timeout_seconds` is how long people may take (10 to 604,800; 3,600 when left out). `idempotency_key` makes
-    asking again safe: the same agent with the same key always reaches the same request.
+    `timeout_seconds` is how long people may take (10 to 604,800; 3,600 when left out). `idempotency_key`
+    makes asking again safe: the same agent with the same key always reaches the same request.
     """
 
     action: Action
@@ -85,9 +84,10 @@ class Outcome:
 class ApprovalRequest:
     """One request as stored.
 
-    `expires_at` is when silence ends it; `valid_until` is when an approval itself lapses. `token_id` is the one
-    `jti` of its tokens, known once the first was collected. `version` grows by one with every change. `seal` is
-    the MAC over what never changes (agent, action, quorum, times): see `hitl_mcp.minting.seals`.
+    `expires_at` is when silence ends it; `valid_until` is when an approval itself lapses. `token_id` is the
+    one `jti` of its tokens, known once the first was collected. `ended_by` is the person or the agent whose
+    act ended it, None after a timeout. `version` grows by one with every change. `seal` is the MAC over what
+    never changes (agent, action, quorum, times): see `hitl_mcp.minting.seals`.
     """
 
     request_id: str
@@ -118,7 +118,7 @@ class ApprovalRequest:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One person's verdict, sealed: `seal` is a MAC over every other field under a key outside the database."""
+    """One person's verdict. `seal` is a MAC over every other field, under a key outside the database."""
 
     decision_id: str
     request_id: str

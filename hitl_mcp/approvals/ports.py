@@ -1,11 +1,11 @@
 """What the approval service needs from the rest of the server. Concrete classes meet it only in wiring.
 
-Above: `ApprovalService`. Below: `hitl_mcp.storage` (RequestStore), `hitl_mcp.minting` (Minter, and the
-Sealer of `sealer.py`), `hitl_mcp.audit` (AuditTrail), `hitl_mcp.policies` (Policy), `hitl_mcp.identity` (PeopleDirectory),
-`hitl_mcp.notifiers` (Outbox).
+Above: `ApprovalService`. Below: `hitl_mcp.storage` (RequestStore), `hitl_mcp.minting` (Minter, and the Sealer
+of `sealer.py`), `hitl_mcp.audit` (AuditTrail), `hitl_mcp.policies` (Policy), `hitl_mcp.identity`
+(PeopleDirectory), `hitl_mcp.notifiers` (Outbox).
 
-Every method that takes a connection belongs to the caller's transaction: it commits or rolls back with it, may
-run again when the transaction is retried, and has no other effect.
+Every method that takes a connection belongs to the caller's transaction: it commits or rolls back with it,
+may run again when the transaction is retried, and has no other effect.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ from hitl_mcp.approvals.models import (
     Submission,
 )
 from hitl_mcp.approvals.proof import ProvenApproval
+from hitl_mcp.approvals.sealer import Sealer
+from server_kit.clock import Clock
+from server_kit.database.base import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +143,8 @@ class RequestStore(Protocol):
         self, connection: AsyncConnection, agent: str, key: str, request_id: str, at: datetime
     ) -> None: ...
 
+    async def drop_deadlines(self, connection: AsyncConnection, request_id: str) -> None: ...
+
     async def due(self, connection: AsyncConnection, now: datetime, limit: int) -> Sequence[Deadline]: ...
 
     async def next_due(self, connection: AsyncConnection) -> datetime | None: ...
@@ -159,3 +164,18 @@ class RequestStore(Protocol):
     ) -> Sequence[RequestRecord]: ...
 
     async def action_bytes(self, connection: AsyncConnection, digest: str) -> bytes | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalPorts:
+    """Everything the approval service stands on, handed over by wiring."""
+
+    database: Database
+    store: RequestStore
+    audit: AuditTrail
+    outbox: Outbox
+    people: PeopleDirectory
+    policy: Policy
+    sealer: Sealer
+    minter: Minter
+    clock: Clock

@@ -2,13 +2,14 @@
 
 `prove` believes nothing that is stored because it is stored. A request is approved when, in this order:
 
-1. the request's seal holds: agent, action, quorum and times are those this server accepted;
+1. the request's seal holds: agent, action, quorum and times are those this server accepted; and a token id
+   that is stored is the one the request has for life;
 2. the action's bytes have the digest that the request names;
 3. it says approved, and is not revoked;
-4. each decision's seal holds, it names this request, this digest and this rendering, and an approval came over
-   a channel that is good enough;
-5. the audit trail has this request's creation and each of its decisions as sealed, and no denial, no end other
-   than approval and no revocation;
+4. each decision's seal holds, it names this request, this digest and this rendering, and an approval came
+   over a channel that is good enough;
+5. the audit trail has this request's creation and each of its decisions as sealed, and no decision besides,
+   no other end and no revocation;
 6. those who approved are enough distinct people, the requester not among them;
 7. those who approved may still decide now;
 8. the approval's own validity, counted from the sealed decision that completed the quorum, has not passed.
@@ -63,6 +64,9 @@ def prove(
     request = record.request
     if not sealer.request_holds(request):  # 1
         raise SealBroken(request.request_id, "the request's seal does not hold")
+    token_id = sealer.token_id(request.request_id)
+    if request.token_id not in {None, token_id}:
+        raise SealBroken(request.request_id, "the stored token id is not the request's own")
     if action_digest(request.action) != request.action_digest:  # 2
         raise SealBroken(request.request_id, "the stored action is not the one its digest names")
     if request.status is not RequestStatus.APPROVED:  # 3
@@ -85,7 +89,7 @@ def prove(
     valid_until = max(decision.decided_at for decision in record.decisions) + validity
     if now >= valid_until:  # 8
         raise ApprovalExpired(request.request_id)
-    return ProvenApproval(request, record.decisions, sealer.token_id(request.request_id), valid_until)
+    return ProvenApproval(request, record.decisions, token_id, valid_until)
 
 
 def _check_decision(request: ApprovalRequest, decision: Decision, sealer: Sealer) -> None:

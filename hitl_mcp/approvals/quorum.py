@@ -18,9 +18,9 @@ from hitl_mcp.approvals.models import Verdict
 
 
 def person_key(person: str) -> str:
-    """The folded form in which two spellings of one person's id are equal (Unicode UAX #15 NFKC, caseless)."""
+    """The folded form in which two spellings of one person's id are equal (UAX #15 NFKC, caseless)."""
     folded = person
-    # Case folding can leave NFKC and the other way round; a second pass always reaches the fixed point (UAX #15, 5).
+    # Folding case can undo normalising and the other way round; the second pass reaches the fixed point.
     for _ in range(2):
         folded = unicodedata.normalize("NFKC", folded).casefold()
     return unicodedata.normalize("NFKC", folded).strip()
@@ -50,8 +50,8 @@ def tally(
 ) -> Tally:
     """Count `votes` for a request by `requester`.
 
-    `eligible` holds the ids of those who may decide now, in any spelling; None means that each voter was found
-    eligible already. `required` is at least 1, or ValueError: a quorum of nobody is approval by silence.
+    `eligible` holds the ids of those who may decide now, in any spelling; None means that each voter was
+    found eligible already. `required` is at least 1, or ValueError: a quorum of nobody is approval by silence.
     """
     if required < 1:
         raise ValueError(f"a quorum needs at least one approval, not {required}")

@@ -5,7 +5,7 @@
 Rules, held for every event at every time:
 
 1. A terminal state never changes.
-2. Nothing happens to a pending request at or after `expires_at` except its timeout, whatever comes first then.
+2. At or after `expires_at` nothing happens to a pending request but its timeout, whatever comes first.
 3. A timer before `expires_at` does nothing: silence ends a request only when its time is up.
 4. One denial ends it.
 5. An approval ends it when the quorum is reached, and leaves it pending before.
@@ -73,10 +73,6 @@ class Transition:
     """The event is accepted; `state` is what holds afterwards."""
 
     state: State
-
-    @property
-    def ends(self) -> bool:
-        return self.state.status.is_terminal and not self.state.revoked
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ _MAX_BYTES: Final = 65_536
 
 
 class KeyFileRefused(ConfigurationError):
-    """A key file is missing, readable by others, or not what it should be. One line; never any of its content."""
+    """A key file is missing, open to others, or not what it should be. Never quotes its content."""
 
 
 def make_private_directory(directory: Path) -> None:
@@ -42,7 +42,10 @@ def make_private_directory(directory: Path) -> None:
 
 
 def write_private_file(path: Path, content: bytes) -> None:
-    """Put `content` at `path` durably: after a crash there is the old file or the new one. Raises HomeNotWritable."""
+    """Put `content` at `path` durably: after a crash there is the old file or the new one.
+
+    Raises HomeNotWritable.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         temporary.unlink(missing_ok=True)
@@ -81,7 +84,7 @@ def read_private_file(path: Path) -> bytes:
             )
         if stat.S_IMODE(found.st_mode) & 0o077:
             raise KeyFileRefused(
-                f"The key file {path} has mode {stat.S_IMODE(found.st_mode):04o}: others can read or write it. "
+                f"The key file {path} has mode {stat.S_IMODE(found.st_mode):04o}, which lets others at it. "
                 f"Run: chmod 600 {path}"
             )
         content = file.read(_MAX_BYTES + 1)

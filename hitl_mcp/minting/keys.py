@@ -5,8 +5,8 @@
     audit.pem               the Ed25519 key of audit checkpoints
     seal.key                the key of the seals (`seals.py`)
 
-A retired key's public half stays published until the last token it may have signed has expired, and not longer. A
-running server follows a rotation made by another process at its next use of the ring.
+A retired key's public half stays published until the last token it may have signed has expired, and not
+longer. A running server follows a rotation made by another process at its next use of the ring.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import fcntl
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -114,7 +114,7 @@ class KeyRing:
 
     @classmethod
     def create(cls, directory: Path, *, clock: Clock) -> KeyRing:
-        """Make every key in a new directory. Refuses one that has a key ring already: keys are never replaced."""
+        """Make every key. Refuses a directory that has a key ring already: keys are never replaced."""
         make_private_directory(directory)
         if (directory / "keyring.json").exists():
             raise KeyFileRefused(f"{directory} has a key ring already. Use it, or run `hitl keys rotate`.")
@@ -207,7 +207,7 @@ class KeyRing:
         return _Loaded(stamp, ring.keys, signing)
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self) -> Generator[None]:
         # Two rotations at once would each retire the same key and lose one of the new ones.
         descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
         try:

@@ -1,8 +1,8 @@
 """Seals: HMAC-SHA-256 over stored rows, under a key that never enters the database.
 
-Whoever writes the database without this key can neither make a row nor edit or move one: the seal covers the kind
-of row and every field that gives it meaning. What a seal cannot show is a row that was deleted or set back to an
-older sealed form; `approvals.proof` compares with the audit trail for that.
+Whoever writes the database without this key can neither make a row nor edit or move one: the seal covers the
+kind of row and every field that gives it meaning. What a seal cannot show is a row that was deleted or set
+back to an older sealed form; `approvals.proof` compares with the audit trail for that.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from hitl_mcp.minting.keys import SigningKey
 
 
 class CapabilityMinter:
-    """Implements `approvals.ports.Minter`. `signing_key` gives the active key, so that a rotation is followed."""
+    """Implements `approvals.ports.Minter`. `signing_key` gives the key that is active at each call."""
 
     def __init__(self, *, signing_key: Callable[[], SigningKey], issuer: str, audience: str) -> None:
         self._signing_key = signing_key

@@ -1,0 +1,164 @@
+"""Collecting the token of an approved request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hitl_contract.audit_chain import AuditEntry
+from hitl_contract.capability import DEFAULT_LIFETIME_SECONDS
+from hitl_mcp.approvals import events
+from hitl_mcp.approvals.errors import ApprovalExpired, RequestNotFound, SealBroken
+from hitl_mcp.approvals.models import IssuedToken, RequestRecord
+from hitl_mcp.approvals.ports import ApprovalPorts
+from hitl_mcp.approvals.proof import ProvenApproval, prove
+from hitl_mcp.approvals.recording import Recorder
+
+
+@dataclass(frozen=True, slots=True)
+class _Lifetime:
+    """From when to when a token is good, in POSIX seconds."""
+
+    issued_at: int
+    expires_at: int
+
+
+class TokenCollection:
+    """Hands out tokens. Each one is audited before it leaves; the private key signs after the commit.
+
+    While the last token issued still has a fifth of its life, collecting gives that same token again (EdDSA signs
+    the same claims to the same bytes), so that an agent may poll without a write each time.
+    """
+
+    def __init__(
+        self,
+        ports: ApprovalPorts,
+        recorder: Recorder,
+        *,
+        validity: timedelta,
+        lifetime_seconds: int = DEFAULT_LIFETIME_SECONDS,
+    ) -> None:
+        self._ports = ports
+        self._recorder = recorder
+        self._validity = validity
+        self._lifetime_seconds = lifetime_seconds
+
+    async def collect(self, agent: str, request_id: str) -> IssuedToken:
+        """Raises RequestNotFound, NotApproved, Revoked, ApprovalExpired, NotEligible, SealBroken."""
+
+        async def read(connection: AsyncConnection) -> tuple[RequestRecord, Sequence[AuditEntry]]:
+            return await self._evidence(connection, agent, request_id)
+
+        record, trail = await self._ports.database.read(read)
+        eligible = await self._eligible(record)
+        try:
+            approval = self._prove(record, trail, eligible)
+            lifetime = self._live(approval, trail)
+            if lifetime is None:
+                approval, lifetime = await self._issue(agent, request_id, eligible)
+        except SealBroken as broken:
+            await self._record_refusal(agent, broken, trail)
+            raise
+        return self._ports.minter.mint(approval, issued_at=lifetime.issued_at, expires_at=lifetime.expires_at)
+
+    async def _issue(
+        self, agent: str, request_id: str, eligible: frozenset[str]
+    ) -> tuple[ProvenApproval, _Lifetime]:
+        async def operation(connection: AsyncConnection) -> tuple[ProvenApproval, _Lifetime]:
+            record, trail = await self._evidence(connection, agent, request_id)
+            approval = self._prove(record, trail, eligible)
+            lifetime = self._live(approval, trail) or self._new_lifetime(approval)
+            await self._record_issue(connection, approval, lifetime)
+            return approval, lifetime
+
+        return await self._ports.database.write(operation)
+
+    async def _record_issue(
+        self, connection: AsyncConnection, approval: ProvenApproval, lifetime: _Lifetime
+    ) -> None:
+        request = approval.request
+        actor = events.agent_actor(request.agent)
+        details = {
+            "token_id": approval.token_id,
+            "action_digest": request.action_digest,
+            "issued_at": lifetime.issued_at,
+            "expires_at": lifetime.expires_at,
+        }
+        if request.token_id is None:
+            await self._recorder.change(
+                connection,
+                replace(request, token_id=approval.token_id),
+                event=events.TOKEN_MINTED,
+                actor=actor,
+                details=details,
+                notification=None,
+            )
+        else:
+            await self._ports.audit.append(
+                connection, events.TOKEN_MINTED, actor=actor, subject=request.request_id, details=details
+            )
+
+    async def _evidence(
+        self, connection: AsyncConnection, agent: str, request_id: str
+    ) -> tuple[RequestRecord, Sequence[AuditEntry]]:
+        record = await self._ports.store.load(connection, request_id)
+        if record is None or record.request.agent != agent:
+            raise RequestNotFound(request_id)
+        return record, await self._ports.audit.about(connection, request_id)
+
+    async def _eligible(self, record: RequestRecord) -> frozenset[str]:
+        people = [await self._ports.people.eligible(each.person) for each in record.decisions]
+        return frozenset(person.person_id for person in people if person is not None)
+
+    def _prove(
+        self, record: RequestRecord, trail: Sequence[AuditEntry], eligible: frozenset[str]
+    ) -> ProvenApproval:
+        return prove(
+            record,
+            trail,
+            sealer=self._ports.sealer,
+            eligible=eligible,
+            validity=self._validity,
+            now=self._ports.clock.now(),
+        )
+
+    def _new_lifetime(self, approval: ProvenApproval) -> _Lifetime:
+        issued_at = int(self._ports.clock.now().timestamp())
+        expires_at = min(issued_at + self._lifetime_seconds, int(approval.valid_until.timestamp()))
+        if expires_at <= issued_at:
+            raise ApprovalExpired(approval.request.request_id)
+        return _Lifetime(issued_at, expires_at)
+
+    def _live(self, approval: ProvenApproval, trail: Sequence[AuditEntry]) -> _Lifetime | None:
+        """The lifetime of the last token issued, while enough of it is left."""
+        minted = [entry.details for entry in trail if entry.event == events.TOKEN_MINTED]
+        if not minted or approval.request.token_id is None:
+            return None
+        issued_at, expires_at = minted[-1].get("issued_at"), minted[-1].get("expires_at")
+        if not isinstance(issued_at, int) or not isinstance(expires_at, int):
+            return None
+        now = self._ports.clock.now().timestamp()
+        longest = min(issued_at + self._lifetime_seconds, int(approval.valid_until.timestamp()))
+        fresh = now < expires_at - self._lifetime_seconds / 5
+        return (
+            _Lifetime(issued_at, expires_at) if issued_at <= now and expires_at <= longest and fresh else None
+        )
+
+    async def _record_refusal(self, agent: str, broken: SealBroken, trail: Sequence[AuditEntry]) -> None:
+        # Once per request: an agent that polls must not be able to fill the log.
+        if any(entry.event == events.TOKEN_REFUSED for entry in trail):
+            return
+
+        async def operation(connection: AsyncConnection) -> None:
+            await self._ports.audit.append(
+                connection,
+                events.TOKEN_REFUSED,
+                actor=events.agent_actor(agent),
+                subject=broken.request_id,
+                details={"reason": broken.detail},
+            )
+
+        await self._ports.database.write(operation)

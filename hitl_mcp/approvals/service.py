@@ -1,0 +1,181 @@
+"""The approval service: everything that agents and people do to requests, behind every door alike."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hitl_contract.capability import DEFAULT_LIFETIME_SECONDS
+from hitl_mcp.approvals.collection import TokenCollection
+from hitl_mcp.approvals.decisions import Decisions
+from hitl_mcp.approvals.errors import ActionNotFound, RequestNotFound
+from hitl_mcp.approvals.listing import Listing
+from hitl_mcp.approvals.models import (
+    APPROVAL_VALIDITY_SECONDS,
+    DecisionInput,
+    IssuedToken,
+    Page,
+    RequestRecord,
+    RequestStatus,
+    Submission,
+)
+from hitl_mcp.approvals.ports import ApprovalPorts, Deadline
+from hitl_mcp.approvals.recording import Recorder
+from hitl_mcp.approvals.submissions import Submissions
+from hitl_mcp.approvals.waiting import WaitingRoom
+from hitl_mcp.approvals.withdrawals import Withdrawals
+
+_DEADLINES_AT_ONCE: Final = 100
+
+
+class ApprovalService:
+    """Above: tools, web, notifiers, the command line. Below: the ports.
+
+    Every act is one transaction of state, audit entry, outbox rows and news; it is durable before it returns.
+    Besides the errors named, any method may raise `server_kit.errors.DatabaseUnavailable`, and those that change
+    something `AuditUnavailable`; then nothing was changed.
+    """
+
+    def __init__(
+        self,
+        ports: ApprovalPorts,
+        *,
+        validity_seconds: int = APPROVAL_VALIDITY_SECONDS,
+        token_lifetime_seconds: int = DEFAULT_LIFETIME_SECONDS,
+    ) -> None:
+        self._ports = ports
+        validity = timedelta(seconds=validity_seconds)
+        recorder = Recorder(ports)
+        self._submissions = Submissions(ports, recorder)
+        self._decisions = Decisions(ports, recorder, validity)
+        self._withdrawals = Withdrawals(ports, recorder)
+        self._collection = TokenCollection(
+            ports, recorder, validity=validity, lifetime_seconds=token_lifetime_seconds
+        )
+        self._listing = Listing(ports)
+        self._waiting = WaitingRoom(ports.database.changes, self._read_statuses)
+
+    async def submit(self, agent: str, submission: Submission) -> RequestRecord:
+        """Store a request durably, or return the one this asks for again (see `Submissions.submit`).
+
+        Raises InvalidSubmission, IdempotencyKeyReused.
+        """
+        return await self._settled(await self._submissions.submit(agent, submission))
+
+    async def get(self, request_id: str) -> RequestRecord:
+        """Raises RequestNotFound."""
+
+        async def operation(connection: AsyncConnection) -> RequestRecord | None:
+            return await self._ports.store.load(connection, request_id)
+
+        record = await self._ports.database.read(operation)
+        if record is None:
+            raise RequestNotFound(request_id)
+        return await self._settled(record)
+
+    async def get_for_agent(self, agent: str, request_id: str) -> RequestRecord:
+        """Like `get`; another agent's request is RequestNotFound too."""
+        record = await self.get(request_id)
+        if record.request.agent != agent:
+            raise RequestNotFound(request_id)
+        return record
+
+    async def wait(self, request_id: str, timeout_seconds: float) -> RequestRecord:
+        """Return the request once it has ended, or as it is after `timeout_seconds`.
+
+        Cancelling the call only stops the waiting. Raises RequestNotFound.
+        """
+        record = await self.get(request_id)
+        deadline = asyncio.get_running_loop().time() + timeout_seconds
+        while not record.request.status.is_terminal:
+            left = deadline - asyncio.get_running_loop().time()
+            if left <= 0:
+                break
+            expires_in = (record.request.expires_at - self._ports.clock.now()).total_seconds()
+            # At `expires_at` the reading below records the timeout itself, if nobody did yet.
+            await self._waiting.until_ended(request_id, min(left, max(expires_in, 0.001)))
+            record = await self.get(request_id)
+        return record
+
+    async def decide(self, decision: DecisionInput) -> RequestRecord:
+        """Apply one person's verdict (see `Decisions.decide` for the checks, in order).
+
+        Raises RequestNotFound, AlreadyDecided, AlreadyEnded, SealBroken, NotEligible, DigestChanged,
+        InvalidSubmission.
+        """
+        return await self._decisions.decide(decision)
+
+    async def cancel(
+        self, request_id: str, *, agent: str | None, person: str | None, reason: str | None
+    ) -> RequestRecord:
+        """Withdraw a pending request. Raises RequestNotFound, AlreadyEnded, NotEligible, InvalidSubmission."""
+        return await self._withdrawals.cancel(request_id, agent=agent, person=person, reason=reason)
+
+    async def revoke(self, request_id: str, *, person: str, reason: str | None) -> RequestRecord:
+        """Withdraw an approval. Raises RequestNotFound, NotApproved, NotEligible, InvalidSubmission."""
+        return await self._withdrawals.revoke(request_id, person=person, reason=reason)
+
+    async def list_for_agent(
+        self, agent: str, *, status: RequestStatus | None, limit: int, cursor: str | None
+    ) -> Page:
+        """This agent's requests, newest first. Raises InvalidCursor, InvalidSubmission."""
+        return await self._listing.page(agent, status, limit, cursor)
+
+    async def list_for_people(self, *, status: RequestStatus | None, limit: int, cursor: str | None) -> Page:
+        """Every agent's requests, newest first. Raises InvalidCursor, InvalidSubmission."""
+        return await self._listing.page(None, status, limit, cursor)
+
+    async def collect_token(self, agent: str, request_id: str) -> IssuedToken:
+        """A capability token for an approved request; always of the same token id.
+
+        Raises RequestNotFound, NotApproved, Revoked, ApprovalExpired, NotEligible, SealBroken.
+        """
+        return await self._collection.collect(agent, request_id)
+
+    async def approved_action(self, digest: str) -> bytes:
+        """The canonical bytes of a stored action, by their digest.
+
+        Whoever calls this has checked that the caller may read it. Raises ActionNotFound, StoredActionDamaged.
+        """
+
+        async def operation(connection: AsyncConnection) -> bytes | None:
+            return await self._ports.store.action_bytes(connection, digest)
+
+        canonical = await self._ports.database.read(operation)
+        if canonical is None:
+            raise ActionNotFound(digest)
+        return canonical
+
+    async def run_deadlines(self, *, now: datetime) -> int:
+        """Work every deadline that is due at `now`; return how many requests timed out."""
+
+        async def operation(connection: AsyncConnection) -> list[Deadline]:
+            return list(await self._ports.store.due(connection, now, _DEADLINES_AT_ONCE))
+
+        timed_out = 0
+        while due := await self._ports.database.read(operation):
+            results = await asyncio.gather(*(self._withdrawals.expire(each.request_id, now) for each in due))
+            timed_out += sum(results)
+        return timed_out
+
+    async def next_deadline(self) -> datetime | None:
+        """When the next deadline is due; None when there is none."""
+        return await self._ports.database.read(self._ports.store.next_due)
+
+    async def _settled(self, record: RequestRecord) -> RequestRecord:
+        """The record, its timeout recorded when its time is up: everybody is told the same, dispatcher or not."""
+        now = self._ports.clock.now()
+        if record.request.status.is_terminal or now < record.request.expires_at:
+            return record
+        await self._withdrawals.expire(record.request.request_id, now)
+        return await self.get(record.request.request_id)
+
+    async def _read_statuses(self, request_ids: frozenset[str]) -> Mapping[str, RequestStatus]:
+        async def operation(connection: AsyncConnection) -> Mapping[str, RequestStatus]:
+            return await self._ports.store.statuses(connection, request_ids)
+
+        return await self._ports.database.read(operation)

@@ -1,0 +1,158 @@
+"""Taking in requests: a new one, or the one that the agent asked for already."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hitl_contract.action import MAX_ACTION_BYTES, canonical_action
+from hitl_contract.canonical import digest_of_bytes
+from hitl_contract.display import render_action
+from hitl_mcp.approvals import events
+from hitl_mcp.approvals.errors import IdempotencyKeyReused, InvalidSubmission, RequestNotFound
+from hitl_mcp.approvals.models import ApprovalRequest, RequestRecord, RequestStatus, Submission
+from hitl_mcp.approvals.ports import ApprovalPorts, NotificationKind
+from hitl_mcp.approvals.recording import Recorder
+from hitl_mcp.approvals.validation import check_submission
+from server_kit.identifiers import new_identifier
+
+
+class Submissions:
+    def __init__(self, ports: ApprovalPorts, recorder: Recorder) -> None:
+        self._ports = ports
+        self._recorder = recorder
+
+    async def submit(self, agent: str, submission: Submission) -> RequestRecord:
+        """Store a request durably, or find the one this asks for again; then nobody is notified twice.
+
+        Asking again means: the same idempotency key, or the same action while this agent's earlier request for it
+        is pending, or approved and its approval not yet collected.
+
+        Raises:
+            InvalidSubmission: a field is outside what is allowed.
+            IdempotencyKeyReused: the key belongs to a request for another action.
+        """
+        timeout_seconds = check_submission(submission)
+        canonical = canonical_action(submission.action)
+        if len(canonical) > MAX_ACTION_BYTES:
+            raise InvalidSubmission(
+                "action", f"is {len(canonical)} bytes in all; at most {MAX_ACTION_BYTES} are allowed"
+            )
+        request = await self._new_request(agent, submission, canonical, timeout_seconds)
+
+        async def operation(connection: AsyncConnection) -> RequestRecord:
+            key = submission.idempotency_key
+            if key is not None:
+                known = await self._ports.store.request_of_key(connection, agent, key)
+                if known is not None:
+                    return await self._known(connection, known, request.action_digest)
+            record = await self._attach_or_insert(connection, request, canonical)
+            if key is not None:
+                await self._remember(connection, record.request, key, new=record.request is request)
+            return record
+
+        return await self._ports.database.write(operation)
+
+    async def _new_request(
+        self, agent: str, submission: Submission, canonical: bytes, timeout_seconds: int
+    ) -> ApprovalRequest:
+        outcome = await self._ports.policy.evaluate(agent, submission)
+        now = self._ports.clock.now()
+        request = ApprovalRequest(
+            request_id=new_identifier("req"),
+            agent=agent,
+            action=submission.action,
+            action_digest=digest_of_bytes(canonical),
+            display_digest=render_action(submission.action).digest,
+            justification=submission.justification,
+            summary=submission.summary,
+            risk_level=outcome.risk_level,
+            status=RequestStatus.PENDING,
+            policy=outcome.policy,
+            required_approvals=outcome.required_approvals,
+            required_assurance=outcome.required_assurance,
+            created_at=now,
+            expires_at=now + timedelta(seconds=timeout_seconds),
+            decided_at=None,
+            valid_until=None,
+            token_id=None,
+            revoked_at=None,
+            ended_by=None,
+            ended_reason=None,
+            trace_id=submission.trace_id,
+            metadata=dict(submission.metadata),
+            version=1,
+            seal="",
+        )
+        return replace(request, seal=self._ports.sealer.seal_request(request))
+
+    async def _attach_or_insert(
+        self, connection: AsyncConnection, request: ApprovalRequest, canonical: bytes
+    ) -> RequestRecord:
+        store = self._ports.store
+        if not await store.insert(connection, request, canonical):
+            earlier = await store.attached(connection, request.agent, request.action_digest)
+            if earlier is not None:
+                record = await self._load(connection, earlier)
+                if await self._still_attached(connection, record):
+                    return record
+            if not await store.insert(connection, request, canonical):
+                raise RequestNotFound(request.request_id)
+        await self._recorder.announce(
+            connection,
+            request,
+            event=events.CREATED,
+            actor=events.agent_actor(request.agent),
+            details={
+                "action_digest": request.action_digest,
+                "display_digest": request.display_digest,
+                "policy": request.policy,
+                "risk_level": request.risk_level.value,
+                "required_approvals": request.required_approvals,
+                "required_assurance": request.required_assurance.value,
+                "expires_at": request.expires_at.isoformat(),
+                "trace_id": request.trace_id,
+                "seal": request.seal,
+            },
+            notification=NotificationKind.CREATED,
+        )
+        return RequestRecord(request, ())
+
+    async def _still_attached(self, connection: AsyncConnection, record: RequestRecord) -> bool:
+        """Whether the earlier request still answers; when it does not, its place is free afterwards."""
+        now = self._ports.clock.now()
+        if record.request.status is RequestStatus.PENDING:
+            return await self._recorder.time_out(connection, record, now) is None
+        if record.request.valid_until is not None and now < record.request.valid_until:
+            return True
+        await self._ports.store.detach(connection, record.request.request_id)
+        return False
+
+    async def _known(self, connection: AsyncConnection, request_id: str, digest: str) -> RequestRecord:
+        record = await self._load(connection, request_id)
+        if record.request.action_digest != digest:
+            raise IdempotencyKeyReused(request_id)
+        return record
+
+    async def _load(self, connection: AsyncConnection, request_id: str) -> RequestRecord:
+        record = await self._ports.store.load(connection, request_id)
+        if record is None:
+            raise RequestNotFound(request_id)
+        return record
+
+    async def _remember(
+        self, connection: AsyncConnection, request: ApprovalRequest, key: str, *, new: bool
+    ) -> None:
+        await self._ports.store.remember_key(
+            connection, request.agent, key, request.request_id, self._ports.clock.now()
+        )
+        if not new:
+            await self._ports.audit.append(
+                connection,
+                events.REATTACHED,
+                actor=events.agent_actor(request.agent),
+                subject=request.request_id,
+                details={"action_digest": request.action_digest},
+            )

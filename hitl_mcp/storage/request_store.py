@@ -1,0 +1,198 @@
+"""Requests, decisions, idempotency keys and deadlines in the database: implements `approvals.ports.RequestStore`."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import RowMapping, bindparam, delete, func, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hitl_contract.action import Action, parse_action_json
+from hitl_contract.canonical import digest_of_bytes
+from hitl_mcp.approvals.models import ApprovalRequest, Decision, RequestRecord, RequestStatus
+from hitl_mcp.approvals.ports import Deadline, DeadlineKind, ListPosition
+from hitl_mcp.approvals.quorum import person_key
+from hitl_mcp.storage import rows
+from hitl_mcp.storage.errors import ConcurrentChange, StoredActionDamaged
+from hitl_mcp.storage.schema import actions, deadlines, decisions, idempotency_keys, requests
+from server_kit.database.base import Dialect
+
+_CACHED_ACTIONS: Final = 512
+_CACHED_ACTION_BYTES: Final = 65_536
+
+_REQUEST = select(requests).where(requests.c.request_id == bindparam("id"))
+_DECISIONS = (
+    select(decisions)
+    .where(decisions.c.request_id.in_(bindparam("ids", expanding=True)))
+    .order_by(decisions.c.decided_at, decisions.c.decision_id)
+)
+_ACTION = select(actions.c.canonical).where(actions.c.digest == bindparam("digest"))
+_STATUSES = select(requests.c.request_id, requests.c.status).where(
+    requests.c.request_id.in_(bindparam("ids", expanding=True))
+)
+_ATTACHED = select(requests.c.request_id).where(
+    requests.c.agent == bindparam("agent"), requests.c.attachable_digest == bindparam("digest")
+)
+_OF_KEY = select(idempotency_keys.c.request_id).where(
+    idempotency_keys.c.agent == bindparam("agent"), idempotency_keys.c.idempotency_key == bindparam("key")
+)
+_UPDATE = update(requests).where(
+    requests.c.request_id == bindparam("id"), requests.c.version == bindparam("version_before")
+)
+_DETACH = update(requests).where(requests.c.request_id == bindparam("id")).values(attachable_digest=None)
+_DROP_DEADLINES = delete(deadlines).where(deadlines.c.request_id == bindparam("id"))
+_DUE = (
+    select(deadlines)
+    .where(deadlines.c.due_at <= bindparam("now"))
+    .order_by(deadlines.c.due_at)
+    .limit(bindparam("limit"))
+)
+_NEXT_DUE = select(func.min(deadlines.c.due_at))
+
+
+class SqlRequestStore:
+    """Implements `approvals.ports.RequestStore` on both databases."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        insert = sqlite_insert if dialect == "sqlite" else postgresql_insert
+        self._insert_action = insert(actions).on_conflict_do_nothing(index_elements=["digest"])
+        self._insert_request = insert(requests).on_conflict_do_nothing(
+            index_elements=["agent", "attachable_digest"]
+        )
+        self._insert_deadline = insert(deadlines)
+        self._insert_decision = insert(decisions)
+        self._insert_key = insert(idempotency_keys)
+        # An action never changes under its digest, so what was parsed once need not be read or parsed again.
+        self._parsed: OrderedDict[str, Action] = OrderedDict()
+
+    async def insert(self, connection: AsyncConnection, request: ApprovalRequest, canonical: bytes) -> bool:
+        await connection.execute(
+            self._insert_action,
+            {"digest": request.action_digest, "canonical": canonical, "created_at": request.created_at},
+        )
+        inserted = await connection.execute(self._insert_request, rows.request_to_row(request))
+        if inserted.rowcount == 0:
+            return False
+        deadline = {
+            "request_id": request.request_id,
+            "kind": DeadlineKind.EXPIRY.value,
+            "due_at": request.expires_at,
+        }
+        await connection.execute(self._insert_deadline, deadline)
+        self._keep(request.action_digest, request.action, len(canonical))
+        return True
+
+    async def load(self, connection: AsyncConnection, request_id: str) -> RequestRecord | None:
+        row = (await connection.execute(_REQUEST, {"id": request_id})).mappings().one_or_none()
+        return None if row is None else (await self._records(connection, [row]))[0]
+
+    async def attached(self, connection: AsyncConnection, agent: str, digest: str) -> str | None:
+        return (await connection.execute(_ATTACHED, {"agent": agent, "digest": digest})).scalar_one_or_none()
+
+    async def detach(self, connection: AsyncConnection, request_id: str) -> None:
+        await connection.execute(_DETACH, {"id": request_id})
+
+    async def update(self, connection: AsyncConnection, request: ApprovalRequest) -> None:
+        """Raises ConcurrentChange when the stored version is not the one before `request.version`."""
+        changed = await connection.execute(
+            _UPDATE.values(rows.changed_columns(request)),
+            {"id": request.request_id, "version_before": request.version - 1},
+        )
+        if changed.rowcount != 1:
+            raise ConcurrentChange(request.request_id, request.version)
+        if request.status.is_terminal:
+            await self.drop_deadlines(connection, request.request_id)
+
+    async def add_decision(self, connection: AsyncConnection, decision: Decision) -> None:
+        row = rows.decision_to_row(decision) | {"person_key": person_key(decision.person)}
+        await connection.execute(self._insert_decision, row)
+
+    async def request_of_key(self, connection: AsyncConnection, agent: str, key: str) -> str | None:
+        return (await connection.execute(_OF_KEY, {"agent": agent, "key": key})).scalar_one_or_none()
+
+    async def remember_key(
+        self, connection: AsyncConnection, agent: str, key: str, request_id: str, at: datetime
+    ) -> None:
+        row = {"agent": agent, "idempotency_key": key, "request_id": request_id, "created_at": at}
+        await connection.execute(self._insert_key, row)
+
+    async def drop_deadlines(self, connection: AsyncConnection, request_id: str) -> None:
+        await connection.execute(_DROP_DEADLINES, {"id": request_id})
+
+    async def due(self, connection: AsyncConnection, now: datetime, limit: int) -> Sequence[Deadline]:
+        found = (await connection.execute(_DUE, {"now": now, "limit": limit})).mappings()
+        return [Deadline(row["request_id"], DeadlineKind(row["kind"]), row["due_at"]) for row in found]
+
+    async def next_due(self, connection: AsyncConnection) -> datetime | None:
+        return (await connection.execute(_NEXT_DUE)).scalar_one_or_none()
+
+    async def statuses(
+        self, connection: AsyncConnection, request_ids: Collection[str]
+    ) -> Mapping[str, RequestStatus]:
+        found = await connection.execute(_STATUSES, {"ids": list(request_ids)})
+        return {request_id: RequestStatus(status) for request_id, status in found.tuples()}
+
+    async def page(
+        self,
+        connection: AsyncConnection,
+        *,
+        agent: str | None,
+        status: RequestStatus | None,
+        limit: int,
+        after: ListPosition | None,
+    ) -> Sequence[RequestRecord]:
+        query = select(requests).order_by(requests.c.created_at.desc(), requests.c.request_id.desc())
+        if agent is not None:
+            query = query.where(requests.c.agent == agent)
+        if status is not None:
+            query = query.where(requests.c.status == status.value)
+        if after is not None:
+            position = tuple_(requests.c.created_at, requests.c.request_id)
+            query = query.where(position < (after.created_at, after.request_id))
+        found = (await connection.execute(query.limit(limit))).mappings().all()
+        return await self._records(connection, found)
+
+    async def action_bytes(self, connection: AsyncConnection, digest: str) -> bytes | None:
+        """Raises StoredActionDamaged when the stored bytes do not have this digest."""
+        canonical = (await connection.execute(_ACTION, {"digest": digest})).scalar_one_or_none()
+        if canonical is not None and digest_of_bytes(canonical) != digest:
+            raise StoredActionDamaged(digest)
+        return canonical
+
+    async def _records(self, connection: AsyncConnection, found: Sequence[RowMapping]) -> list[RequestRecord]:
+        # A request of version 1 has not changed since it was made, so it has no decisions to look for.
+        changed = [row["request_id"] for row in found if row["version"] > 1]
+        decided: dict[str, list[Decision]] = {}
+        if changed:
+            for row in (await connection.execute(_DECISIONS, {"ids": changed})).mappings():
+                decided.setdefault(row["request_id"], []).append(rows.decision_from_row(row))
+        records: list[RequestRecord] = []
+        for row in found:
+            action = await self._action(connection, row["action_digest"])
+            request = rows.request_from_row(row, action)
+            records.append(RequestRecord(request, tuple(decided.get(request.request_id, ()))))
+        return records
+
+    async def _action(self, connection: AsyncConnection, digest: str) -> Action:
+        known = self._parsed.get(digest)
+        if known is not None:
+            self._parsed.move_to_end(digest)
+            return known
+        canonical = await self.action_bytes(connection, digest)
+        if canonical is None:
+            raise StoredActionDamaged(digest)
+        action = parse_action_json(canonical)
+        self._keep(digest, action, len(canonical))
+        return action
+
+    def _keep(self, digest: str, action: Action, size: int) -> None:
+        if size > _CACHED_ACTION_BYTES:
+            return
+        self._parsed[digest] = action
+        if len(self._parsed) > _CACHED_ACTIONS:
+            self._parsed.popitem(last=False)

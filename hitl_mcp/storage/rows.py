@@ -1,0 +1,126 @@
+"""Rows of the approval tables to values and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hitl_contract.action import Action
+from hitl_mcp.approvals.models import (
+    ApprovalRequest,
+    Assurance,
+    Decision,
+    RequestStatus,
+    RiskLevel,
+    Verdict,
+)
+
+
+def request_to_row(request: ApprovalRequest) -> dict[str, Any]:
+    return {
+        "request_id": request.request_id,
+        "agent": request.agent,
+        "action_type": request.action.type,
+        "action_digest": request.action_digest,
+        "display_digest": request.display_digest,
+        "justification": request.justification,
+        "summary": request.summary,
+        "risk_level": request.risk_level.value,
+        "policy": request.policy,
+        "required_approvals": request.required_approvals,
+        "required_assurance": request.required_assurance.value,
+        "created_at": request.created_at,
+        "expires_at": request.expires_at,
+        "trace_id": request.trace_id,
+        "metadata": dict(request.metadata),
+        "seal": request.seal,
+        **changed_columns(request),
+    }
+
+
+def changed_columns(request: ApprovalRequest) -> dict[str, Any]:
+    """The columns that a transition may change."""
+    return {
+        "status": request.status.value,
+        "decided_at": request.decided_at,
+        "valid_until": request.valid_until,
+        "token_id": request.token_id,
+        "revoked_at": request.revoked_at,
+        "ended_by": request.ended_by,
+        "ended_reason": request.ended_reason,
+        "version": request.version,
+        "attachable_digest": request.action_digest if _attachable(request) else None,
+    }
+
+
+def _attachable(request: ApprovalRequest) -> bool:
+    if request.status is RequestStatus.PENDING:
+        return True
+    # An approval that was never collected still answers the same question: people are not asked twice.
+    unused = request.token_id is None and request.revoked_at is None
+    return request.status is RequestStatus.APPROVED and unused
+
+
+def request_from_row(row: Mapping[Any, Any], action: Action) -> ApprovalRequest:
+    return ApprovalRequest(
+        request_id=row["request_id"],
+        agent=row["agent"],
+        action=action,
+        action_digest=row["action_digest"],
+        display_digest=row["display_digest"],
+        justification=row["justification"],
+        summary=row["summary"],
+        risk_level=RiskLevel(row["risk_level"]),
+        status=RequestStatus(row["status"]),
+        policy=row["policy"],
+        required_approvals=row["required_approvals"],
+        required_assurance=Assurance(row["required_assurance"]),
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+        decided_at=row["decided_at"],
+        valid_until=row["valid_until"],
+        token_id=row["token_id"],
+        revoked_at=row["revoked_at"],
+        ended_by=row["ended_by"],
+        ended_reason=row["ended_reason"],
+        trace_id=row["trace_id"],
+        metadata=row["metadata"],
+        version=row["version"],
+        seal=row["seal"],
+    )
+
+
+def decision_to_row(decision: Decision) -> dict[str, Any]:
+    return {
+        "decision_id": decision.decision_id,
+        "request_id": decision.request_id,
+        "person": decision.person,
+        "action_digest": decision.action_digest,
+        "display_digest": decision.display_digest,
+        "verdict": decision.verdict.value,
+        "reason": decision.reason,
+        "conditions": decision.conditions,
+        "channel": decision.channel,
+        "assurance": decision.assurance.value,
+        "evidence": dict(decision.evidence),
+        "decided_at": decision.decided_at,
+        "seal": decision.seal,
+    }
+
+
+def decision_from_row(row: Mapping[Any, Any]) -> Decision:
+    return Decision(
+        decision_id=row["decision_id"],
+        request_id=row["request_id"],
+        action_digest=row["action_digest"],
+        display_digest=row["display_digest"],
+        person=row["person"],
+        verdict=Verdict(row["verdict"]),
+        reason=row["reason"],
+        conditions=row["conditions"],
+        channel=row["channel"],
+        assurance=Assurance(row["assurance"]),
+        evidence=row["evidence"],
+        decided_at=row["decided_at"],
+        seal=row["seal"],
+    )
