@@ -61,7 +61,12 @@ ensure_system_packages() {
   done
   [ ${#missing[@]} -gt 0 ] || return 0
   if can_install; then
-    install_packages "${missing[@]}" || say "apt-get reported an error; looking at what is there now"
+    if ! install_packages "${missing[@]}"; then
+      # One package that this release does not have must not keep the others away.
+      for package in "${missing[@]}"; do
+        install_packages "$package" || true
+      done
+    fi
   fi
   for package in "${missing[@]}"; do
     provided "$package" || still+=("$package")
