@@ -29,8 +29,8 @@ class _Lifetime:
 class TokenCollection:
     """Hands out tokens. Each one is audited before it leaves; the private key signs after the commit.
 
-    While the last token issued still has a fifth of its life, collecting gives that same token again (EdDSA signs
-    the same claims to the same bytes), so that an agent may poll without a write each time.
+    While the last token issued still has a fifth of its life, collecting gives that same token again (EdDSA
+    signs the same claims to the same bytes), so that an agent may poll without a write each time.
     """
 
     def __init__(

@@ -65,8 +65,8 @@ class Decisions:
         6. what the person saw is what is asked for (DigestChanged);
         7. for an approval, the channel is good enough for the risk (NotEligible).
 
-        A refusal from 3 on is recorded in the audit log. Also raises InvalidSubmission for a reason that is too
-        long or cannot be stored.
+        Every refusal but the first is recorded in the audit log. Also raises InvalidSubmission for a reason
+        that is too long or cannot be stored.
         """
         check_decision(decision)
         person = await self._ports.people.eligible(decision.person)
@@ -102,7 +102,7 @@ class Decisions:
             return AlreadyEnded(timed_out)
         if earlier is not None:  # 2
             return AlreadyDecided(
-                f"{earlier.person} decided request {request.request_id} before ({earlier.verdict.value}). "
+                f"{earlier.person} decided {request.request_id} before ({earlier.verdict.value}). "
                 "A decision is not changed; somebody else may decide."
             )
         if broken := self._broken_seal(record):  # 4
@@ -171,7 +171,7 @@ class Decisions:
             state_of(request), Approve(quorum_reached=counted.reached) if approving else Deny(), now
         )
         if isinstance(outcome, Refusal):
-            # Unreachable: every refusal of the machine was ruled out in the same transaction, at the same time.
+            # Ruled out by `_refusal` at the same time in the same transaction; kept so that no path approves.
             raise AlreadyEnded(record)
         changed = replace(request, status=outcome.state.status)
         if changed.status.is_terminal:

@@ -26,7 +26,10 @@ class Listing:
     async def page(
         self, agent: str | None, status: RequestStatus | None, limit: int, cursor: str | None
     ) -> Page:
-        """One page; `agent` None means every agent's. Raises InvalidCursor, InvalidSubmission (limit 1 to 100)."""
+        """One page of records, newest first.
+
+        `agent` None means every agent's. Raises InvalidCursor, InvalidSubmission (limit 1 to 100).
+        """
         if not 1 <= limit <= MAX_PAGE:
             raise InvalidSubmission("limit", f"is {limit}; 1 to {MAX_PAGE} are allowed")
         after = None if cursor is None else _position(cursor)

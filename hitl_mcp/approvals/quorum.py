@@ -51,7 +51,8 @@ def tally(
     """Count `votes` for a request by `requester`.
 
     `eligible` holds the ids of those who may decide now, in any spelling; None means that each voter was
-    found eligible already. `required` is at least 1, or ValueError: a quorum of nobody is approval by silence.
+    found eligible already. `required` is at least 1, or ValueError: a quorum of nobody is approval by
+    silence.
     """
     if required < 1:
         raise ValueError(f"a quorum needs at least one approval, not {required}")

@@ -36,8 +36,8 @@ class ApprovalService:
     """Above: tools, web, notifiers, the command line. Below: the ports.
 
     Every act is one transaction of state, audit entry, outbox rows and news; it is durable before it returns.
-    Besides the errors named, any method may raise `server_kit.errors.DatabaseUnavailable`, and those that change
-    something `AuditUnavailable`; then nothing was changed.
+    Besides the errors named, any method may raise `server_kit.errors.DatabaseUnavailable`, and those that
+    change something `AuditUnavailable`; then nothing was changed.
     """
 
     def __init__(
@@ -112,7 +112,10 @@ class ApprovalService:
     async def cancel(
         self, request_id: str, *, agent: str | None, person: str | None, reason: str | None
     ) -> RequestRecord:
-        """Withdraw a pending request. Raises RequestNotFound, AlreadyEnded, NotEligible, InvalidSubmission."""
+        """Withdraw a pending request.
+
+        Raises RequestNotFound, AlreadyEnded, NotEligible, InvalidSubmission.
+        """
         return await self._withdrawals.cancel(request_id, agent=agent, person=person, reason=reason)
 
     async def revoke(self, request_id: str, *, person: str, reason: str | None) -> RequestRecord:
@@ -139,7 +142,8 @@ class ApprovalService:
     async def approved_action(self, digest: str) -> bytes:
         """The canonical bytes of a stored action, by their digest.
 
-        Whoever calls this has checked that the caller may read it. Raises ActionNotFound, StoredActionDamaged.
+        Whoever calls this has checked that the caller may read it. Raises ActionNotFound,
+        StoredActionDamaged.
         """
 
         async def operation(connection: AsyncConnection) -> bytes | None:
@@ -157,7 +161,12 @@ class ApprovalService:
             return list(await self._ports.store.due(connection, now, _DEADLINES_AT_ONCE))
 
         timed_out = 0
-        while due := await self._ports.database.read(operation):
+        seen: set[str] = set()
+        # A deadline row that its request contradicts stays due; seeing it again ends the round.
+        while due := [
+            each for each in await self._ports.database.read(operation) if each.request_id not in seen
+        ]:
+            seen.update(each.request_id for each in due)
             results = await asyncio.gather(*(self._withdrawals.expire(each.request_id, now) for each in due))
             timed_out += sum(results)
         return timed_out
@@ -167,7 +176,7 @@ class ApprovalService:
         return await self._ports.database.read(self._ports.store.next_due)
 
     async def _settled(self, record: RequestRecord) -> RequestRecord:
-        """The record, its timeout recorded when its time is up: everybody is told the same, dispatcher or not."""
+        """The record, its timeout recorded when its time is up, whether or not a dispatcher runs."""
         now = self._ports.clock.now()
         if record.request.status.is_terminal or now < record.request.expires_at:
             return record

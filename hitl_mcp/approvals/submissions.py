@@ -27,8 +27,8 @@ class Submissions:
     async def submit(self, agent: str, submission: Submission) -> RequestRecord:
         """Store a request durably, or find the one this asks for again; then nobody is notified twice.
 
-        Asking again means: the same idempotency key, or the same action while this agent's earlier request for it
-        is pending, or approved and its approval not yet collected.
+        Asking again means: the same idempotency key, or the same action while this agent's earlier request
+        for it is pending, or approved and its approval not yet collected.
 
         Raises:
             InvalidSubmission: a field is outside what is allowed.

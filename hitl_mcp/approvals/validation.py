@@ -1,4 +1,7 @@
-"""What a submission and a decision may hold. Every refusal names the field, what was wrong and what is allowed."""
+"""What a submission and a decision may hold.
+
+Every refusal names the field, what was wrong and what is allowed.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Waiting for a request to end: one observer per request, however many wait, and one query for many requests."""
+"""Waiting for a request to end: one observer per request, one query for many requests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ class _Observer:
 
 
 class WaitingRoom:
-    """Where callers wait. A caller that is cancelled or runs out of time leaves; the request knows nothing of it."""
+    """Where callers wait.
+
+    A caller that is cancelled or runs out of time leaves; the request knows nothing of it.
+    """
 
     def __init__(self, changes: ChangeFeed, read_statuses: ReadStatuses) -> None:
         self._changes = changes
@@ -62,7 +65,7 @@ class WaitingRoom:
 
 
 class _BatchedStatuses:
-    """Reads that are asked for at one time become one query: a foreign commit may wake every waiter at once."""
+    """Reads asked for at one time become one query: a foreign commit may wake every waiter at once."""
 
     def __init__(self, read_statuses: ReadStatuses) -> None:
         self._read_statuses = read_statuses

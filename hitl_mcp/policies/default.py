@@ -13,7 +13,8 @@ _NEEDS_SESSION: Final = frozenset({RiskLevel.HIGH, RiskLevel.CRITICAL})
 class AskOneApprover:
     """Implements `approvals.ports.Policy`: one approval for anything.
 
-    A chat approves low and medium risk; high and critical need a session. An agent that says nothing about risk is taken to mean medium.
+    A chat approves low and medium risk; high and critical need a session. An agent that says nothing about
+    risk is taken to mean medium.
     """
 
     async def evaluate(self, agent: str, submission: Submission) -> Outcome:  # noqa: ARG002 - the port's signature

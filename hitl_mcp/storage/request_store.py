@@ -1,4 +1,4 @@
-"""Requests, decisions, idempotency keys and deadlines in the database: implements `approvals.ports.RequestStore`."""
+"""Requests, decisions, idempotency keys and deadlines in the database."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""The approval server's audit log, as its own parts see it."""
