@@ -1,0 +1,141 @@
+"""One process at a time tells people, hears them and ends requests whose time is up.
+
+Any number of servers may run on one database; the one that holds the lease dispatches. When it dies,
+another takes over once the lease has run out. A holder that was only slow may then still finish a call it
+had begun: each such call is safe to repeat (see `delivery`), and decisions go through the same state
+machine whoever brings them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Protocol
+
+from hitl_mcp.notifiers.base import DecisionInbox, Notifier
+from hitl_mcp.notifiers.delivery import ChannelWorker
+from hitl_mcp.notifiers.lease import Lease
+from server_kit.clock import Clock
+from server_kit.errors import ServerError
+
+_log = logging.getLogger(__name__)
+
+_DEADLINE_SECONDS = 0.5
+_RESTART_SECONDS = 1.0
+_LONGEST_RESTART_SECONDS = 60.0
+
+
+class Deadlines(Protocol):
+    """Ends what is due; implemented by `approvals.service.ApprovalService`."""
+
+    async def run_deadlines(self, *, now: datetime) -> int: ...
+
+
+class _LeaseLost(Exception):
+    """Another process may hold the lease now."""
+
+
+class Dispatcher:
+    """Runs the workers and receivers of all channels while it holds the lease."""
+
+    def __init__(
+        self,
+        *,
+        lease: Lease,
+        clock: Clock,
+        deadlines: Deadlines,
+        notifiers: Sequence[Notifier],
+        workers: Sequence[ChannelWorker],
+        inbox: DecisionInbox,
+    ) -> None:
+        self._lease = lease
+        self._clock = clock
+        self._deadlines = deadlines
+        self._notifiers = tuple(notifiers)
+        self._workers = tuple(workers)
+        self._inbox = inbox
+        self.leading = asyncio.Event()
+        """Set while this process dispatches."""
+
+    async def run(self) -> None:
+        """Dispatch whenever the lease can be had, until cancelled; then give it back."""
+        try:
+            while True:
+                if await self._acquired():
+                    await self._lead()
+                await asyncio.sleep(self._lease.term.total_seconds() / 4)
+        finally:
+            await self._leave()
+
+    async def _acquired(self) -> bool:
+        try:
+            async with asyncio.timeout(self._lease.term.total_seconds()):
+                return await self._lease.acquire()
+        except (ServerError, TimeoutError) as error:
+            _log.warning("the dispatcher's lease cannot be reached: %s", str(error) or "no answer in time")
+            return False
+
+    async def _lead(self) -> None:
+        _log.info("dispatching as %s", self._lease.holder)
+        self.leading.set()
+        try:
+            async with asyncio.TaskGroup() as duties:
+                duties.create_task(self._keep_lease())
+                duties.create_task(self._end_what_is_due())
+                for worker in self._workers:
+                    duties.create_task(_keep_running(f"{worker.channel} deliveries", worker.run))
+                for notifier in self._notifiers:
+                    receive = partial(notifier.receive, self._inbox)
+                    duties.create_task(_keep_running(f"{notifier.channel} receiver", receive))
+        except* _LeaseLost:
+            _log.warning("lost the dispatcher's lease; another process may dispatch now")
+        finally:
+            self.leading.clear()
+
+    async def _keep_lease(self) -> None:
+        loop = asyncio.get_running_loop()
+        term = self._lease.term.total_seconds()
+        safe_until = loop.time() + term * 0.75
+        while True:
+            await asyncio.sleep(term / 4)
+            asked_at = loop.time()
+            if await self._acquired():
+                safe_until = asked_at + term * 0.75
+            elif loop.time() >= safe_until:
+                raise _LeaseLost
+
+    async def _end_what_is_due(self) -> None:
+        while True:
+            try:
+                await self._deadlines.run_deadlines(now=self._clock.now())
+            except ServerError as error:
+                _log.warning("deadlines wait: %s", error)
+                await asyncio.sleep(_RESTART_SECONDS)
+            except Exception as error:
+                # People can still decide; the timer comes back by itself.
+                _log.exception("deadlines failed: %s", type(error).__name__)
+                await asyncio.sleep(_RESTART_SECONDS)
+            await asyncio.sleep(_DEADLINE_SECONDS)
+
+    async def _leave(self) -> None:
+        for notifier in self._notifiers:
+            await notifier.aclose()
+        try:
+            await self._lease.release()
+        except ServerError as error:
+            _log.warning("the dispatcher's lease runs out by itself: %s", error)
+
+
+async def _keep_running(name: str, duty: Callable[[], Awaitable[None]]) -> None:
+    pause = _RESTART_SECONDS
+    while True:
+        try:
+            await duty()
+        except Exception as error:
+            # Only the type: an unforeseen error may quote a URL, and a URL may hold a token.
+            _log.error("%s failed and will start again: %s", name, type(error).__name__)
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, _LONGEST_RESTART_SECONDS)

@@ -1,0 +1,322 @@
+"""Where taps and commands of all channels become decisions, or polite and audited refusals.
+
+A decision from a channel is accepted when, in this order:
+
+1. this very press was not handled before;
+2. the account is linked to an active person;
+3. the card is one that this server made for this channel, and shows what its row says (see `nonces`);
+4. the request is still pending and this person has not decided it;
+5. for an approval, that card offered it: nothing hidden, risk within what a chat may approve;
+6. the approval service accepts it, with the digest of what the card showed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from sqlalchemy import insert, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hitl_contract.display import safe_text
+from hitl_mcp.approvals.errors import AlreadyEnded, ApprovalError, RequestNotFound
+from hitl_mcp.approvals.models import (
+    Assurance,
+    DecisionInput,
+    Page,
+    RequestRecord,
+    RequestStatus,
+    Verdict,
+)
+from hitl_mcp.approvals.ports import AuditTrail
+from hitl_mcp.approvals.quorum import person_key
+from hitl_mcp.notifiers.base import CardTap, InboxAnswer, TypedDecision
+from hitl_mcp.notifiers.card_store import CardRow, CardStore
+from hitl_mcp.notifiers.cards import build_card, name_of
+from hitl_mcp.notifiers.nonces import CardNonces
+from hitl_mcp.notifiers.text import shortened
+from hitl_mcp.notifiers.wording import facts, headline, moment
+from hitl_mcp.storage.schema import handled_callbacks
+from server_kit.clock import Clock
+from server_kit.database.base import Database
+
+REFUSED = "notification.decision_refused"
+_LISTED = 10
+_REASON_LIMIT = 500
+
+
+class Service(Protocol):
+    """What is needed of `approvals.service.ApprovalService`."""
+
+    async def get(self, request_id: str) -> RequestRecord: ...
+
+    async def decide(self, decision: DecisionInput) -> RequestRecord: ...
+
+    async def list_for_people(
+        self, *, status: RequestStatus | None, limit: int, cursor: str | None
+    ) -> Page: ...
+
+
+class Accounts(Protocol):
+    """Whose account on a channel is whose; implemented by `identity.people.PeopleDirectory`."""
+
+    async def resolve(self, channel: str, external_id: str) -> str | None: ...
+
+
+@dataclass(frozen=True)
+class _Refusal(Exception):
+    code: str
+    answer: InboxAnswer
+    request_id: str = "unknown"
+
+
+@dataclass(frozen=True)
+class _Press:
+    """A tap or a typed decision, reduced to what both have."""
+
+    channel: str
+    external_user_id: str
+    callback_id: str
+    verdict: Verdict
+    reason: str | None
+
+
+class ApprovalInbox:
+    """Implements `base.DecisionInbox` over the approval service."""
+
+    def __init__(
+        self,
+        *,
+        service: Service,
+        accounts: Accounts,
+        cards: CardStore,
+        nonces: CardNonces,
+        database: Database,
+        audit: AuditTrail,
+        clock: Clock,
+    ) -> None:
+        self._service = service
+        self._accounts = accounts
+        self._cards = cards
+        self._nonces = nonces
+        self._database = database
+        self._audit = audit
+        self._clock = clock
+
+    async def tap(self, tap: CardTap) -> InboxAnswer:
+        press = _press_of(tap)
+        try:
+            await self._check_fresh(press)  # 1
+            person = await self._person(press)  # 2
+            card = await self._tapped(tap)  # 3
+            return await self._decide(press, person, card)
+        except _Refusal as refusal:
+            return await self._refused(press, refusal)
+        finally:
+            await self._remember(press)
+
+    async def examine(self, tap: CardTap) -> InboxAnswer | None:
+        press = _press_of(tap)
+        try:
+            person = await self._person(press)
+            card = await self._tapped(tap)
+            await self._check_open(press, person, card)
+        except _Refusal as refusal:
+            return await self._refused(press, refusal)
+        return None
+
+    async def typed(self, decision: TypedDecision) -> InboxAnswer:
+        press = _press_of(decision)
+        try:
+            await self._check_fresh(press)  # 1
+            person = await self._person(press)  # 2
+            card = await self._named(decision)  # 3
+            return await self._decide(press, person, card)
+        except _Refusal as refusal:
+            return await self._refused(press, refusal)
+        finally:
+            await self._remember(press)
+
+    async def pending(self, channel: str, external_user_id: str) -> InboxAnswer:
+        if await self._accounts.resolve(channel, external_user_id) is None:
+            return _not_linked(channel, external_user_id)
+        page = await self._service.list_for_people(status=RequestStatus.PENDING, limit=_LISTED, cursor=None)
+        if not page.records:
+            return InboxAnswer("Nothing waits for an answer.")
+        lines = [_line(record) for record in page.records]
+        if page.next_cursor is not None:
+            lines.append("… and more: see the review pages.")
+        return InboxAnswer("\n".join(lines))
+
+    async def status(self, channel: str, external_user_id: str, request_id: str | None) -> InboxAnswer:
+        if await self._accounts.resolve(channel, external_user_id) is None:
+            return _not_linked(channel, external_user_id)
+        if request_id is None:
+            page = await self._service.list_for_people(status=RequestStatus.PENDING, limit=100, cursor=None)
+            count = f"{len(page.records)}{' or more' if page.next_cursor else ''}"
+            return InboxAnswer(f"The approval server answers. Requests waiting: {count}.")
+        try:
+            record = await self._service.get(request_id)
+        except RequestNotFound:
+            return _no_such_request(request_id)
+        card = build_card(record, review_url="", nonce="")
+        lines = [headline(card), *(f"{label}: {value}" for label, value in facts(card))]
+        return InboxAnswer("\n".join(lines), ended=record.request.status.is_terminal)
+
+    async def _decide(self, press: _Press, person: str, card: CardRow) -> InboxAnswer:
+        await self._check_open(press, person, card)  # 4, 5
+        decision = DecisionInput(
+            request_id=card.request_id,
+            person=person,
+            verdict=press.verdict,
+            reason=press.reason,
+            channel=press.channel,
+            assurance=Assurance.CHAT,
+            action_digest=card.action_digest,
+            evidence={"account": press.external_user_id, "callback": press.callback_id, "card": card.nonce},
+        )
+        try:
+            record = await self._service.decide(decision)  # 6
+        except AlreadyEnded as error:
+            raise _Refusal("ended", _how_it_ended(error.record), card.request_id) from error
+        except ApprovalError as error:
+            raise _Refusal(type(error).__name__, InboxAnswer(str(error)), card.request_id) from error
+        return _thanks(record, press.verdict)
+
+    async def _check_open(self, press: _Press, person: str, card: CardRow) -> None:
+        try:
+            record = await self._service.get(card.request_id)
+        except RequestNotFound as error:
+            raise _Refusal("no_request", _no_such_request(card.request_id), card.request_id) from error
+        if record.request.status.is_terminal:  # 4
+            raise _Refusal("ended", _how_it_ended(record), card.request_id)
+        if any(person_key(decision.person) == person_key(person) for decision in record.decisions):
+            answer = InboxAnswer("You have decided this request already. Nothing changed.")
+            raise _Refusal("decided_before", answer, card.request_id)
+        if press.verdict is Verdict.APPROVE and not card.offers_approve:  # 5
+            answer = InboxAnswer(
+                "This request cannot be approved here. Open its review page and decide there."
+            )
+            raise _Refusal("approve_not_offered", answer, card.request_id)
+
+    async def _check_fresh(self, press: _Press) -> None:
+        query = select(handled_callbacks.c.handled_at).where(
+            handled_callbacks.c.channel == press.channel,
+            handled_callbacks.c.callback_id == _callback_key(press),
+        )
+
+        async def operation(connection: AsyncConnection) -> bool:
+            return (await connection.execute(query)).one_or_none() is not None
+
+        if await self._database.read(operation):
+            raise _Refusal("repeated", InboxAnswer("This was handled already. Nothing changed."))
+
+    async def _remember(self, press: _Press) -> None:
+        values = {
+            "channel": press.channel,
+            "callback_id": _callback_key(press),
+            "handled_at": self._clock.now(),
+        }
+
+        async def operation(connection: AsyncConnection) -> None:
+            await connection.execute(insert(handled_callbacks).values(**values))
+
+        try:
+            await self._database.write(operation)
+        except IntegrityError:
+            # Delivered twice at once: the other delivery has remembered it.
+            return
+
+    async def _person(self, press: _Press) -> str:
+        person = await self._accounts.resolve(press.channel, press.external_user_id)
+        if person is None:
+            raise _Refusal("unknown_account", _not_linked(press.channel, press.external_user_id))
+        return person
+
+    async def _tapped(self, tap: CardTap) -> CardRow:
+        card = await self._cards.of_nonce(tap.nonce, tap.channel)
+        if card is None or not self._made_here(card):
+            answer = InboxAnswer("This card is not current any more. Nothing was decided.", ended=True)
+            raise _Refusal("unknown_card", answer)
+        return card
+
+    async def _named(self, decision: TypedDecision) -> CardRow:
+        card = await self._cards.of_request(decision.request_id, decision.channel)
+        if card is None:
+            raise _Refusal("no_card", _no_such_request(decision.request_id))
+        if not self._made_here(card):
+            answer = InboxAnswer("What this channel shows of the request is damaged. Use its review page.")
+            raise _Refusal("unknown_card", answer, card.request_id)
+        return card
+
+    def _made_here(self, card: CardRow) -> bool:
+        return self._nonces.matches(
+            card.nonce,
+            channel=card.channel,
+            request_id=card.request_id,
+            action_digest=card.action_digest,
+            offers_approve=card.offers_approve,
+        )
+
+    async def _refused(self, press: _Press, refusal: _Refusal) -> InboxAnswer:
+        details: Mapping[str, str] = {
+            "channel": press.channel,
+            "account": shortened(safe_text(press.external_user_id), 80),
+            "verdict": press.verdict.value,
+            "refusal": refusal.code,
+        }
+
+        async def operation(connection: AsyncConnection) -> None:
+            await self._audit.append(
+                connection,
+                REFUSED,
+                actor=f"channel:{press.channel}",
+                subject=refusal.request_id,
+                details=dict(details),
+            )
+
+        await self._database.write(operation)
+        return refusal.answer
+
+
+def _press_of(item: CardTap | TypedDecision) -> _Press:
+    reason = None if item.reason is None else shortened(item.reason, _REASON_LIMIT)
+    return _Press(item.channel, item.external_user_id, item.callback_id, item.verdict, reason)
+
+
+def _callback_key(press: _Press) -> str:
+    return shortened(press.callback_id, 200)
+
+
+def _not_linked(channel: str, external_user_id: str) -> InboxAnswer:
+    account = name_of(external_user_id)
+    return InboxAnswer(
+        f"Your {channel} account ({account}) is not linked to an approver here. Nothing was decided. "
+        "Ask an administrator to link it."
+    )
+
+
+def _no_such_request(request_id: str) -> InboxAnswer:
+    return InboxAnswer(f"There is no request {name_of(request_id)} to decide here.")
+
+
+def _how_it_ended(record: RequestRecord) -> InboxAnswer:
+    card = build_card(record, review_url="", nonce="")
+    return InboxAnswer(f"This request has ended: {headline(card)}. Nothing changed.", ended=True)
+
+
+def _thanks(record: RequestRecord, verdict: Verdict) -> InboxAnswer:
+    if record.request.status.is_terminal:
+        return InboxAnswer("Approved." if verdict is Verdict.APPROVE else "Denied.", decided=True, ended=True)
+    given = f"{record.received_approvals} of {record.request.required_approvals}"
+    return InboxAnswer(f"Your approval is recorded: {given}.", decided=True)
+
+
+def _line(record: RequestRecord) -> str:
+    request = record.request
+    agent = name_of(request.agent)
+    return (
+        f"{request.request_id}  {request.risk_level.value} risk, {agent}, until {moment(request.expires_at)}"
+    )
