@@ -6,6 +6,8 @@ import traceback
 from enum import IntEnum
 from pathlib import Path
 
+from hitl_mcp.errors import HitlError
+
 
 class ExitCode(IntEnum):
     """What the shell is told. Scripts may rely on these values."""
@@ -16,7 +18,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     """The command line or a setting is wrong."""
     ENVIRONMENT = 3
-    """Something this machine should provide is not there or not usable: a server, a port, a database, a sandbox."""
+    """Something this machine should provide is missing: a server, a port, a database, a sandbox."""
     IDENTITY = 4
     """Who is asking could not be proven, or may not do this."""
     INTERNAL = 70
@@ -24,7 +26,7 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
-class CommandFailed(Exception):
+class CommandFailed(HitlError):
     """Ends a command. `message` says what was wrong, `hint` what to do next; both are shown as they are."""
 
     def __init__(
@@ -37,7 +39,7 @@ class CommandFailed(Exception):
 
 
 def describe_unexpected(error: BaseException) -> CommandFailed:
-    """One line for a defect: its type and where it was raised. Its own message may hold secrets and is left out."""
+    """One line for a defect: its type and where it was raised. Its message may hold secrets: left out."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return CommandFailed(

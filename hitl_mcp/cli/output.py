@@ -1,4 +1,4 @@
-"""What commands print: for people through rich, for scripts one JSON document. All but results goes to stderr."""
+"""What commands print: for people through rich, for scripts as one JSON document."""
 
 from __future__ import annotations
 

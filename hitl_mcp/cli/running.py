@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import typer
 
 from hitl_mcp.cli.failures import CommandFailed, ExitCode, describe_unexpected
 from hitl_mcp.cli.output import Output
+from hitl_mcp.errors import (
+    CredentialRefused,
+    HitlError,
+    NameRefused,
+    PasswordRefused,
+    SignInRefused,
+    TooManyAttempts,
+)
+
+_IDENTITY_ERRORS = (SignInRefused, TooManyAttempts, CredentialRefused)
+_USAGE_ERRORS = (NameRefused, PasswordRefused)
 
 
-def run_command(operation: Callable[[Output], Awaitable[None]], *, json_output: bool = False) -> None:
+def run_command(
+    operation: Callable[[Output], Coroutine[Any, Any, None]], *, json_output: bool = False
+) -> None:
     """Runs `operation` on an event loop of its own.
 
     Raises:
@@ -19,42 +33,54 @@ def run_command(operation: Callable[[Output], Awaitable[None]], *, json_output: 
     """
     output = Output(json_output=json_output)
     try:
-        asyncio.run(_awaited(operation, output))
+        asyncio.run(operation(output))
     except KeyboardInterrupt:
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     except (typer.Exit, typer.Abort):
         raise
     except Exception as error:
-        failure = _as_failure(error)
+        failure = as_failure(error)
         output.failure(failure)
         raise typer.Exit(failure.exit_code) from None
 
 
-async def _awaited(operation: Callable[[Output], Awaitable[None]], output: Output) -> None:
-    await operation(output)
-
-
-def _as_failure(error: Exception) -> CommandFailed:
-    if isinstance(error, CommandFailed):
-        return error
+def as_failure(error: Exception) -> CommandFailed:
+    """What the person is told about any error: only those of our own trees may speak for themselves."""
     # Imported here because a command that goes well needs none of these.
     from hitl_contract.errors import ContractError
+    from hitl_mcp.approvals.errors import InvalidSubmission, NotEligible
     from server_kit.errors import ServerError
 
-    if isinstance(error, ServerError):
-        return CommandFailed(str(error), exit_code=error.exit_code)
-    if isinstance(error, ContractError):
-        return CommandFailed(str(error), exit_code=ExitCode.REFUSED)
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        return CommandFailed(
-            f"The Python package {error.name.partition('.')[0]!r} is not installed.",
-            exit_code=ExitCode.ENVIRONMENT,
-            hint="Install the approval server's libraries: pip install 'hitl-mcp[server]'",
-        )
-    if isinstance(error, PermissionError) and error.filename:
-        return CommandFailed(
-            f"Not allowed to use {error.filename}: {error.strerror}.",
-            exit_code=ExitCode.ENVIRONMENT,
-            hint="Check who owns it, or set HITL_HOME to a directory of your own.",
-        )
-    return describe_unexpected(error)
+    match error:
+        case CommandFailed():
+            return error
+        case ServerError():
+            return CommandFailed(str(error), exit_code=error.exit_code)
+        case NotEligible():
+            return CommandFailed(str(error), exit_code=ExitCode.IDENTITY)
+        case InvalidSubmission():
+            return CommandFailed(str(error), exit_code=ExitCode.USAGE)
+        case HitlError():
+            return CommandFailed(str(error), exit_code=_exit_code_of(error))
+        case ContractError():
+            return CommandFailed(str(error), exit_code=ExitCode.REFUSED)
+        case ModuleNotFoundError(name=str(name)):
+            return CommandFailed(
+                f"The Python package {name.partition('.')[0]!r} is not installed.",
+                exit_code=ExitCode.ENVIRONMENT,
+                hint="Install the approval server's libraries: pip install 'hitl-mcp[server]'",
+            )
+        case OSError(filename=str(filename)):
+            return CommandFailed(
+                f"Cannot use {filename}: {error.strerror}.",
+                exit_code=ExitCode.ENVIRONMENT,
+                hint="Check that it exists and who owns it, or set HITL_HOME to a directory of your own.",
+            )
+        case _:
+            return describe_unexpected(error)
+
+
+def _exit_code_of(error: HitlError) -> ExitCode:
+    if isinstance(error, _IDENTITY_ERRORS):
+        return ExitCode.IDENTITY
+    return ExitCode.USAGE if isinstance(error, _USAGE_ERRORS) else ExitCode.REFUSED

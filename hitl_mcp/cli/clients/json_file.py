@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class JsonStyle:
-    """How one client spells things. `key_reference` formats a variable's name into "the value of that variable"."""
+    """How one client spells things. `key_reference` formats "the value of the variable {0}"."""
 
     servers_key: str
     names_type: bool

@@ -28,7 +28,7 @@ class DecisionView:
 
 @dataclass(frozen=True)
 class RequestView:
-    """One request as one person sees it. `display` is the deterministic rendering, whole."""
+    """One request as one person sees it. `display_lines` is the deterministic rendering, whole."""
 
     request_id: str
     agent: str
@@ -36,7 +36,7 @@ class RequestView:
     summary: str | None
     justification: str
     risk: str
-    display: str
+    display_lines: tuple[str, ...]
     warnings: tuple[str, ...]
     action_digest: str
     display_digest: str
@@ -66,7 +66,7 @@ def view_request(record: RequestRecord, *, reader: str) -> RequestView:
         summary=safe_text(request.summary) if request.summary else None,
         justification=safe_text(request.justification, multiline=True),
         risk=request.risk_level.value,
-        display=display.text,
+        display_lines=tuple(display.text.removesuffix("\n").split("\n")),
         warnings=display.warnings,
         action_digest=request.action_digest,
         display_digest=display.digest,
