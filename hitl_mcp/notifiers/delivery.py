@@ -23,7 +23,7 @@ from hitl_mcp.notifiers.errors import CardGone, CardRefused, ChannelBusy, Notifi
 from hitl_mcp.notifiers.nonces import CardNonces
 from hitl_mcp.notifiers.outbox import CHANGE_KEY, OwedNews, RetryPolicy, SqlOutbox
 from server_kit.clock import Clock
-from server_kit.database.base import ChangeFeed
+from server_kit.database.base import ChangeFeed, Watch
 from server_kit.errors import ServerError
 
 _log = logging.getLogger(__name__)
@@ -165,6 +165,7 @@ class ChannelWorker:
         self._retries = retries
         self._in_hand: set[str] = set()
         self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._finished = asyncio.Event()
         self._resumes_at = 0.0
 
     async def run(self) -> None:
@@ -182,7 +183,17 @@ class ChannelWorker:
                 except ServerError as error:
                     _log.warning("%s deliveries wait for the database: %s", self.channel, error)
                     wait = _DATABASE_PAUSE_SECONDS
-                await watch.wait(wait)
+                await self._wait(watch, wait)
+
+    async def _wait(self, watch: Watch, seconds: float) -> None:
+        woken = asyncio.ensure_future(watch.wait(seconds))
+        finished = asyncio.ensure_future(self._finished.wait())
+        try:
+            await asyncio.wait({woken, finished}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            woken.cancel()
+            finished.cancel()
+        self._finished.clear()
 
     async def _pause_if_asked(self) -> None:
         pause = self._resumes_at - asyncio.get_running_loop().time()
@@ -190,12 +201,9 @@ class ChannelWorker:
             await asyncio.sleep(pause)
 
     async def _seconds_to_next(self) -> float:
-        if self._in_hand:
-            # What is in hand is due as well; a short look keeps new failures and news from waiting for a
-            # wake-up.
-            return 0.05
         due_at = await self._outbox.next_due(self.channel)
-        if due_at is None:
+        # What is in hand counts as due until it is settled, and its end wakes this worker anyway.
+        if due_at is None or self._in_hand:
             return _LONGEST_WAIT_SECONDS
         return min(max(0.0, (due_at - self._clock.now()).total_seconds()), _LONGEST_WAIT_SECONDS)
 
@@ -208,6 +216,7 @@ class ChannelWorker:
         finally:
             self._in_hand.discard(news.request_id)
             self._slots.release()
+            self._finished.set()
 
     async def _attempt(self, news: OwedNews) -> None:
         try:
@@ -225,8 +234,7 @@ class ChannelWorker:
         except ServerError:
             raise
         except Exception as error:
-            # A defect in a channel must cost this one delivery, not the channel. Only the type: the text
-            # may quote.
+            # A defect must cost this one delivery, not the channel. Only its type: the text may quote.
             await self._later(news, f"unexpected {type(error).__name__}")
         else:
             await self._outbox.settle(news)

@@ -14,10 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Protocol
 
-from sqlalchemy import insert, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import delete, select
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hitl_contract.display import safe_text
@@ -44,6 +46,7 @@ from server_kit.database.base import Database
 
 REFUSED = "notification.decision_refused"
 _LISTED = 10
+_REMEMBERED_FOR = timedelta(days=30)
 _REASON_LIMIT = 500
 
 
@@ -65,11 +68,14 @@ class Accounts(Protocol):
     async def resolve(self, channel: str, external_id: str) -> str | None: ...
 
 
-@dataclass(frozen=True)
 class _Refusal(Exception):
-    code: str
-    answer: InboxAnswer
-    request_id: str = "unknown"
+    """A decision that is not accepted, with what to answer and what to put on record."""
+
+    def __init__(self, code: str, answer: InboxAnswer, request_id: str = "unknown") -> None:
+        super().__init__(code)
+        self.code = code
+        self.answer = answer
+        self.request_id = request_id
 
 
 @dataclass(frozen=True)
@@ -111,11 +117,11 @@ class ApprovalInbox:
             await self._check_fresh(press)  # 1
             person = await self._person(press)  # 2
             card = await self._tapped(tap)  # 3
-            return await self._decide(press, person, card)
+            answer = await self._decide(press, person, card)
         except _Refusal as refusal:
-            return await self._refused(press, refusal)
-        finally:
-            await self._remember(press)
+            answer = await self._refused(press, refusal)
+        await self._remember(press)
+        return answer
 
     async def examine(self, tap: CardTap) -> InboxAnswer | None:
         press = _press_of(tap)
@@ -133,11 +139,11 @@ class ApprovalInbox:
             await self._check_fresh(press)  # 1
             person = await self._person(press)  # 2
             card = await self._named(decision)  # 3
-            return await self._decide(press, person, card)
+            answer = await self._decide(press, person, card)
         except _Refusal as refusal:
-            return await self._refused(press, refusal)
-        finally:
-            await self._remember(press)
+            answer = await self._refused(press, refusal)
+        await self._remember(press)
+        return answer
 
     async def pending(self, channel: str, external_user_id: str) -> InboxAnswer:
         if await self._accounts.resolve(channel, external_user_id) is None:
@@ -214,20 +220,17 @@ class ApprovalInbox:
             raise _Refusal("repeated", InboxAnswer("This was handled already. Nothing changed."))
 
     async def _remember(self, press: _Press) -> None:
-        values = {
-            "channel": press.channel,
-            "callback_id": _callback_key(press),
-            "handled_at": self._clock.now(),
-        }
+        now = self._clock.now()
+        insert = sqlite_insert if self._database.dialect == "sqlite" else postgresql_insert
+        values = {"channel": press.channel, "callback_id": _callback_key(press), "handled_at": now}
 
         async def operation(connection: AsyncConnection) -> None:
-            await connection.execute(insert(handled_callbacks).values(**values))
+            # Delivered twice at once, both find it new; then the state machine lets only one of them count.
+            await connection.execute(insert(handled_callbacks).values(**values).on_conflict_do_nothing())
+            old = handled_callbacks.c.handled_at < now - _REMEMBERED_FOR
+            await connection.execute(delete(handled_callbacks).where(old))
 
-        try:
-            await self._database.write(operation)
-        except IntegrityError:
-            # Delivered twice at once: the other delivery has remembered it.
-            return
+        await self._database.write(operation)
 
     async def _person(self, press: _Press) -> str:
         person = await self._accounts.resolve(press.channel, press.external_user_id)
