@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from pydantic import JsonValue
 from sqlalchemy import Row, bindparam, select
@@ -43,10 +43,19 @@ class SqlAuditTrail:
 
 
 def _entry(row: Row[Any]) -> AuditEntry:
-    fields = dict(row._mapping)
     try:
-        details: object = json.loads(fields["details"])
+        details: object = json.loads(row.details)
     except ValueError:
         details = None
-    # Somebody edited the log: an entry without details proves nothing, and so no token is issued on it.
-    return AuditEntry(**{**fields, "details": details if isinstance(details, dict) else {}})
+    return AuditEntry(
+        chain=row.chain,
+        sequence=row.sequence,
+        at=row.at,
+        event=row.event,
+        actor=row.actor,
+        subject=row.subject,
+        # Without readable details somebody edited the log: such an entry proves nothing.
+        details=cast("dict[str, JsonValue]", details) if isinstance(details, dict) else {},
+        previous_hash=row.previous_hash,
+        entry_hash=row.entry_hash,
+    )
