@@ -30,7 +30,7 @@ async def open_database(url: str) -> Database:
 
 
 def parse_database_url(url: str) -> URL:
-    """Return the URL, or raise ConfigurationError saying what is allowed; the message never has the password."""
+    """Return the URL, or raise ConfigurationError saying what is allowed, without the password."""
     try:
         parsed = make_url(url)
     except ArgumentError:

@@ -34,9 +34,17 @@ _UNAVAILABLE_CLASSES = {
 
 
 def sqlstate(error: BaseException) -> str | None:
-    """Return the five-letter code of an error, also when SQLAlchemy has wrapped it."""
-    code = getattr(getattr(error, "orig", None) or error, "sqlstate", None)
-    return code if isinstance(code, str) else None
+    """Return the five-letter code of an error, also when SQLAlchemy or a store has wrapped it."""
+    for candidate in (
+        error,
+        getattr(error, "orig", None),
+        error.__cause__,
+        getattr(error.__cause__, "orig", None),
+    ):
+        code = getattr(candidate, "sqlstate", None)
+        if isinstance(code, str):
+            return code
+    return None
 
 
 def meaning(error: BaseException) -> Meaning:
@@ -46,8 +54,9 @@ def meaning(error: BaseException) -> Meaning:
         return Meaning.CONFLICT
     if code in _CONNECTION_LOST or (code or "").startswith("08"):
         return Meaning.CONNECTION_LOST
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
-        return Meaning.CONNECTION_LOST
+    for candidate in (error, error.__cause__):
+        if isinstance(candidate, DBAPIError) and candidate.connection_invalidated:
+            return Meaning.CONNECTION_LOST
     if isinstance(error, (OSError, asyncpg.InterfaceError)) and not isinstance(error, TimeoutError):
         return Meaning.CONNECTION_LOST
     if code in _UNAVAILABLE or (code or "")[:2] in _UNAVAILABLE_CLASSES:

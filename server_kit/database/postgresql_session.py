@@ -61,6 +61,7 @@ class PostgresqlWriteSession:
         await self._control("RELEASE SAVEPOINT operation")
 
     async def undo_to_savepoint(self, error: BaseException) -> None:
+        del error  # the connection itself says whether the transaction is gone
         await self._control("ROLLBACK TO SAVEPOINT operation; RELEASE SAVEPOINT operation")
 
     async def commit(self) -> None:

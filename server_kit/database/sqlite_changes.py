@@ -79,7 +79,7 @@ class SqliteChangeFeed:
         return poller
 
     async def _poll(self) -> None:
-        """Watch until cancelled, through every failure of the database: when it is back everybody is woken."""
+        """Watch until cancelled, whatever the database does; everybody is woken when it is back."""
         while True:
             # What was committed before the position is known can not be told from what was not: everybody
             # looks again.

@@ -83,7 +83,7 @@ class SqliteConnection:
         return int(self._interrupting)
 
     def may_interrupt(self, statement: str) -> bool:
-        """Interrupting a statement that writes would roll back its whole transaction, so only a query may be."""
+        """An interrupted statement that writes loses its whole transaction: only a query may be."""
         return self._read_only or statement.lstrip()[:6].upper() == "SELECT"
 
     async def run(self, work: Callable[[], R], *, interruptible: bool) -> R:
@@ -123,7 +123,7 @@ class SqliteConnection:
         return SqliteCursor(self)
 
     async def commit(self) -> None:
-        """Do nothing: SQLAlchemy also commits outside of transactions, and an operation must not end its own."""
+        """Do nothing: SQLAlchemy commits outside of transactions too, and no operation ends its own."""
 
     async def rollback(self) -> None:
         """Do nothing, as `commit`."""

@@ -57,10 +57,17 @@ class OpenConnection:
 
 
 def primary_code(error: BaseException) -> int | None:
-    """Return SQLite's primary result code of an error, also when SQLAlchemy has wrapped it."""
-    cause = getattr(error, "orig", None) or error
-    code = getattr(cause, "sqlite_errorcode", None)
-    return None if code is None else int(code) & 0xFF
+    """Return SQLite's primary result code of an error, also when SQLAlchemy or a store has wrapped it."""
+    for candidate in (
+        error,
+        getattr(error, "orig", None),
+        error.__cause__,
+        getattr(error.__cause__, "orig", None),
+    ):
+        code = getattr(candidate, "sqlite_errorcode", None)
+        if code is not None:
+            return int(code) & 0xFF
+    return None
 
 
 def waiting_helps(error: BaseException) -> bool:

@@ -204,7 +204,7 @@ class GroupWriter:
             job.succeed()
 
     async def _begin(self, source: deque[_Job]) -> _Group | None:
-        """Begin a transaction, or fail everybody who already waited when the attempt began and return None."""
+        """Begin, or fail everybody who waited when the attempt began and return None."""
         began = self._loop.time()
         patience = max(0.0, source[0].asked_at + self._patience_seconds - began)
         try:
