@@ -1,11 +1,11 @@
 """The Protocol that every sandbox implements, and the values that pass through it.
 
 Above: the runner, which holds an admitted call. Below: an engine or the kernel's namespaces. Implementations:
-`docker.DockerSandbox` (also gVisor, as a runtime) and `bubblewrap.BubblewrapSandbox`; `selection.choose_sandbox`
-picks one.
+`docker.DockerSandbox` (also gVisor, as a runtime) and `bubblewrap.BubblewrapSandbox`;
+`selection.choose_sandbox` picks one.
 
-`prepare` does everything that can fail before a token is spent and starts no program; `start` hands the program
-over. They are separate so that a pool of warm sandboxes can stand behind `prepare`.
+`prepare` does everything that can fail before a token is spent and starts no program; `start` hands the
+program over. They are separate so that a pool of warm sandboxes can stand behind `prepare`.
 """
 
 from __future__ import annotations
@@ -71,10 +71,10 @@ class ResourceUsage:
 class SandboxOutcome:
     """How the run ended and what it left.
 
-    `exit_code` is the program's status when it exited, 128 + N when signal N ended it, and None when the sandbox
-    ended it. `stdout` and `stderr` are each bounded by `limits.output_kb`; `truncated` says that bytes were dropped
-    there or that the result was too large to keep. `detail` is one line for people: why the sandbox failed, or
-    what was dropped.
+    `exit_code` is the program's status when it exited, 128 + N when signal N ended it, and None when the
+    sandbox ended it. `stdout` and `stderr` are each bounded by `limits.output_kb`; `truncated` says that
+    bytes were dropped there or that the result was too large to keep. `detail` is one line for people: why
+    the sandbox failed, or what was dropped.
     """
 
     termination: Termination
@@ -113,7 +113,7 @@ class LanguageDescription:
 
 @dataclass(frozen=True)
 class SandboxDescription:
-    """What agents and receipts need to know: where programs run, and the image by digest where there is one."""
+    """What agents and receipts need to know: where programs run, and the image's digest if there is one."""
 
     backend: SandboxName
     runtime: str
@@ -171,7 +171,7 @@ class Sandbox(Protocol):
         ...
 
     async def prepare(self, job: SandboxJob) -> PreparedRun:
-        """Starts no program. Raises SandboxRefused for what is not offered, SandboxUnavailable for what is away."""
+        """Starts no program. Raises SandboxRefused (not offered here) or SandboxUnavailable (away now)."""
         ...
 
     async def start(self, prepared: PreparedRun, sink: OutputSink) -> SandboxRun:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from executor_mcp.errors import ExecutorError
 
-class SandboxError(Exception):
+
+class SandboxError(ExecutorError):
     """Root of everything raised by a sandbox."""
 
 
@@ -12,7 +14,7 @@ class SandboxRefused(SandboxError):
 
 
 class SandboxUnavailable(SandboxError):
-    """The sandbox cannot run anything now: an engine is away, an image is missing, a tool is not installed."""
+    """The sandbox cannot run anything now: an engine, an image or a tool is missing."""
 
 
 class SandboxFailed(SandboxError):

@@ -1,0 +1,166 @@
+"""One bubblewrap sandbox as processes of this host: started, held by descriptor, killed to the last one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+from typing import cast
+
+from executor_mcp.sandbox.amounts import Amounts
+from executor_mcp.sandbox.bubblewrap_command import GROUP, PASSWD, TOOL_PATH, Descriptors, bubblewrap_command
+from executor_mcp.sandbox.control_groups import ControlGroup
+from executor_mcp.sandbox.errors import SandboxUnavailable
+from executor_mcp.sandbox.frames import MAX_FRAME_BYTES, Frame, read_frame
+from executor_mcp.sandbox.run import Aftermath
+
+READY_SECONDS = 15.0
+_STATUS_BYTES = 4096
+_ERROR_BYTES = 4096
+
+
+class BubblewrapProcess:
+    """Implements `run.Channel`.
+
+    The sandbox's process 1 is held by a pidfd: a signal can then reach no other process, and the descriptor becomes
+    readable only when the kernel has ended the whole process namespace.
+    """
+
+    def __init__(
+        self, process: asyncio.subprocess.Process, init: int, status: int, group: ControlGroup | None
+    ) -> None:
+        self._process = process
+        self._init = init
+        # Kept open: bwrap writes to it again, and would die of a closed pipe before its sandbox is set up.
+        self._status = status
+        self._group = group
+        self._errors = asyncio.create_task(_bounded_errors(process))
+        self._ended = asyncio.create_task(self._wait_for_the_end())
+
+    @classmethod
+    async def launch(
+        cls, amounts: Amounts, group: ControlGroup | None, seccomp_filter: bytes
+    ) -> BubblewrapProcess:
+        """Raises SandboxUnavailable, with the last line that bwrap or one of its stages wrote."""
+        status_reader, status_writer = os.pipe()
+        try:
+            descriptors = Descriptors(
+                _memory_file(seccomp_filter), _memory_file(PASSWD), _memory_file(GROUP), status_writer
+            )
+            try:
+                process = await _spawn(bubblewrap_command(amounts, group, descriptors), descriptors)
+            finally:
+                for descriptor in descriptors.all():
+                    os.close(descriptor)
+            init = await _process_1(process, status_reader)
+        except BaseException:
+            os.close(status_reader)
+            raise
+        return cls(process, init, status_reader, group)
+
+    async def read_frame(self) -> Frame | None:
+        return await read_frame(cast("asyncio.StreamReader", self._process.stdout))
+
+    def send(self, data: bytes) -> None:
+        writer = cast("asyncio.StreamWriter", self._process.stdin)
+        if not writer.is_closing():
+            writer.write(data)
+
+    async def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._init, signal.SIGKILL)
+        await asyncio.shield(self._ended)
+
+    async def remove(self) -> Aftermath:
+        errors = await self._errors
+        if self._group is None:
+            return Aftermath(detail=errors)
+        facts = await asyncio.to_thread(self._group.facts)
+        removed = await asyncio.to_thread(self._group.remove)
+        return Aftermath(
+            out_of_memory=facts.out_of_memory,
+            peak_memory_bytes=facts.peak_memory_bytes,
+            cpu_seconds=facts.cpu_seconds,
+            detail=errors if removed else "its control group could not be removed",
+        )
+
+    async def _wait_for_the_end(self) -> None:
+        await _readable(self._init)
+        os.close(self._init)
+        os.close(self._status)
+        # bwrap's outer process ends with its sandbox; if it should not, it holds nothing worth a grace.
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        await self._process.wait()
+        cast("asyncio.StreamWriter", self._process.stdin).close()
+
+
+async def _spawn(command: list[str], descriptors: Descriptors) -> asyncio.subprocess.Process:
+    pipe = asyncio.subprocess.PIPE
+    try:
+        return await asyncio.create_subprocess_exec(
+            *command,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            cwd="/",
+            env={"PATH": TOOL_PATH, "LANG": "C.UTF-8"},
+            pass_fds=descriptors.all(),
+            start_new_session=True,
+            limit=MAX_FRAME_BYTES,
+        )
+    except OSError as error:
+        raise SandboxUnavailable(f"the sandbox could not be started: {error}") from error
+
+
+async def _process_1(process: asyncio.subprocess.Process, status_reader: int) -> int:
+    """A pidfd of the sandbox's process 1, once bwrap has named it."""
+    try:
+        status = b""
+        async with asyncio.timeout(READY_SECONDS):
+            while b"\n" not in status:
+                await _readable(status_reader)
+                part = os.read(status_reader, _STATUS_BYTES)
+                if not part:
+                    break
+                status += part
+        return os.pidfd_open(int(json.loads(status.split(b"\n", 1)[0])["child-pid"]))
+    except (TimeoutError, OSError, ValueError, KeyError) as error:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        written = await _bounded_errors(process)
+        await process.wait()
+        raise SandboxUnavailable(f"the sandbox could not be started: {written or error}") from error
+    except asyncio.CancelledError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        raise
+
+
+async def _bounded_errors(process: asyncio.subprocess.Process) -> str | None:
+    """The last line written to standard error, read to its end and kept only in part."""
+    reader = cast("asyncio.StreamReader", process.stderr)
+    kept = b""
+    while chunk := await reader.read(_ERROR_BYTES):
+        kept = (kept + chunk)[-_ERROR_BYTES:]
+    lines = kept.decode("utf-8", "replace").strip().splitlines()
+    return "".join(character for character in lines[-1] if character.isprintable())[:300] if lines else None
+
+
+async def _readable(descriptor: int) -> None:
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(descriptor, lambda: None if future.done() else future.set_result(None))
+    try:
+        await future
+    finally:
+        loop.remove_reader(descriptor)
+
+
+def _memory_file(content: bytes) -> int:
+    descriptor = os.memfd_create("sandbox")
+    os.write(descriptor, content)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor

@@ -1,0 +1,430 @@
+"""Process 1 of a sandbox: receives one program, runs it, and reports what it did. Standard library only.
+
+It is given to the sandbox's Python as source text, so it imports nothing of this project. Frames, both ways, are
+`type (1 byte) | length (4 bytes, big-endian) | payload`; `executor_mcp.sandbox.frames` is the other end.
+
+1. It refuses to run as anything but process 1: it kills every process it can see.
+2. It makes itself undumpable, so that a program of the same user cannot open its memory, environment or pipes.
+3. It starts one child with new pipes and hard resource limits; the report channel is closed in it.
+4. It forwards output up to a bound, and goes on reading and dropping beyond it, so that memory stays constant.
+5. When the child ends, or at STOP, it kills and reaps everything else, and only then looks at the files.
+6. It follows no link, opens nothing but regular files, and stays within the bounds it was given.
+"""
+
+from __future__ import annotations
+
+import base64
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import resource
+import select
+import signal
+import stat
+import struct
+import sys
+import time
+from typing import Any, NoReturn
+
+READY, STDOUT, STDERR, RESULT, EXITED, FILE, FILE_DATA, END, FAILED = range(1, 10)
+JOB, STOP = 65, 66
+
+FRAME_BYTES = 65536
+RESULT_DESCRIPTOR = 3
+ROOT = "/tmp"  # noqa: S108 - the sandbox's own, the only place that can be written
+WORK = ROOT + "/work"
+INPUT = ROOT + "/input.json"
+WATCH_SECONDS = 0.05
+INTERPRETERS = ("python3", "node", "bash")
+
+
+class Report:
+    """Writes frames to the host."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def send(self, kind: int, payload: bytes = b"") -> None:
+        view = memoryview(struct.pack(">BI", kind, len(payload)) + payload)
+        while view:
+            view = view[os.write(self._descriptor, view) :]
+
+    def send_json(self, kind: int, value: object) -> None:
+        self.send(kind, json.dumps(value).encode())
+
+
+def read_exactly(descriptor: int, count: int) -> bytes:
+    parts: list[bytes] = []
+    while count:
+        part = os.read(descriptor, min(count, 1 << 20))
+        if not part:
+            os._exit(0)
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)
+
+
+def receive(descriptor: int) -> tuple[int, bytes]:
+    kind, length = struct.unpack(">BI", read_exactly(descriptor, 5))
+    return kind, read_exactly(descriptor, length)
+
+
+def find_interpreter(name: str) -> str | None:
+    for folder in ("/usr/local/bin", "/usr/bin", "/bin"):
+        path = f"{folder}/{name}"
+        if os.access(path, os.X_OK):
+            return path
+    return None
+
+
+def become_undumpable() -> None:
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    pr_set_dumpable = 4
+    if libc.prctl(pr_set_dumpable, 0, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_DUMPABLE)")
+
+
+class Output:
+    """One pipe of the program, forwarded up to a bound."""
+
+    def __init__(self, kind: int, descriptor: int, bound: int) -> None:
+        self.kind = kind
+        self.descriptor = descriptor
+        self.room = bound
+        self.total = 0
+
+    def take(self, report: Report) -> bool:
+        """Reads once; False at the end of the pipe, and when there is nothing to read now."""
+        try:
+            chunk = os.read(self.descriptor, FRAME_BYTES)
+        except BlockingIOError:
+            return False
+        self.total += len(chunk)
+        kept = chunk[: self.room]
+        if kept:
+            self.room -= len(kept)
+            report.send(self.kind, kept)
+        return bool(chunk)
+
+
+class Memory:
+    """The memory bound where no control group holds it: a sample of every process and of the files."""
+
+    def __init__(self, bound_bytes: int | None) -> None:
+        self._bound = bound_bytes
+        self._page = os.sysconf("SC_PAGE_SIZE")
+        self.peak = 0
+        self.exceeded = False
+
+    def sample(self) -> bool:
+        used = 0
+        for name in os.listdir("/proc"):
+            if name.isdigit() and name != "1":
+                used += self._resident(name)
+        files = os.statvfs(ROOT)
+        used += (files.f_blocks - files.f_bfree) * files.f_frsize
+        self.peak = max(self.peak, used)
+        self.exceeded = self.exceeded or (self._bound is not None and used > self._bound)
+        return self.exceeded
+
+    def _resident(self, process: str) -> int:
+        try:
+            with open(f"/proc/{process}/statm", "rb") as file:
+                _, resident, shared = file.read().split()[:3]
+        except (OSError, ValueError):
+            return 0
+        return (int(resident) - int(shared)) * self._page
+
+
+class Program:
+    """The one child: started with limits, reaped, and everything of it killed."""
+
+    def __init__(self, job: dict[str, Any], out_of_memory_score: int) -> None:
+        self._job = job
+        self._out_of_memory_score = out_of_memory_score
+        self.status: int | None = None
+        self.process = 0
+
+    def start(self) -> list[Output]:
+        bound: int = self._job["output_bytes"]
+        pipes = [os.pipe() for _ in range(3)]
+        # Found before the program exists; none of these directories can be written in a sandbox.
+        path = find_interpreter(self._job["interpreter"])
+        if path is None:
+            raise FileNotFoundError(f"{self._job['interpreter']} is not installed in this sandbox")
+        command: list[str] = [path, *self._job["arguments"]]
+        self._prefer_as_victim(1000)
+        self.process = os.fork()
+        if self.process == 0:
+            self._become(command, [write for _, write in pipes])
+        self._prefer_as_victim(0)
+        outputs: list[Output] = []
+        for kind, (read, write) in zip((STDOUT, STDERR, RESULT), pipes):  # noqa: B905 - 3.9 may run this
+            os.close(write)
+            os.set_blocking(read, False)
+            room = self._job["result_bytes"] if kind == RESULT else bound
+            outputs.append(Output(kind, read, room))
+        return outputs
+
+    def _become(self, command: list[str], writers: list[int]) -> NoReturn:
+        try:
+            os.setsid()
+            nothing = os.open("/dev/null", os.O_RDONLY)
+            # Above every descriptor that is about to be replaced.
+            high = [fcntl.fcntl(writer, fcntl.F_DUPFD, 100) for writer in writers]
+            os.dup2(nothing, 0)
+            for target, writer in zip((1, 2, RESULT_DESCRIPTOR), high):  # noqa: B905
+                os.dup2(writer, target)
+            os.closerange(RESULT_DESCRIPTOR + 1, 1024)
+            for number, value in self._job["resource_limits"]:
+                resource.setrlimit(number, (value, value))
+            for number in (signal.SIGPIPE, signal.SIGXFSZ):
+                signal.signal(number, signal.SIG_DFL)
+            os.chdir(WORK)
+            os.execve(command[0], command, self._job["environment"])
+        except BaseException as error:  # noqa: BLE001 - nothing may return into the supervisor's code
+            os.write(2, f"the interpreter could not be started: {error}\n".encode())
+        os._exit(127)
+
+    def _prefer_as_victim(self, score: int) -> None:
+        # Inherited at fork: the kernel then kills the program for want of memory, not its supervisor.
+        try:
+            os.write(self._out_of_memory_score, str(score).encode())
+        except OSError:
+            return
+
+    def reap(self) -> None:
+        """Collects every process that has ended, without waiting."""
+        while True:
+            try:
+                process, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if process == 0:
+                return
+            if process == self.process:
+                self.status = status
+
+    def kill_everything(self) -> None:
+        """Returns when this process is the only one left."""
+        while True:
+            try:
+                os.kill(-1, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            try:
+                process, status = os.waitpid(-1, 0)
+            except ChildProcessError:
+                return
+            if process == self.process:
+                self.status = status
+
+
+def write_file(path: str, content: bytes, mode: int) -> None:
+    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+
+
+def lay_out(job: dict[str, Any]) -> dict[str, bytes]:
+    """Writes what the program is given; returns the digests of the files in its work directory."""
+    os.mkdir(WORK, 0o755)
+    os.umask(0o022)
+    given: dict[str, bytes] = {}
+    for path, encoded in job["files"]:
+        content = base64.b64decode(encoded)
+        write_file(os.path.join(WORK, path), content, 0o644)
+        given[path] = hashlib.sha256(content).digest()
+    if job["driver"] is not None:
+        write_file(job["driver_path"], job["driver"].encode(), 0o444)
+    write_file(INPUT, job["input_json"].encode(), 0o444)
+    return given
+
+
+class Collector:
+    """Sends the regular files of the work directory that are new or changed, within bounds."""
+
+    def __init__(self, report: Report, given: dict[str, bytes], bounds: dict[str, int]) -> None:
+        self._report = report
+        self._given = given
+        self._files = bounds["files"]
+        self._bytes = bounds["bytes"]
+        self._entries = bounds["entries"]
+        self._depth = bounds["depth"]
+        self.truncated = False
+
+    def collect(self) -> None:
+        try:
+            self._directory(os.open(WORK, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW), "", 0)
+        except OSError:
+            self.truncated = True
+
+    def _directory(self, directory: int, prefix: str, depth: int) -> None:
+        try:
+            with os.scandir(directory) as entries:
+                names: list[str] = []
+                for entry in entries:
+                    if self._entries == 0:
+                        self.truncated = True
+                        break
+                    self._entries -= 1
+                    names.append(entry.name)
+            for name in sorted(names):
+                self._entry(directory, name, prefix, depth)
+        finally:
+            os.close(directory)
+
+    def _entry(self, directory: int, name: str, prefix: str, depth: int) -> None:
+        try:
+            kind = stat.S_IFMT(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
+            if kind == stat.S_IFDIR:
+                if depth >= self._depth:
+                    self.truncated = True
+                    return
+                flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+                self._directory(os.open(name, flags, dir_fd=directory), prefix + name + "/", depth + 1)
+            elif kind == stat.S_IFREG:
+                self._file(directory, name, prefix + name)
+        except OSError as error:
+            # A program can take its own permissions away; what cannot be read is left out and said so.
+            self.truncated = self.truncated or error.errno != errno.ENOENT
+
+    def _file(self, directory: int, name: str, path: str) -> None:
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
+        with os.fdopen(descriptor, "rb") as file:
+            size = os.fstat(descriptor).st_size
+            if path in self._given and self._digest(file) == self._given[path]:
+                return
+            if self._files == 0 or size > self._bytes:
+                self.truncated = True
+                return
+            self._files -= 1
+            self._bytes -= size
+            file.seek(0)
+            self._report.send(FILE, struct.pack(">Q", size) + os.fsencode(path))
+            while size:
+                chunk = file.read(min(size, FRAME_BYTES))
+                self._report.send(FILE_DATA, chunk)
+                size -= len(chunk)
+
+    @staticmethod
+    def _digest(file: Any) -> bytes:
+        digest = hashlib.sha256()
+        for chunk in iter(lambda: file.read(FRAME_BYTES), b""):
+            digest.update(chunk)
+        return digest.digest()
+
+
+def run(program: Program, outputs: list[Output], memory: Memory, report: Report, control: int) -> bool:
+    """Forwards output until the program ends or the host says stop; True when the host stopped it."""
+    wakeup, wakeup_writer = os.pipe()
+    os.set_blocking(wakeup, False)
+    os.set_blocking(wakeup_writer, False)
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    signal.set_wakeup_fd(wakeup_writer, warn_on_full_buffer=False)
+    poll = select.poll()
+    by_descriptor = {output.descriptor: output for output in outputs}
+    for descriptor in (*by_descriptor, wakeup, control):
+        poll.register(descriptor, select.POLLIN)
+    next_sample = 0.0
+    program.reap()
+    while program.status is None:
+        ready = poll.poll(WATCH_SECONDS * 1000)
+        if time.monotonic() >= next_sample:
+            if memory.sample():
+                return False
+            next_sample = time.monotonic() + WATCH_SECONDS
+        for descriptor, _ in ready:
+            if descriptor == control:
+                return True
+            if descriptor == wakeup:
+                os.read(wakeup, 4096)
+                program.reap()
+            elif not by_descriptor[descriptor].take(report) and program.status is None:
+                poll.unregister(descriptor)
+    return False
+
+
+def control_group_facts() -> tuple[int, int]:
+    """Processes killed for want of memory, and peak memory in bytes, as the control group tells; 0 if unknown."""
+    kills = peak = 0
+    for path in ("/sys/fs/cgroup/memory/memory.oom_control", "/sys/fs/cgroup/memory.events"):
+        try:
+            with open(path) as file:
+                facts = dict(line.split() for line in file)
+            kills = max(kills, int(facts.get("oom_kill", 0)))
+        except (OSError, ValueError):
+            continue
+    for path in ("/sys/fs/cgroup/memory/memory.max_usage_in_bytes", "/sys/fs/cgroup/memory.peak"):
+        try:
+            with open(path) as file:
+                peak = max(peak, int(file.read()))
+        except (OSError, ValueError):
+            continue
+    return kills, peak
+
+
+def supervise(report: Report, control: int, out_of_memory_score: int) -> None:
+    report.send_json(READY, [name for name in INTERPRETERS if find_interpreter(name) is not None])
+    kind, payload = receive(control)
+    if kind != JOB:
+        return
+    job: dict[str, Any] = json.loads(payload)
+    del payload
+    given = lay_out(job)
+    program = Program(job, out_of_memory_score)
+    memory = Memory(job["watched_memory_bytes"])
+    outputs = program.start()
+    job["files"] = job["driver"] = None
+    stopped = run(program, outputs, memory, report, control)
+    program.kill_everything()
+    for output in outputs:
+        while output.take(report):
+            pass
+    kills, peak = control_group_facts()
+    status = program.status if program.status is not None else 0
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    report.send_json(
+        EXITED,
+        {
+            "exit_code": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
+            "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
+            "stopped": stopped,
+            "memory_exceeded": memory.exceeded,
+            "memory_kills": kills,
+            "peak_memory_bytes": peak or memory.peak or usage.ru_maxrss * 1024,
+            "cpu_seconds": usage.ru_utime + usage.ru_stime,
+            "stdout_bytes": outputs[0].total,
+            "stderr_bytes": outputs[1].total,
+            "result_bytes": outputs[2].total,
+        },
+    )
+    collector = Collector(report, given, job["file_bounds"])
+    collector.collect()
+    report.send_json(END, {"files_truncated": collector.truncated})
+
+
+def main() -> None:
+    if os.getpid() != 1:
+        sys.exit("the supervisor runs only as process 1 of a sandbox")
+    # The report goes where the sandbox's own standard output went; nothing else may write there.
+    report = Report(os.dup(1))
+    control = os.dup(0)
+    nothing = os.open("/dev/null", os.O_RDWR)
+    os.dup2(nothing, 0)
+    os.dup2(nothing, 1)
+    try:
+        # Opened first: an undumpable process may not open its own files under /proc.
+        out_of_memory_score = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+        become_undumpable()
+        supervise(report, control, out_of_memory_score)
+    except Exception as error:  # noqa: BLE001 - the host must hear why, whatever it was
+        report.send(FAILED, f"{type(error).__name__}: {error}".encode()[:2000])
+
+
+main()

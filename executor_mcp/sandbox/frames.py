@@ -1,0 +1,68 @@
+"""Frames between this process and the supervisor in a sandbox: `type (1) | length (4, big-endian) | payload`.
+
+What arrives is not trusted: the supervisor shares its sandbox with the program. A frame longer than
+`MAX_FRAME_BYTES` or of an unknown type is a `FrameError`, so a reader never holds more than one frame.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+MAX_FRAME_BYTES = 65536 + 8
+_HEADER = struct.Struct(">BI")
+_FILE_SIZE = struct.Struct(">Q")
+
+
+class FrameError(Exception):
+    """The sandbox sent what no supervisor sends."""
+
+
+class FrameKind(IntEnum):
+    """Sent by the sandbox up to FAILED, to the sandbox from JOB on; `drivers/supervisor.py` has the same numbers."""
+
+    READY = 1
+    STDOUT = 2
+    STDERR = 3
+    RESULT = 4
+    EXITED = 5
+    FILE = 6
+    FILE_DATA = 7
+    END = 8
+    FAILED = 9
+    JOB = 65
+    STOP = 66
+
+
+@dataclass(frozen=True)
+class Frame:
+    kind: FrameKind
+    payload: bytes = field(repr=False)
+
+
+def encode_frame(kind: FrameKind, payload: bytes = b"") -> bytes:
+    return _HEADER.pack(kind, len(payload)) + payload
+
+
+async def read_frame(reader: asyncio.StreamReader) -> Frame | None:
+    """The next frame, or None at the end of the stream, also when it ends within a frame. Raises FrameError."""
+    try:
+        number, length = _HEADER.unpack(await reader.readexactly(_HEADER.size))
+        if length > MAX_FRAME_BYTES:
+            raise FrameError(f"a frame of {length} bytes")
+        payload = await reader.readexactly(length)
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return None
+    if not FrameKind.READY <= number <= FrameKind.FAILED:
+        raise FrameError(f"a frame of the unknown type {number}")
+    return Frame(FrameKind(number), payload)
+
+
+def decode_file_header(payload: bytes) -> tuple[int, bytes]:
+    """Size and raw path of a FILE frame."""
+    if len(payload) <= _FILE_SIZE.size:
+        raise FrameError("a file without a path")
+    (size,) = _FILE_SIZE.unpack_from(payload)
+    return size, payload[_FILE_SIZE.size :]

@@ -1,0 +1,26 @@
+"""What no sandbox of this version offers, refused before a token is spent instead of being dropped in silence."""
+
+from __future__ import annotations
+
+from executor_mcp.sandbox.base import SandboxJob
+from executor_mcp.sandbox.errors import SandboxRefused
+from hitl_contract.action_code import NetworkMode
+
+
+def refuse_what_is_not_offered(job: SandboxJob, *, image_digest: str | None) -> None:
+    """Profiles are all accepted: `standard` and `trusted` get the hardening of `restricted`, never less.
+
+    Raises SandboxRefused.
+    """
+    if job.network_mode is not NetworkMode.NONE:
+        raise SandboxRefused(
+            f"network mode '{job.network_mode}' is not offered by this executor; ask for mode 'none'"
+        )
+    if job.packages:
+        raise SandboxRefused(
+            f"packages cannot be installed by this executor ({len(job.packages)} were asked for); use what "
+            "list_languages names, or give the code as input files"
+        )
+    if job.runtime is not None and job.runtime != image_digest:
+        has = image_digest if image_digest is not None else "no image at all"
+        raise SandboxRefused(f"the action asks for image {job.runtime}; this sandbox uses {has}")

@@ -1,0 +1,264 @@
+"""One run, the same over every backend: hands the program over, keeps its bounds, and reports how it ended.
+
+Every bound is held here, on the outside, whatever the supervisor in the sandbox says or does:
+
+1. the wall limit: STOP, a short grace for what can still be saved, then the kill;
+2. the bytes of output, result and files: more than was agreed is a broken sandbox and ends the run;
+3. the time to hand files back;
+4. an outcome only when nothing is alive: the backend's kill has returned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from executor_mcp.sandbox.amounts import MAX_RETURNED_FILES, Amounts
+from executor_mcp.sandbox.base import OutputSink, ResourceUsage, SandboxOutcome, Termination
+from executor_mcp.sandbox.frames import Frame, FrameError, FrameKind, decode_file_header, encode_frame
+from executor_mcp.sandbox.results import BoundedBuffer, FileReceiver, checked_result
+
+STOP_GRACE_SECONDS = 1.0
+COLLECT_SECONDS = 10.0
+_SIGKILL = int(signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class Aftermath:
+    """What a backend knows of a sandbox that is gone; None and False where it knows nothing."""
+
+    out_of_memory: bool = False
+    peak_memory_bytes: int | None = None
+    cpu_seconds: float | None = None
+    detail: str | None = None
+
+
+class Channel(Protocol):
+    """A sandbox whose supervisor is ready. Implemented by each backend."""
+
+    async def read_frame(self) -> Frame | None:
+        """Raises FrameError; None when the sandbox is gone."""
+        ...
+
+    def send(self, data: bytes) -> None:
+        """Never blocks, never raises for a sandbox that is gone."""
+        ...
+
+    async def kill(self) -> None:
+        """Kills everything; returns when nothing is alive."""
+        ...
+
+    async def remove(self) -> Aftermath:
+        """Removes what is left after `kill`."""
+        ...
+
+
+class _Exit(BaseModel):
+    """The EXITED frame."""
+
+    model_config = ConfigDict(frozen=True)
+
+    exit_code: int | None
+    signal: int | None = Field(ge=1, le=64)
+    memory_exceeded: bool
+    memory_kills: int = Field(ge=0)
+    peak_memory_bytes: int = Field(ge=0)
+    cpu_seconds: float = Field(ge=0)
+    stdout_bytes: int = Field(ge=0)
+    stderr_bytes: int = Field(ge=0)
+    result_bytes: int = Field(ge=0)
+
+
+class _End(BaseModel):
+    """The END frame."""
+
+    files_truncated: bool
+
+
+class SupervisedRun:
+    """Implements `SandboxRun`. The run lives in a task of its own: no waiter's cancellation reaches it."""
+
+    def __init__(self, channel: Channel, amounts: Amounts, wall_seconds: float, sink: OutputSink) -> None:
+        self._channel = channel
+        self._amounts = amounts
+        self._wall_seconds = wall_seconds
+        self._sink = sink
+        self._stdout = BoundedBuffer(amounts.output_bytes)
+        self._stderr = BoundedBuffer(amounts.output_bytes)
+        self._result = BoundedBuffer(amounts.result_bytes)
+        self._files = FileReceiver(max_files=MAX_RETURNED_FILES, max_bytes=amounts.returned_bytes)
+        self._exit: _Exit | None = None
+        self._started_at = 0.0
+        self._ended_at: float | None = None
+        self._complete = False
+        self._detail: str | None = None
+        self._exited = asyncio.Event()
+        self._cancelled = asyncio.Event()
+        self._task: asyncio.Task[SandboxOutcome] | None = None
+
+    def begin(self, ended: Callable[[SupervisedRun], None]) -> None:
+        """Call once, when the program has been sent; `ended` is called when the run is over."""
+        self._started_at = time.monotonic()
+        self._task = asyncio.create_task(self._drive())
+        self._task.add_done_callback(lambda _: ended(self))
+
+    async def wait(self) -> SandboxOutcome:
+        assert self._task is not None
+        return await asyncio.shield(self._task)
+
+    async def cancel(self) -> None:
+        self._cancelled.set()
+        await self.wait()
+
+    async def _drive(self) -> SandboxOutcome:
+        receiving = asyncio.create_task(self._receive())
+        verdict: Termination | None = None
+        try:
+            verdict = await self._supervise(receiving)
+        finally:
+            await self._channel.kill()
+            receiving.cancel()
+            await asyncio.gather(receiving, return_exceptions=True)
+        return self._outcome(verdict, await self._channel.remove())
+
+    async def _supervise(self, receiving: asyncio.Task[Termination | None]) -> Termination | None:
+        """The termination where this side decided it, None where the program did."""
+        exited = asyncio.create_task(self._exited.wait())
+        cancelled = asyncio.create_task(self._cancelled.wait())
+        try:
+            await _first_of(self._wall_seconds, receiving, exited, cancelled)
+            if cancelled.done() and not self._exited.is_set():
+                return "cancelled"
+            if not receiving.done() and not self._exited.is_set():
+                self._channel.send(encode_frame(FrameKind.STOP))
+                await _first_of(STOP_GRACE_SECONDS, receiving, cancelled)
+                return "timed_out"
+            await _first_of(COLLECT_SECONDS, receiving, cancelled)
+            return receiving.result() if receiving.done() else None
+        finally:
+            exited.cancel()
+            cancelled.cancel()
+
+    async def _receive(self) -> Termination | None:
+        """Takes frames until the last one; a termination when the sandbox broke a rule."""
+        try:
+            while (frame := await self._channel.read_frame()) is not None:
+                if not self._take(frame):
+                    return "output_limit"
+                if frame.kind in (FrameKind.END, FrameKind.FAILED):
+                    break
+        except FrameError as error:
+            self._detail = f"the sandbox sent {error}"
+            return "sandbox_failed"
+        except Exception as error:
+            # The sink's: a reader that cannot take the output must not leave the program running.
+            self._detail = f"the output could not be passed on ({type(error).__name__})"
+            return "sandbox_failed"
+        return None
+
+    def _take(self, frame: Frame) -> bool:
+        match frame.kind:
+            case FrameKind.STDOUT:
+                return self._pass_on(self._stdout, self._sink.stdout, frame.payload)
+            case FrameKind.STDERR:
+                return self._pass_on(self._stderr, self._sink.stderr, frame.payload)
+            case FrameKind.RESULT:
+                return self._result.add(frame.payload)
+            case FrameKind.EXITED:
+                self._exit = _parse(frame.payload)
+                self._ended_at = time.monotonic()
+                self._exited.set()
+            case FrameKind.FILE:
+                self._files.begin(*decode_file_header(frame.payload))
+            case FrameKind.FILE_DATA:
+                self._files.add(frame.payload)
+            case FrameKind.END:
+                self._complete = True
+                self._files.truncated |= _End.model_validate_json(frame.payload).files_truncated
+            case FrameKind.FAILED:
+                self._detail = "the sandbox could not run the program: " + _one_line(frame.payload)
+            case _:
+                raise FrameError(f"an unexpected frame of type {frame.kind.name}")
+        return True
+
+    @staticmethod
+    def _pass_on(buffer: BoundedBuffer, sink: Callable[[bytes], None], chunk: bytes) -> bool:
+        fits = buffer.add(chunk)
+        if fits:
+            sink(chunk)
+        return fits
+
+    def _outcome(self, verdict: Termination | None, aftermath: Aftermath) -> SandboxOutcome:
+        exit_report = self._exit
+        ended_at = self._ended_at if self._ended_at is not None else time.monotonic()
+        stdout, stderr, result = self._stdout.content(), self._stderr.content(), self._result.content()
+        termination, exit_code = self._termination(verdict, aftermath)
+        over = self._over(exit_report)
+        result_json = None if "result" in over or not result else checked_result(result)
+        peak = aftermath.peak_memory_bytes or (exit_report.peak_memory_bytes if exit_report else None)
+        cpu = aftermath.cpu_seconds or (exit_report.cpu_seconds if exit_report else None)
+        produced = len(stdout) + len(stderr)
+        return SandboxOutcome(
+            termination=termination,
+            exit_code=exit_code,
+            stdout=stdout,
+            stderr=stderr,
+            truncated=bool(over) or termination == "output_limit",
+            result_json=result_json,
+            files=self._files.files(),
+            files_truncated=self._files.truncated or not self._complete,
+            usage=ResourceUsage(
+                wall_seconds=ended_at - self._started_at,
+                cpu_seconds=cpu,
+                peak_memory_bytes=peak,
+                output_bytes=exit_report.stdout_bytes + exit_report.stderr_bytes if exit_report else produced,
+            ),
+            detail=self._detail or aftermath.detail or (f"too large to keep whole: {', '.join(over)}" if over else None),
+        )
+
+    def _termination(
+        self, verdict: Termination | None, aftermath: Aftermath
+    ) -> tuple[Termination, int | None]:
+        if verdict is not None:
+            return verdict, None
+        if self._exit is None:
+            return ("out_of_memory" if aftermath.out_of_memory else "sandbox_failed"), None
+        number = self._exit.signal
+        if self._exit.memory_exceeded:
+            return "out_of_memory", 128 + _SIGKILL
+        if number is None:
+            return "exited", self._exit.exit_code
+        out_of_memory = number == _SIGKILL and (self._exit.memory_kills > 0 or aftermath.out_of_memory)
+        return ("out_of_memory" if out_of_memory else "signalled"), 128 + number
+
+    def _over(self, exit_report: _Exit | None) -> list[str]:
+        if exit_report is None:
+            return []
+        bounds = (
+            ("stdout", exit_report.stdout_bytes, self._amounts.output_bytes),
+            ("stderr", exit_report.stderr_bytes, self._amounts.output_bytes),
+            ("result", exit_report.result_bytes, self._amounts.result_bytes),
+        )
+        return [name for name, size, bound in bounds if size > bound]
+
+
+async def _first_of(seconds: float, *tasks: asyncio.Task[Any]) -> None:
+    await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+
+
+def _parse(payload: bytes) -> _Exit:
+    try:
+        return _Exit.model_validate_json(payload, strict=True)
+    except ValidationError as error:
+        raise FrameError("an exit report that cannot be read") from error
+
+
+def _one_line(payload: bytes) -> str:
+    text = " ".join(payload.decode("utf-8", "replace").split())
+    return "".join(character for character in text if character.isprintable())[:300]
