@@ -13,13 +13,19 @@ MAX_ANALYSED_CHARACTERS = 200_000
 
 
 class StaticAnalysis(Protocol):
-    """Answers what is known about an action without running it. Pure: the same action has the same findings."""
+    """Answers what is known about an action without running it.
+
+    Pure: the same action has the same findings.
+    """
 
     def findings(self, action: Action) -> tuple[Finding, ...]: ...
 
 
 class BuiltInStaticAnalysis:
-    """Hidden characters in every language; syntax and named patterns in Python. The rest is said to be unknown."""
+    """Hidden characters in every language; syntax and named patterns in Python.
+
+    The rest is said to be unknown.
+    """
 
     def findings(self, action: Action) -> tuple[Finding, ...]:
         if not isinstance(action, CodeExecution):
@@ -29,7 +35,9 @@ class BuiltInStaticAnalysis:
             return (_unknown(Rule.NOT_ANALYSED_TOO_LARGE, message),)
         hidden = find_hidden_characters(action.code)
         paths = tuple(
-            finding for file in action.files for finding in find_hidden_characters(file.path, where="files.path")
+            finding
+            for file in action.files
+            for finding in find_hidden_characters(file.path, where="files.path")
         )
         if action.language == "python":
             return (*hidden, *paths, *analyse_python(action.code))

@@ -7,7 +7,10 @@ from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """How much a reader should care. `UNKNOWN` means that the question could not be answered, not that all is well."""
+    """How much a reader should care.
+
+    `UNKNOWN` means that the question could not be answered, not that all is well.
+    """
 
     INFO = "info"
     WARNING = "warning"
@@ -35,7 +38,10 @@ class Rule(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One observation. `line` and `column` count from 1 within `where`; the message never quotes the program."""
+    """One observation.
+
+    `line` and `column` count from 1 within `where`; the message never quotes the program.
+    """
 
     rule: Rule
     severity: Severity

@@ -8,7 +8,9 @@ from code_safety.findings import Finding, Rule, Severity
 
 MAX_FINDINGS_PER_RULE = 20
 
-_BIDIRECTIONAL_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_BIDIRECTIONAL_CONTROLS = frozenset(
+    "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+)
 _BLANK_LETTERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 _ORDINARY_CONTROLS = frozenset("\t\n\r\f")
 

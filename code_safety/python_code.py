@@ -9,7 +9,9 @@ import warnings
 from code_safety.findings import Finding, Rule, Severity
 
 _PROCESS_MODULES = frozenset({"subprocess", "pty", "multiprocessing"})
-_NETWORK_MODULES = frozenset({"socket", "ssl", "urllib", "http", "ftplib", "smtplib", "requests", "httpx", "aiohttp"})
+_NETWORK_MODULES = frozenset(
+    {"socket", "ssl", "urllib", "http", "ftplib", "smtplib", "requests", "httpx", "aiohttp"}
+)
 _UNPICKLING_MODULES = frozenset({"pickle", "marshal", "shelve", "dill", "cloudpickle"})
 _NATIVE_MODULES = frozenset({"ctypes", "cffi", "_ctypes"})
 _CODE_FROM_TEXT = frozenset({"eval", "exec", "compile", "__import__"})
@@ -21,7 +23,9 @@ _parsing = threading.Lock()
 
 
 def analyse_python(code: str) -> tuple[Finding, ...]:
-    """A syntax error, or the clearly named patterns found in the tree; `analysis.too_complex` when it has no answer."""
+    """A syntax error, or the clearly named patterns found in the tree; `analysis.too_complex` when it has no
+    answer.
+    """
     try:
         with _parsing, warnings.catch_warnings():
             # A SyntaxWarning would print a line of the program on the server's stderr.
@@ -32,14 +36,26 @@ def analyse_python(code: str) -> tuple[Finding, ...]:
         # ast counts columns from 1 here, and gives 0 or nothing where it has no place.
         message = f"not valid Python: {_reason(error)}"
         return (
-            Finding(Rule.PYTHON_SYNTAX_ERROR, Severity.DANGER, message, line=error.lineno, column=error.offset or None),
+            Finding(
+                Rule.PYTHON_SYNTAX_ERROR,
+                Severity.DANGER,
+                message,
+                line=error.lineno,
+                column=error.offset or None,
+            ),
         )
     except (RecursionError, MemoryError):
         return (
-            Finding(Rule.NOT_ANALYSED_TOO_COMPLEX, Severity.UNKNOWN, "nested too deeply to be analysed: nothing is known"),
+            Finding(
+                Rule.NOT_ANALYSED_TOO_COMPLEX,
+                Severity.UNKNOWN,
+                "nested too deeply to be analysed: nothing is known",
+            ),
         )
     except ValueError:
-        return (Finding(Rule.PYTHON_SYNTAX_ERROR, Severity.DANGER, "not valid Python: contains a NUL character"),)
+        return (
+            Finding(Rule.PYTHON_SYNTAX_ERROR, Severity.DANGER, "not valid Python: contains a NUL character"),
+        )
 
 
 def _reason(error: SyntaxError) -> str:

@@ -1,4 +1,7 @@
-"""Agents that hold an executor API key. Only a hash of a key is kept; a key is 256 random bits, so no salt is needed."""
+"""Agents that hold an executor API key.
+
+Only a hash of a key is kept; a key is 256 random bits, so no salt is needed.
+"""
 
 from __future__ import annotations
 
@@ -96,7 +99,9 @@ class AgentDirectory:
         async def read(connection: AsyncConnection) -> str | None:
             # Looked up by hash: the time that takes says nothing about the key.
             row = await connection.execute(
-                select(agents.c.name).where(agents.c.key_hash == _hash(api_key), agents.c.revoked_at.is_(None))
+                select(agents.c.name).where(
+                    agents.c.key_hash == _hash(api_key), agents.c.revoked_at.is_(None)
+                )
             )
             return row.scalar_one_or_none()
 

@@ -47,7 +47,8 @@ RETRYABLE = frozenset(
 class Refused(ExecutorError):
     """The gate let nothing through: nothing ran, and the token is as spent or unspent as it was before.
 
-    `step` is the number of the step of `gate.admit` that refused. `execution_id` is set for `already_used` alone.
+    `step` is the number of the step of `gate.admit` that refused. `execution_id` is set for `already_used`
+    alone.
     """
 
     def __init__(

@@ -11,7 +11,8 @@ class ExecutionStatus(StrEnum):
     """Where an execution stands. All but `pending` and `running` are final.
 
     `failed`: the sandbox broke, or the program ended itself with another exit code than 0 or by a signal.
-    `interrupted`: the executor died after the token was spent; whether the program ran to its end is not known.
+    `interrupted`: the executor died after the token was spent; whether the program ran to its end is not
+    known.
     """
 
     PENDING = "pending"

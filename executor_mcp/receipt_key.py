@@ -1,4 +1,6 @@
-"""The executor's own Ed25519 key, made on the first start: it signs receipts and audit checkpoints, never tokens."""
+"""The executor's own Ed25519 key, made on the first start: it signs receipts and audit checkpoints, never
+tokens.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,8 @@ def _create(path: Path) -> None:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise HomeNotWritable(
-            f"cannot write the receipt key {path}: {error.strerror}; make the directory writable or set EXECUTOR_HOME"
+            f"cannot write the receipt key {path}: {error.strerror}; make the directory writable or set "
+            "EXECUTOR_HOME"
         ) from error
 
 
@@ -85,6 +88,7 @@ def _load(path: Path) -> ReceiptKey:
         ) from error
     if not isinstance(private, Ed25519PrivateKey):
         raise ConfigurationError(
-            f"the receipt key {path} is not an Ed25519 key; restore it, or move it away to have a new one made"
+            f"the receipt key {path} is not an Ed25519 key; restore it, or move it away to have a new "
+            "one made"
         )
     return ReceiptKey(private, key_id(private.public_key()))

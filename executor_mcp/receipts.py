@@ -1,7 +1,8 @@
 """Signed receipts: what was allowed, what ran, where, and what came out, checkable with public keys alone.
 
-A receipt is a compact JWS (RFC 7515) with the header `{"alg":"EdDSA","typ":"execution-receipt+jwt","kid":…}`. The
-output digest is SHA-256 over the RFC 8785 bytes of `output_document`, so anybody who holds the output can recompute it.
+A receipt is a compact JWS (RFC 7515) with the header `{"alg":"EdDSA","typ":"execution-receipt+jwt","kid":…}`.
+The output digest is SHA-256 over the RFC 8785 bytes of `output_document`, so anybody who holds the output can
+recompute it.
 """
 
 from __future__ import annotations
@@ -130,8 +131,14 @@ def verify_receipt(text: str, keys: PublicKeys) -> Receipt:
         header = PyJWS().get_unverified_header(text) if len(text) <= _MAX_BYTES else {}  # 1
     except PyJWTError as error:
         raise ReceiptInvalid("not a receipt: it is not a compact JWS") from error
-    if header.get("alg") != _ALGORITHM or header.get("typ") != RECEIPT_TYPE or set(header) != {"alg", "typ", "kid"}:
-        raise ReceiptInvalid(f"not a receipt: its header must say alg {_ALGORITHM}, typ {RECEIPT_TYPE} and kid")
+    if (
+        header.get("alg") != _ALGORITHM
+        or header.get("typ") != RECEIPT_TYPE
+        or set(header) != {"alg", "typ", "kid"}
+    ):
+        raise ReceiptInvalid(
+            f"not a receipt: its header must say alg {_ALGORITHM}, typ {RECEIPT_TYPE} and kid"
+        )
     key = keys.get(str(header["kid"]))
     if key is None:  # 2
         raise ReceiptInvalid("signed with a key that this key set does not hold")

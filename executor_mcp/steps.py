@@ -1,4 +1,7 @@
-"""Named points on the way of a call, in order. A test stops the process at any of them; production passes through."""
+"""Named points on the way of a call, in order.
+
+A test stops the process at any of them; production passes through.
+"""
 
 from __future__ import annotations
 

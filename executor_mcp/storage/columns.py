@@ -18,7 +18,7 @@ _DATABASE_CLOCKS: dict[str, str] = {
 
 
 class UtcTime(TypeDecorator[datetime]):
-    """An aware UTC time, stored as whole microseconds since 1970: exact, and ordered alike on both databases."""
+    """An aware UTC time, stored as whole microseconds since 1970: exact, and ordered alike everywhere."""
 
     impl = BigInteger
     cache_ok = True

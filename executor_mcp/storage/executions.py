@@ -1,4 +1,7 @@
-"""Reads and writes executions. A final state is written once: every update names the unfinished states it leaves."""
+"""Reads and writes executions.
+
+A final state is written once: every update names the unfinished states it leaves.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,10 @@ class FileContent:
 
 
 class ExecutionStore:
-    """Rows of `executions`, `execution_outcomes` and `execution_files`. Methods with a connection join its transaction."""
+    """Rows of `executions`, `execution_outcomes` and `execution_files`.
+
+    Methods with a connection join its transaction.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -67,7 +73,10 @@ class ExecutionStore:
         """False when the execution is no longer pending."""
         changed = await connection.execute(
             update(executions)
-            .where(executions.c.execution_id == execution_id, executions.c.status == ExecutionStatus.PENDING.value)
+            .where(
+                executions.c.execution_id == execution_id,
+                executions.c.status == ExecutionStatus.PENDING.value,
+            )
             .values(status=ExecutionStatus.RUNNING.value, started_at=at)
         )
         await self._database.changes.publish(connection, self.change_key(execution_id))
@@ -126,6 +135,15 @@ class ExecutionStore:
         await self._database.changes.publish(connection, self.change_key(execution_id))
         return changed.rowcount == 1
 
+    async def is_cancel_requested(self, execution_id: str) -> bool:
+        async def read(connection: AsyncConnection) -> bool:
+            requested = await connection.execute(
+                select(executions.c.cancel_requested_at).where(executions.c.execution_id == execution_id)
+            )
+            return requested.scalar_one_or_none() is not None
+
+        return await self._database.read(read)
+
     async def get(self, execution_id: str) -> Execution | None:
         async def read(connection: AsyncConnection) -> Execution | None:
             row = (
@@ -143,14 +161,16 @@ class ExecutionStore:
                 .where(execution_files.c.execution_id == execution_id)
                 .order_by(execution_files.c.path)
             )
-            return _execution(row, tuple(StoredFile(**file._mapping) for file in files))
+            return _execution(row, tuple(StoredFile(*file) for file in files))
 
         return await self._database.read(read)
 
     async def list_of_agent(
         self, agent: str, *, limit: int, before: tuple[datetime, str] | None = None
     ) -> tuple[Execution, ...]:
-        """Newest first, without output, result or files; `before` is the creation time and id of the last one seen."""
+        """Newest first, without output, result or files; `before` is the creation time and id of the last one
+        seen.
+        """
         query = (
             select(executions)
             .where(executions.c.agent == agent)
@@ -186,9 +206,7 @@ class ExecutionStore:
 
 
 def _select() -> Select[Any]:
-    return select(executions, *_OUTCOME_COLUMNS).join_from(
-        executions, execution_outcomes, isouter=True
-    )
+    return select(executions, *_OUTCOME_COLUMNS).join_from(executions, execution_outcomes, isouter=True)
 
 
 def _outcome_values(execution_id: str, outcome: Outcome) -> dict[str, object]:

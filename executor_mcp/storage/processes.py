@@ -1,7 +1,7 @@
 """Which executor processes are alive, and what the dead ones left unfinished.
 
-A process is dead when its lease has run out by the database's clock, or at once when it ran in this home and the lock
-file that a living process holds can be taken.
+A process is dead when its lease has run out by the database's clock, or at once when it ran in this home and
+the lock file that a living process holds can be taken.
 """
 
 from __future__ import annotations
@@ -106,9 +106,7 @@ class ProcessRegistry:
                 .where(executions.c.status.in_([status.value for status in UNFINISHED]))
                 .distinct()
             )
-            return tuple(
-                (row.owner, row.alive_until is None or row.alive_until < row.now) for row in rows
-            )
+            return tuple((row.owner, row.alive_until is None or row.alive_until < row.now) for row in rows)
 
         return await self._database.read(read)
 

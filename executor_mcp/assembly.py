@@ -1,0 +1,195 @@
+"""Puts the executor together from its parts, whichever they are: production's, or a test's."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from code_safety.analysis import BuiltInStaticAnalysis, StaticAnalysis
+from executor_mcp.agents import AgentDirectory
+from executor_mcp.capacity import Capacity
+from executor_mcp.end_record import EndRecord
+from executor_mcp.executor_policy import ExecutorPolicy
+from executor_mcp.gate import Gate, GateRules
+from executor_mcp.issuer_actions import ActionSource
+from executor_mcp.issuer_keys import IssuerKeys
+from executor_mcp.live_output import LiveExecutions
+from executor_mcp.receipt_key import ReceiptKey
+from executor_mcp.receipts import ReceiptSigner
+from executor_mcp.recovery import Recovery
+from executor_mcp.refusals import RefusalLog
+from executor_mcp.revoked_tokens import RevokedTokens
+from executor_mcp.runner import Runner
+from executor_mcp.sandbox.base import Sandbox
+from executor_mcp.service import ExecutionService
+from executor_mcp.spent_tokens import SpentTokens
+from executor_mcp.start_record import StartRecord
+from executor_mcp.steps import PassThrough, StepObserver
+from executor_mcp.storage.executions import ExecutionStore
+from executor_mcp.storage.processes import ProcessRegistry
+from executor_mcp.storage.schema import audit as audit_tables
+from hitl_contract.verify import VerificationPolicy
+from server_kit.audit_log import AuditLog
+from server_kit.clock import Clock, SystemClock
+from server_kit.database.base import Database
+from server_kit.identifiers import new_identifier
+
+AUDIT_CHAIN = "executor"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What an executor is made of. `state` is its directory for lock files and the audit witness."""
+
+    database: Database
+    sandbox: Sandbox
+    verification: VerificationPolicy
+    keys: IssuerKeys
+    actions: ActionSource
+    receipt_key: ReceiptKey
+    state: Path
+    policy: ExecutorPolicy = field(default_factory=ExecutorPolicy)
+    analysis: StaticAnalysis = field(default_factory=BuiltInStaticAnalysis)
+    clock: Clock = field(default_factory=SystemClock)
+    steps: StepObserver = field(default_factory=PassThrough)
+    places: int = 8
+    patience_seconds: float = 30.0
+    lease_seconds: float = 60.0
+    heartbeat_seconds: float = 10.0
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The executor's records, which need no sandbox: what the command line works on."""
+
+    database: Database
+    audit: AuditLog
+    agents: AgentDirectory
+    revocations: RevokedTokens
+
+
+@dataclass(frozen=True)
+class Executor:
+    """One executor, ready to be started."""
+
+    ledger: Ledger
+    service: ExecutionService
+    recovery: Recovery
+    sandbox: Sandbox
+    keys: IssuerKeys
+    receipt_key: ReceiptKey
+
+
+def assemble_ledger(database: Database, receipt_key: ReceiptKey, *, state: Path, clock: Clock) -> Ledger:
+    audit = AuditLog(
+        database=database,
+        tables=audit_tables,
+        chain=AUDIT_CHAIN,
+        private_key=receipt_key.private,
+        key_id=receipt_key.key_id,
+        witness=state / "audit-witness.jsonl",
+        clock=clock,
+    )
+    return Ledger(
+        database=database,
+        audit=audit,
+        agents=AgentDirectory(database=database, audit=audit, clock=clock),
+        revocations=RevokedTokens(database=database, audit=audit, clock=clock),
+    )
+
+
+def assemble(parts: Parts) -> Executor:
+    database, clock, steps, sandbox = parts.database, parts.clock, parts.steps, parts.sandbox
+    ledger = assemble_ledger(database, parts.receipt_key, state=parts.state, clock=clock)
+    audit = ledger.audit
+    owner = new_identifier("own")
+    executions = ExecutionStore(database)
+    live = LiveExecutions()
+    capacity = Capacity(parts.places, patience_seconds=parts.patience_seconds)
+    end_record = EndRecord(
+        database=database,
+        audit=audit,
+        executions=executions,
+        signer=ReceiptSigner(parts.receipt_key, executor=parts.verification.audience),
+        clock=clock,
+        steps=steps,
+    )
+    gate = Gate(
+        rules=GateRules(
+            verification=parts.verification,
+            keys=parts.keys,
+            revocations=ledger.revocations,
+            actions=parts.actions,
+            policy=parts.policy,
+            analysis=parts.analysis,
+        ),
+        sandbox=sandbox,
+        capacity=capacity,
+        start_record=StartRecord(
+            database=database,
+            audit=audit,
+            spent=SpentTokens(database),
+            revocations=ledger.revocations,
+            executions=executions,
+            steps=steps,
+        ),
+        refusals=RefusalLog(database=database, audit=audit),
+        clock=clock,
+        owner=owner,
+        steps=steps,
+    )
+    runner = Runner(
+        sandbox=sandbox,
+        database=database,
+        executions=executions,
+        end_record=end_record,
+        live=live,
+        capacity=capacity,
+        clock=clock,
+        steps=steps,
+    )
+    service = ExecutionService(
+        gate=gate,
+        runner=runner,
+        executions=executions,
+        live=live,
+        sandbox=sandbox,
+        policy=parts.policy,
+        analysis=parts.analysis,
+        database=database,
+        audit=audit,
+        clock=clock,
+    )
+    recovery = Recovery(
+        owner=owner,
+        registry=ProcessRegistry(database, host=socket.gethostname(), lease_seconds=parts.lease_seconds),
+        executions=executions,
+        end_record=end_record,
+        live=live,
+        clock=clock,
+        lock_directory=parts.state / "processes",
+        interval_seconds=parts.heartbeat_seconds,
+    )
+    return Executor(ledger, service, recovery, sandbox, parts.keys, parts.receipt_key)
+
+
+@asynccontextmanager
+async def running(executor: Executor) -> AsyncGenerator[Executor]:
+    """Recover, then serve until left; then end every program, record the ends and sign the audit log."""
+    await executor.recovery.begin()
+    await executor.sandbox.remove_leftovers()
+    heartbeat = asyncio.create_task(executor.recovery.run())
+    try:
+        yield executor
+    finally:
+        await executor.service.close()
+        heartbeat.cancel()
+        with suppress(asyncio.CancelledError):
+            await heartbeat
+        await executor.recovery.end()
+        await executor.sandbox.close()
+        await executor.ledger.audit.close()

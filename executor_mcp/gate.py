@@ -1,0 +1,295 @@
+"""The gate: the only way from a capability token to a program that runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from code_safety.analysis import StaticAnalysis
+from code_safety.findings import Finding
+from executor_mcp.admission import GATE_SEAL, AdmittedCall
+from executor_mcp.capacity import Capacity, NoCapacity
+from executor_mcp.errors import ActionSourceUnavailable, KeySourceUnavailable, RefusalReason, Refused
+from executor_mcp.executor_policy import ExecutorPolicy
+from executor_mcp.issuer_actions import ActionSource
+from executor_mcp.issuer_keys import IssuerKeys, named_key
+from executor_mcp.models import Execution, ExecutionStatus, SandboxIdentity
+from executor_mcp.refusals import RefusalLog, from_contract, revoked
+from executor_mcp.revoked_tokens import RevokedTokens
+from executor_mcp.sandbox.base import PreparedRun, Sandbox, SandboxDescription, SandboxJob
+from executor_mcp.sandbox.errors import SandboxError, SandboxRefused
+from executor_mcp.start_record import StartRecord
+from executor_mcp.steps import Step, StepObserver
+from hitl_contract.action import Action, CodeExecution, parse_action
+from hitl_contract.capability import MAX_TOKEN_BYTES
+from hitl_contract.errors import InvalidAction, TokenRefused
+from hitl_contract.verify import (
+    VerificationPolicy,
+    VerifiedCapability,
+    VerifiedToken,
+    bind_action,
+    verify_token,
+)
+from server_kit.clock import Clock
+from server_kit.errors import ServerError
+from server_kit.identifiers import new_identifier
+
+
+@dataclass
+class _Attempt:
+    """How far one call got; for the audit entry of a refusal."""
+
+    token: VerifiedToken | None = None
+
+
+@dataclass(frozen=True)
+class GateRules:
+    """What the gate holds a call against: whom it trusts, what was withdrawn, what this executor allows."""
+
+    verification: VerificationPolicy
+    keys: IssuerKeys
+    revocations: RevokedTokens
+    actions: ActionSource
+    policy: ExecutorPolicy
+    analysis: StaticAnalysis
+
+
+class Gate:
+    """Verifies, then spends, then lets one call through. Holds no state of its own."""
+
+    def __init__(
+        self,
+        *,
+        rules: GateRules,
+        sandbox: Sandbox,
+        capacity: Capacity,
+        start_record: StartRecord,
+        refusals: RefusalLog,
+        clock: Clock,
+        owner: str,
+        steps: StepObserver,
+    ) -> None:
+        self._rules = rules
+        self._sandbox = sandbox
+        self._capacity = capacity
+        self._start_record = start_record
+        self._refusals = refusals
+        self._clock = clock
+        self._owner = owner
+        self._steps = steps
+
+    async def admit(self, capability_token: str, action: object | None) -> AdmittedCall:
+        """Turn a token, and the action it was given for, into the one call that it allows.
+
+        1. The token and the action have an acceptable size and shape.
+        2. The signature is Ed25519 by a key that the issuer publishes now.
+        3. Type, issuer, audience and times are right.
+        4. The token was not revoked.
+        5. The digest of the action, as given or as read from the issuer, is the token's.
+        6. Limits, packages, network and image are within this executor's policy.
+        7. Static analysis finds nothing that this executor's policy blocks.
+        8. Possession of the agent's key is proved when the token asks for it.
+        9. The token id is spent by one durable unique insert.
+        10. The audit entry "execution.started" is durable, in the same transaction.
+
+        Before step 4 has held nothing outside this process is asked, except for the issuer's keys. A token
+        known to be spent is refused after step 5, before the sandbox is asked for anything; step 9 alone
+        decides between simultaneous calls. A place and a sandbox are taken between 8 and 9: what is missing
+        there leaves the token unspent.
+
+        Args:
+            capability_token: the compact token.
+            action: a JSON object, or None to have the approved action read from the issuer.
+
+        Raises:
+            Refused: nothing has run; the refusal is in the audit log.
+        """
+        attempt = _Attempt()
+        try:
+            return await self._admit(capability_token, action, attempt)
+        except Refused as refusal:
+            await self._refusals.record(refusal, attempt.token)
+            raise
+
+    async def _admit(self, capability_token: str, action: object | None, attempt: _Attempt) -> AdmittedCall:
+        _check_shape(capability_token, action)  # 1
+        token = await self._verify(capability_token)  # 2, 3
+        attempt.token = token
+        await self._steps.reached(Step.TOKEN_VERIFIED)
+        await self._refuse_revoked(token)  # 4
+        capability = await self._bind(token, capability_token, action)  # 5
+        await self._start_record.refuse_if_known(token.claims.token_id)
+        description = await self._describe_sandbox()
+        program = self._within_policy(capability.action, description)  # 6
+        findings = await self._analyse(program)  # 7
+        _require_no_proof(token)  # 8
+        await self._steps.reached(Step.ACTION_CHECKED)
+        return await self._spend(capability, program, description, findings)  # 9, 10
+
+    async def _verify(self, capability_token: str) -> VerifiedToken:
+        try:
+            keys = await self._rules.keys.keys(named_key(capability_token))
+        except KeySourceUnavailable as error:
+            raise Refused(RefusalReason.KEYS_UNAVAILABLE, str(error), step=2) from error
+        now = self._clock.now().timestamp()
+        try:
+            return verify_token(capability_token, keys=keys, policy=self._rules.verification, now=now)
+        except TokenRefused as error:
+            raise from_contract(error) from error
+
+    async def _refuse_revoked(self, token: VerifiedToken) -> None:
+        try:
+            withdrawn = await self._rules.revocations.is_revoked(token.claims.token_id)
+        except ServerError as error:
+            raise Refused(
+                RefusalReason.STORAGE_UNAVAILABLE,
+                "whether the token was revoked cannot be read now; try again in a few seconds",
+                step=4,
+            ) from error
+        if withdrawn:
+            raise revoked()
+
+    async def _bind(
+        self, token: VerifiedToken, capability_token: str, action: object | None
+    ) -> VerifiedCapability:
+        try:
+            if action is None:
+                parsed = await self._rules.actions.action(token.claims.action_digest, token=capability_token)
+            else:
+                # Canonical bytes of a large action take long enough to be felt by every other caller.
+                parsed = await asyncio.to_thread(parse_action, action)
+            return await asyncio.to_thread(bind_action, token, parsed)
+        except ActionSourceUnavailable as error:
+            raise Refused(RefusalReason.ACTION_UNAVAILABLE, str(error), step=5) from error
+        except InvalidAction as error:
+            raise Refused(RefusalReason.INVALID_ACTION, str(error), step=5) from error
+        except TokenRefused as error:
+            raise from_contract(error) from error
+
+    async def _describe_sandbox(self) -> SandboxDescription:
+        try:
+            return await self._sandbox.describe()
+        except SandboxError as error:
+            raise _sandbox_unavailable(error, step=6) from error
+
+    def _within_policy(self, action: Action, sandbox: SandboxDescription) -> CodeExecution:
+        problems = self._rules.policy.problems(action, sandbox)
+        if problems or not isinstance(action, CodeExecution):
+            raise Refused(RefusalReason.NOT_ALLOWED_HERE, "; ".join(problems), step=6)
+        return action
+
+    async def _analyse(self, program: CodeExecution) -> tuple[Finding, ...]:
+        findings = await asyncio.to_thread(self._rules.analysis.findings, program)
+        blocking = self._rules.policy.blocking(findings)
+        if blocking:
+            detail = "; ".join(
+                f"{finding.rule} at {finding.where} line {finding.line}: {finding.message}"
+                for finding in blocking
+            )
+            raise Refused(RefusalReason.UNSAFE_CODE, detail, step=7)
+        return findings
+
+    async def _spend(
+        self,
+        capability: VerifiedCapability,
+        program: CodeExecution,
+        description: SandboxDescription,
+        findings: tuple[Finding, ...],
+    ) -> AdmittedCall:
+        try:
+            await self._capacity.take()
+        except NoCapacity as error:
+            detail = f"every place for a program is taken and {error}; try again with the same token"
+            raise Refused(RefusalReason.BUSY, detail, step=9) from error
+        try:
+            execution = self._execution(capability, program, description)
+            job = _job(execution.execution_id, program)
+            prepared = await self._prepare(job)
+            try:
+                await self._steps.reached(Step.SANDBOX_PREPARED)
+                await self._start_record.write(execution, capability.token, findings)
+                await self._steps.reached(Step.ADMITTED)
+            except BaseException:
+                await self._sandbox.discard(prepared)
+                raise
+            return AdmittedCall(seal=GATE_SEAL, execution=execution, job=job, prepared=prepared)
+        except BaseException:
+            self._capacity.give_back()
+            raise
+
+    async def _prepare(self, job: SandboxJob) -> PreparedRun:
+        try:
+            return await self._sandbox.prepare(job)
+        except SandboxRefused as error:
+            raise Refused(RefusalReason.NOT_ALLOWED_HERE, str(error), step=6) from error
+        except SandboxError as error:
+            raise _sandbox_unavailable(error, step=9) from error
+
+    def _execution(
+        self, capability: VerifiedCapability, program: CodeExecution, description: SandboxDescription
+    ) -> Execution:
+        claims = capability.token.claims
+        return Execution(
+            execution_id=new_identifier("exe"),
+            token_id=claims.token_id,
+            request_id=claims.request_id,
+            agent=claims.subject,
+            action_digest=capability.action_digest,
+            language=program.language.value,
+            owner=self._owner,
+            sandbox=SandboxIdentity(description.backend, description.runtime, description.image_digest),
+            status=ExecutionStatus.PENDING,
+            created_at=self._clock.now(),
+            started_at=None,
+            finished_at=None,
+            outcome=None,
+            receipt=None,
+            cancel_requested=False,
+        )
+
+
+def _check_shape(capability_token: str, action: object | None) -> None:
+    if not 0 < len(capability_token) <= MAX_TOKEN_BYTES or not capability_token.isascii():
+        detail = (
+            f"capability_token must be 1 to {MAX_TOKEN_BYTES} ASCII characters, as request_approval "
+            "returned it"
+        )
+        raise Refused(RefusalReason.INVALID_TOKEN, detail, step=1)
+    if action is not None and (
+        not isinstance(action, Mapping)
+        or not isinstance(cast("Mapping[str, object]", action).get("type"), str)
+    ):
+        detail = "action must be an object with a type, exactly as it was approved; or leave it out"
+        raise Refused(RefusalReason.INVALID_ACTION, detail, step=1)
+
+
+def _require_no_proof(token: VerifiedToken) -> None:
+    if token.claims.key_thumbprint is not None:
+        detail = (
+            "the token is bound to the agent's key (cnf.jkt) and this executor cannot check a proof of "
+            "possession; "
+            "ask for a token that is not bound to a key"
+        )
+        raise Refused(RefusalReason.PROOF_OF_POSSESSION_REQUIRED, detail, step=8)
+
+
+def _job(execution_id: str, program: CodeExecution) -> SandboxJob:
+    return SandboxJob(
+        execution_id=execution_id,
+        language=program.language,
+        code=program.code,
+        input_data=program.input_data,
+        files=program.files,
+        limits=program.limits,
+        profile=program.profile,
+        network_mode=program.network.mode,
+        packages=program.packages,
+        runtime=program.runtime,
+    )
+
+
+def _sandbox_unavailable(error: SandboxError, *, step: int) -> Refused:
+    detail = f"the sandbox cannot run anything now: {error}; the token is unspent, try again with it"
+    return Refused(RefusalReason.SANDBOX_UNAVAILABLE, detail, step=step)

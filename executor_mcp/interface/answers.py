@@ -1,0 +1,164 @@
+"""What the tools and the REST API answer."""
+
+# No `from __future__ import annotations`: pydantic reads these annotations at run time.
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from executor_mcp.models import ExecutionStatus
+
+
+class AnswerModel(BaseModel):
+    """Base of everything answered: immutable, and serialised by field name."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class FileAnswer(AnswerModel):
+    """A file that the program left."""
+
+    path: str
+    size: Annotated[int, Field(description="Bytes")]
+    sha256: Annotated[str, Field(description="Hexadecimal SHA-256 of the content")]
+    media_type: str
+
+
+class UsageAnswer(AnswerModel):
+    """What the run cost; null where the sandbox cannot measure it."""
+
+    wall_seconds: float
+    cpu_seconds: float | None
+    peak_memory_bytes: int | None
+    output_bytes: int
+
+
+class SandboxAnswer(AnswerModel):
+    """Where the program ran."""
+
+    backend: Annotated[str, Field(description="docker, gvisor or bubblewrap")]
+    runtime: str
+    image_digest: str | None
+
+
+class ExecutionSummary(AnswerModel):
+    """One execution without what it put out."""
+
+    execution_id: Annotated[
+        str, Field(description="Secret enough to be kept: it reads and cancels this execution")
+    ]
+    status: Annotated[
+        ExecutionStatus,
+        Field(
+            description="pending and running: not ended yet. completed: exit status 0. failed: another exit "
+            "status, a signal, or the sandbox broke. interrupted: the executor died, the program may "
+            "have run and "
+            "is never run again"
+        ),
+    ]
+    language: str
+    action_digest: str
+    request_id: Annotated[str, Field(description="The request for approval that allowed it")]
+    created_at: datetime
+    started_at: datetime | None
+    duration_seconds: float | None
+    sandbox: SandboxAnswer
+
+
+class ExecutionAnswer(ExecutionSummary):
+    """One execution with what it put out, so far or in the end."""
+
+    stdout: Annotated[str, Field(description="UTF-8, with U+FFFD for bytes that are not; see truncated")]
+    stderr: Annotated[str, Field(description="UTF-8, with U+FFFD for bytes that are not; see truncated")]
+    exit_code: Annotated[int | None, Field(description="Null when the program was ended from outside")]
+    result: Annotated[
+        JsonValue, Field(description="Value of the last expression, where the language has one")
+    ]
+    truncated: Annotated[
+        bool, Field(description="Some output was dropped here; next_step says where the rest is")
+    ]
+    files_created: tuple[FileAnswer, ...]
+    files_truncated: Annotated[bool, Field(description="Some files were too many or too large to be kept")]
+    resource_usage: UsageAnswer | None
+    detail: Annotated[str | None, Field(description="Why it ended as it did, where there is more to say")]
+    receipt: Annotated[
+        str | None,
+        Field(
+            description="Signed statement (JWS) of token, action digest, output digest and image; checkable "
+            "with the keys at /.well-known/jwks.json"
+        ),
+    ]
+    next_step: Annotated[str, Field(description="What to do now")]
+
+
+class ExecutionList(AnswerModel):
+    """One page of executions, newest first."""
+
+    executions: tuple[ExecutionSummary, ...]
+    next_cursor: Annotated[str | None, Field(description="Give this as cursor; null on the last page")]
+
+
+class OutputFileAnswer(AnswerModel):
+    """A piece of an output file; exactly one of text and content_base64 is set."""
+
+    path: str
+    size: Annotated[int, Field(description="Bytes of the whole file")]
+    sha256: Annotated[str, Field(description="Of the whole file")]
+    media_type: str
+    offset: Annotated[int, Field(description="Where this piece begins, in bytes")]
+    text: Annotated[str | None, Field(description="The piece, when it is UTF-8")]
+    content_base64: Annotated[str | None, Field(description="The piece, when it is not UTF-8")]
+    next_offset: Annotated[int | None, Field(description="Ask again with this offset; null at the end")]
+
+
+class LanguageAnswer(AnswerModel):
+    """A language that can be asked for."""
+
+    language: str
+    version: str
+    packages: tuple[str, ...]
+
+
+class LimitsAnswer(AnswerModel):
+    """A value for each limit of an action."""
+
+    wall_seconds: float
+    memory_mb: int
+    cpus: float
+    pids: int
+    disk_mb: int
+    output_kb: int
+
+
+class LanguagesAnswer(AnswerModel):
+    """What this executor runs, and within which bounds."""
+
+    sandbox: SandboxAnswer
+    languages: tuple[LanguageAnswer, ...]
+    default_limits: LimitsAnswer
+    limits: Annotated[LimitsAnswer, Field(description="Ceilings: an action may ask for at most this")]
+    profiles: tuple[str, ...]
+    network_modes: tuple[str, ...]
+    packages: Annotated[bool, Field(description="Whether an action may name packages to be installed")]
+
+
+class FindingAnswer(AnswerModel):
+    """One observation of static analysis."""
+
+    rule: str
+    severity: Annotated[str, Field(description="info, warning, danger; unknown: the question has no answer")]
+    message: str
+    where: str
+    line: int | None
+    column: int | None
+
+
+class ValidationAnswer(AnswerModel):
+    """What would be said about an action, without a token and without running it."""
+
+    would_be_allowed: Annotated[
+        bool, Field(description="Nothing in the action itself would be refused; it still needs an approval")
+    ]
+    refused_because: tuple[str, ...]
+    findings: tuple[FindingAnswer, ...]
+    action_digest: Annotated[str, Field(description="What an approval of exactly this action would name")]

@@ -1,0 +1,57 @@
+"""From how a sandbox ended to what is recorded."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from executor_mcp.models import ExecutionStatus, Outcome, StoredFile, Usage
+from executor_mcp.sandbox.base import SandboxOutcome, Termination
+
+_STATUS: Final[dict[Termination, ExecutionStatus]] = {
+    "signalled": ExecutionStatus.FAILED,
+    "timed_out": ExecutionStatus.TIMED_OUT,
+    "cancelled": ExecutionStatus.CANCELLED,
+    "out_of_memory": ExecutionStatus.FAILED,
+    "output_limit": ExecutionStatus.FAILED,
+    "sandbox_failed": ExecutionStatus.FAILED,
+}
+
+
+def outcome_of(ended: SandboxOutcome, *, shutting_down: bool) -> Outcome:
+    """`completed` is an exit with status 0 and nothing else; a stop by our own shutdown is `interrupted`."""
+    status = _STATUS.get(ended.termination)
+    if status is None:
+        status = ExecutionStatus.COMPLETED if ended.exit_code == 0 else ExecutionStatus.FAILED
+    if shutting_down and ended.termination == "cancelled":
+        status = ExecutionStatus.INTERRUPTED
+    usage = ended.usage
+    return Outcome(
+        status=status,
+        ended_by="shutdown" if status is ExecutionStatus.INTERRUPTED else ended.termination,
+        detail=ended.detail,
+        exit_code=ended.exit_code,
+        stdout=ended.stdout,
+        stderr=ended.stderr,
+        result_json=ended.result_json,
+        truncated=ended.truncated,
+        files=tuple(StoredFile(file.path, file.size, file.sha256, file.media_type) for file in ended.files),
+        files_truncated=ended.files_truncated,
+        usage=Usage(usage.wall_seconds, usage.cpu_seconds, usage.peak_memory_bytes, usage.output_bytes),
+    )
+
+
+def empty_outcome(status: ExecutionStatus, *, ended_by: str, detail: str) -> Outcome:
+    """An end of which no output is known."""
+    return Outcome(
+        status=status,
+        ended_by=ended_by,
+        detail=detail,
+        exit_code=None,
+        stdout=b"",
+        stderr=b"",
+        result_json=None,
+        truncated=False,
+        files=(),
+        files_truncated=False,
+        usage=None,
+    )

@@ -1,0 +1,121 @@
+"""Marks what dead processes left unfinished as `interrupted`. Nothing is ever run again on its own."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+import structlog
+
+from executor_mcp.end_record import EndRecord
+from executor_mcp.live_output import LiveExecutions
+from executor_mcp.models import ExecutionStatus
+from executor_mcp.outcomes import empty_outcome
+from executor_mcp.storage.executions import ExecutionStore
+from executor_mcp.storage.processes import ProcessLock, ProcessRegistry, is_known_dead, remove_lock_file
+from server_kit.clock import Clock
+from server_kit.errors import HomeNotWritable, ServerError
+
+_ADMISSION_GRACE = timedelta(seconds=60)
+
+
+class Recovery:
+    """Keeps this process's own sign of life, and looks after those that no longer give one.
+
+    A process is dead when its lease has run out, or when it shared this home and no longer holds its lock
+    file. An execution that belongs to this process and that it does not know (its admission was committed
+    while the answer of the database got lost) is interrupted as well.
+    """
+
+    def __init__(
+        self,
+        *,
+        owner: str,
+        registry: ProcessRegistry,
+        executions: ExecutionStore,
+        end_record: EndRecord,
+        live: LiveExecutions,
+        clock: Clock,
+        lock_directory: Path,
+        interval_seconds: float,
+    ) -> None:
+        self._owner = owner
+        self._registry = registry
+        self._executions = executions
+        self._end_record = end_record
+        self._live = live
+        self._clock = clock
+        self._locks = lock_directory
+        self._interval = interval_seconds
+        self._lock = ProcessLock(lock_directory, owner)
+        self._log = structlog.get_logger("executor.recovery")
+
+    async def begin(self) -> int:
+        """Announce this process and recover once; the number of executions marked.
+
+        Before any call is admitted.
+        """
+        try:
+            self._lock.acquire()
+        except OSError as error:
+            raise HomeNotWritable(
+                f"cannot write in {self._locks}: {error.strerror}; make it writable or set EXECUTOR_HOME"
+            ) from error
+        await self._registry.register(self._owner)
+        return await self.recover()
+
+    async def run(self) -> None:
+        """Renew the lease and recover, until cancelled."""
+        while True:
+            await asyncio.sleep(self._interval)
+            try:
+                await self._registry.renew(self._owner)
+                await self.recover()
+            except ServerError as error:
+                self._log.warning("recovery_postponed", problem=str(error))
+
+    async def end(self) -> None:
+        """Withdraw the sign of life; what is unfinished is then anybody's to mark."""
+        try:
+            await self._registry.forget(self._owner)
+        except ServerError as error:
+            self._log.warning("process_not_forgotten", problem=str(error))
+        self._lock.release()
+
+    async def recover(self) -> int:
+        dead: list[str] = []
+        for owner, lease_is_over in await self._registry.suspects():
+            if owner != self._owner and (lease_is_over or is_known_dead(self._locks, owner)):
+                dead.append(owner)
+        marked = 0
+        for execution_id in await self._registry.unfinished_of(dead) if dead else ():
+            marked += await self._interrupt(execution_id)
+        for owner in dead:
+            await self._registry.forget(owner)
+            remove_lock_file(self._locks, owner)
+        return marked + await self._recover_own()
+
+    async def _recover_own(self) -> int:
+        marked = 0
+        for execution_id in await self._registry.unfinished_of([self._owner]):
+            execution = await self._executions.get(execution_id)
+            if execution_id in self._live or execution is None or execution.status.is_final:
+                continue
+            if self._clock.now() - execution.created_at > _ADMISSION_GRACE:
+                marked += await self._interrupt(execution_id)
+        return marked
+
+    async def _interrupt(self, execution_id: str) -> int:
+        execution = await self._executions.get(execution_id)
+        if execution is None or execution.status.is_final:
+            return 0
+        outcome = empty_outcome(
+            ExecutionStatus.INTERRUPTED,
+            ended_by="executor_died",
+            detail="the executor died after the token was spent; the program may have run in part or to its "
+            "end, and is not run again",
+        )
+        ended = await self._end_record.write(execution, outcome, started_at=execution.started_at)
+        self._log.warning("interrupted", execution_id=execution_id, owner=execution.owner)
+        return int(ended.status is ExecutionStatus.INTERRUPTED)

@@ -1,0 +1,142 @@
+"""Runs an admitted call to its recorded end, whatever happens on the way."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from datetime import datetime
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from executor_mcp.admission import AdmittedCall
+from executor_mcp.capacity import Capacity
+from executor_mcp.end_record import EndRecord
+from executor_mcp.live_output import LiveExecution, LiveExecutions
+from executor_mcp.models import Execution, ExecutionStatus, Outcome
+from executor_mcp.outcomes import empty_outcome, outcome_of
+from executor_mcp.sandbox.base import PreparedRun, Sandbox, SandboxOutcome, SandboxRun
+from executor_mcp.sandbox.errors import SandboxError
+from executor_mcp.steps import Step, StepObserver
+from executor_mcp.storage.executions import ExecutionStore
+from server_kit.clock import Clock
+from server_kit.database.base import Database
+from server_kit.errors import ServerError
+
+_CANCEL_CHECK_SECONDS = 30.0
+
+
+class Runner:
+    """Owns an execution from admission to its end. A caller that goes away changes nothing here."""
+
+    def __init__(
+        self,
+        *,
+        sandbox: Sandbox,
+        database: Database,
+        executions: ExecutionStore,
+        end_record: EndRecord,
+        live: LiveExecutions,
+        capacity: Capacity,
+        clock: Clock,
+        steps: StepObserver,
+    ) -> None:
+        self._sandbox = sandbox
+        self._database = database
+        self._executions = executions
+        self._end_record = end_record
+        self._live = live
+        self._capacity = capacity
+        self._clock = clock
+        self._steps = steps
+        self._log = structlog.get_logger("executor.runner")
+
+    async def run(self, call: AdmittedCall) -> Execution:
+        """Start the program, wait for it and record how it ended. Returns the ended execution."""
+        execution = call.execution
+        live = self._live.open(execution.execution_id)
+        try:
+            _, prepared = call.take()
+            await self._steps.reached(Step.RUN_BEGUN)
+            started_at = self._clock.now()
+            outcome, contents = await self._run_program(execution.execution_id, prepared, live, started_at)
+            await self._steps.reached(Step.PROGRAM_ENDED)
+            return await self._end_record.write_until_recorded(
+                execution, outcome, contents, started_at=started_at
+            )
+        finally:
+            self._live.close(execution.execution_id)
+            self._capacity.give_back()
+
+    async def _run_program(
+        self, execution_id: str, prepared: PreparedRun, live: LiveExecution, started_at: datetime
+    ) -> tuple[Outcome, tuple[bytes, ...]]:
+        # The program need not wait for the row to say "running": it is spent and audited already.
+        recorded = asyncio.create_task(self._record_running(execution_id, started_at))
+        run: SandboxRun | None = None
+        try:
+            run = await self._sandbox.start(prepared, live)
+            await self._steps.reached(Step.PROGRAM_STARTED)
+            ended = await self._wait(execution_id, run, live)
+        except SandboxError as error:
+            await self._discard(run, prepared)
+            return _failed(f"the sandbox failed: {error}"), ()
+        except Exception as error:
+            # Whatever broke, the token is spent: there has to be an execution to read.
+            self._log.exception("run_broke", execution_id=execution_id)
+            await self._discard(run, prepared)
+            return _failed(f"the executor failed inside ({type(error).__name__}); see its log"), ()
+        finally:
+            await recorded
+        outcome = outcome_of(ended, shutting_down=live.shutting_down)
+        return outcome, tuple(file.content for file in ended.files)
+
+    async def _wait(self, execution_id: str, run: SandboxRun, live: LiveExecution) -> SandboxOutcome:
+        stopper = asyncio.create_task(self._stop_when_asked(run, live))
+        listener = asyncio.create_task(self._hear_other_processes(execution_id, live))
+        try:
+            return await run.wait()
+        finally:
+            stopper.cancel()
+            listener.cancel()
+            await asyncio.gather(stopper, listener, return_exceptions=True)
+
+    async def _stop_when_asked(self, run: SandboxRun, live: LiveExecution) -> None:
+        await live.stop.wait()
+        try:
+            await run.cancel()
+        except SandboxError as error:
+            self._log.warning("cancel_failed", problem=str(error))
+
+    async def _hear_other_processes(self, execution_id: str, live: LiveExecution) -> None:
+        """Sets the local switch when another process has left word to stop this execution."""
+        async with self._database.changes.watch(self._executions.change_key(execution_id)) as watch:
+            while True:
+                with suppress(ServerError):
+                    if await self._executions.is_cancel_requested(execution_id):
+                        live.stop.set()
+                        return
+                await watch.wait(_CANCEL_CHECK_SECONDS)
+
+    async def _record_running(self, execution_id: str, started_at: datetime) -> None:
+        async def write(connection: AsyncConnection) -> None:
+            await self._executions.mark_running(connection, execution_id, at=started_at)
+
+        try:
+            await self._database.write(write)
+        except ServerError as error:
+            self._log.warning("running_not_recorded", execution_id=execution_id, problem=str(error))
+        else:
+            await self._steps.reached(Step.RUNNING_RECORDED)
+
+    async def _discard(self, run: SandboxRun | None, prepared: PreparedRun) -> None:
+        try:
+            if run is not None:
+                await run.cancel()
+            await self._sandbox.discard(prepared)
+        except SandboxError as error:
+            self._log.warning("sandbox_not_removed", problem=str(error))
+
+
+def _failed(detail: str) -> Outcome:
+    return empty_outcome(ExecutionStatus.FAILED, ended_by="sandbox_failed", detail=detail)

@@ -1,0 +1,246 @@
+"""What the executor offers, apart from how it is asked: the tools and the REST routes are thin over this."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import re
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from code_safety.analysis import StaticAnalysis
+from code_safety.findings import Finding
+from executor_mcp.errors import ExecutionNotFound, InvalidArgument, OutputFileNotFound, RefusalReason, Refused
+from executor_mcp.executor_policy import ExecutorPolicy
+from executor_mcp.gate import Gate
+from executor_mcp.live_output import LiveExecution, LiveExecutions
+from executor_mcp.models import Execution, StoredFile
+from executor_mcp.runner import Runner
+from executor_mcp.sandbox.base import Sandbox, SandboxDescription
+from executor_mcp.storage.executions import MAX_PAGE, ExecutionStore, FileContent
+from hitl_contract.action import action_digest, parse_action
+from server_kit.audit_log import AuditLog
+from server_kit.clock import Clock
+from server_kit.database.base import Database
+
+T = TypeVar("T")
+
+_EXECUTION_ID = re.compile(r"exe_[a-z2-7]{26}\Z")
+_MICROSECONDS = 1_000_000
+_CLOSING_LOOK_SECONDS = 0.2
+_STREAMS = {
+    "/dev/stdout": ("stdout", "application/octet-stream"),
+    "/dev/stderr": ("stderr", "application/octet-stream"),
+    "/dev/result": ("result_json", "application/json"),
+}
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What would be said about an action, without a token and without running it."""
+
+    action_digest: str
+    findings: tuple[Finding, ...]
+    refused_because: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Page:
+    """Executions, newest first, and where the next page begins."""
+
+    executions: tuple[Execution, ...]
+    next_cursor: str | None
+
+
+class ExecutionService:
+    """Admits, runs and reports. An admitted call goes on whatever becomes of the one who asked."""
+
+    def __init__(
+        self,
+        *,
+        gate: Gate,
+        runner: Runner,
+        executions: ExecutionStore,
+        live: LiveExecutions,
+        sandbox: Sandbox,
+        policy: ExecutorPolicy,
+        analysis: StaticAnalysis,
+        database: Database,
+        audit: AuditLog,
+        clock: Clock,
+    ) -> None:
+        self._gate = gate
+        self._runner = runner
+        self._executions = executions
+        self._live = live
+        self._sandbox = sandbox
+        self._policy = policy
+        self._analysis = analysis
+        self._database = database
+        self._audit = audit
+        self._clock = clock
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._closing = False
+        self._log = structlog.get_logger("executor.service")
+
+    async def execute(self, capability_token: str, action: object | None) -> str:
+        """The id of the execution that was admitted and has begun. Its end is read with `get`.
+
+        Raises:
+            Refused: nothing has run.
+        """
+        # Both parts are tasks of their own: a caller that goes away between them must not leave a spent token
+        # unused.
+        admission = self._own(self._admit_and_begin(capability_token, action))
+        return await asyncio.shield(admission)
+
+    async def _admit_and_begin(self, capability_token: str, action: object | None) -> str:
+        if self._closing:
+            raise Refused(RefusalReason.BUSY, "this executor is shutting down; the token is unspent", step=1)
+        call = await self._gate.admit(capability_token, action)
+        self._own(self._runner.run(call))
+        return call.execution.execution_id
+
+    async def get(self, execution_id: str, *, wait_seconds: float = 0.0) -> Execution:
+        """The execution, once it has ended or `wait_seconds` have passed.
+
+        Raises:
+            ExecutionNotFound: no execution has this id.
+        """
+        execution = await self._get(execution_id)
+        if wait_seconds <= 0 or execution.status.is_final:
+            return execution
+        deadline = asyncio.get_running_loop().time() + wait_seconds
+        async with self._database.changes.watch(self._executions.change_key(execution_id)) as watch:
+            while True:
+                execution = await self._get(execution_id)
+                remaining = deadline - asyncio.get_running_loop().time()
+                if execution.status.is_final or remaining <= 0:
+                    return execution
+                await watch.wait(remaining)
+
+    def live(self, execution_id: str) -> LiveExecution | None:
+        """The output so far, while the program runs in this process."""
+        return self._live.get(execution_id)
+
+    async def cancel(self, execution_id: str) -> None:
+        """Ask whichever process runs it to end it; does nothing when it has ended.
+
+        Raises:
+            ExecutionNotFound: no execution has this id.
+        """
+        await self._get(execution_id)
+
+        async def write(connection: AsyncConnection) -> None:
+            if await self._executions.request_cancel(connection, execution_id, at=self._clock.now()):
+                await self._audit.append(
+                    connection,
+                    "execution.cancel_requested",
+                    actor="bearer of the execution id",
+                    subject=execution_id,
+                    details={},
+                )
+
+        await self._database.write(write)
+        live = self._live.get(execution_id)
+        if live is not None:
+            live.stop.set()
+
+    async def list_of_agent(self, agent: str, *, limit: int = 50, cursor: str | None = None) -> Page:
+        """What ran under tokens whose subject is this agent.
+
+        Raises:
+            InvalidArgument: the limit is out of range or the cursor is not one of ours.
+        """
+        if not 1 <= limit <= MAX_PAGE:
+            raise InvalidArgument(f"limit: {limit} is not allowed; 1 to {MAX_PAGE} are")
+        before = None if cursor is None else _read_cursor(cursor)
+        found = await self._executions.list_of_agent(agent, limit=limit, before=before)
+        return Page(found, _cursor(found[-1]) if len(found) == limit else None)
+
+    async def output_file(self, execution_id: str, path: str) -> FileContent:
+        """Raises ExecutionNotFound, or OutputFileNotFound naming the files that there are."""
+        execution = await self._get(execution_id)
+        found = _stream(execution, path) or await self._executions.file(execution_id, path)
+        if found is not None:
+            return found
+        files = () if execution.outcome is None else execution.outcome.files
+        names = ", ".join(file.path for file in files[:20]) or "none"
+        raise OutputFileNotFound(f"path: {execution_id} has no file {path[:200]!a}; its files: {names}")
+
+    async def describe(self) -> tuple[SandboxDescription, ExecutorPolicy]:
+        """What can be run here, and within which bounds. Raises SandboxError."""
+        return await self._sandbox.describe(), self._policy
+
+    async def validate(self, action: object) -> Validation:
+        """Raises InvalidAction, or SandboxError when the sandbox cannot say what it offers."""
+        parsed = await asyncio.to_thread(parse_action, action)
+        findings = await asyncio.to_thread(self._analysis.findings, parsed)
+        problems = self._policy.problems(parsed, await self._sandbox.describe())
+        blocking = tuple(f"{finding.rule}: {finding.message}" for finding in self._policy.blocking(findings))
+        return Validation(action_digest(parsed), findings, (*problems, *blocking))
+
+    async def close(self, *, grace_seconds: float = 10.0) -> None:
+        """End every program, wait until the ends are recorded or the grace is over."""
+        self._closing = True
+        deadline = asyncio.get_running_loop().time() + grace_seconds
+        while self._tasks and asyncio.get_running_loop().time() < deadline:
+            # Again and again: a call that was being admitted begins to run only now.
+            self._live.stop_all()
+            await asyncio.wait(self._tasks, timeout=_CLOSING_LOOK_SECONDS)
+        late = tuple(self._tasks)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
+    async def _get(self, execution_id: str) -> Execution:
+        execution = await self._executions.get(execution_id) if _EXECUTION_ID.match(execution_id) else None
+        if execution is None:
+            raise ExecutionNotFound(
+                f"execution_id: there is no execution {execution_id[:64]!a}; execute returns the id "
+                "(exe_ and 26 characters)"
+            )
+        return execution
+
+    def _own(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(_retrieve_exception)
+        return task
+
+
+def _retrieve_exception(task: asyncio.Task[Any]) -> None:
+    # A refusal whose caller has gone has nobody to be raised to; it is in the audit log.
+    if not task.cancelled():
+        task.exception()
+
+
+def _stream(execution: Execution, path: str) -> FileContent | None:
+    """The output itself under a path that no file of a program can have."""
+    outcome = execution.outcome
+    if outcome is None or path not in _STREAMS:
+        return None
+    name, media_type = _STREAMS[path]
+    content: bytes = getattr(outcome, name) or b""
+    digest = hashlib.sha256(content).hexdigest()
+    return FileContent(StoredFile(path, len(content), digest, media_type), content)
+
+
+def _cursor(execution: Execution) -> str:
+    microseconds = round(execution.created_at.timestamp() * _MICROSECONDS)
+    return base64.urlsafe_b64encode(f"{microseconds}:{execution.execution_id}".encode()).decode()
+
+
+def _read_cursor(cursor: str) -> tuple[datetime, str]:
+    try:
+        microseconds, _, execution_id = base64.urlsafe_b64decode(cursor.encode()).decode().partition(":")
+        return datetime.fromtimestamp(int(microseconds) / _MICROSECONDS, UTC), execution_id
+    except (ValueError, OverflowError, OSError) as error:
+        raise InvalidArgument("cursor: not one that list_executions returned as next_cursor") from error
