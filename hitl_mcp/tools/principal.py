@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from mcp.server.context import ServerRequestContext
 
 from hitl_mcp.errors import CredentialRefused
-
-AGENT_SCOPE_KEY: Final = "hitl.agent"
-"""Where the HTTP door leaves the name of the agent whose API key it has checked, in the ASGI scope."""
+from hitl_mcp.interface.principals import remembered_agent
 
 
 class PrincipalResolver(Protocol):
@@ -28,9 +26,8 @@ class BearerPrincipal:
     """Over HTTP: the agent whose API key came with this very request."""
 
     def agent(self, context: ServerRequestContext[Any, Any]) -> str:
-        scope = getattr(context.request, "scope", None)
-        agent = scope.get(AGENT_SCOPE_KEY) if isinstance(scope, dict) else None  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
-        if not isinstance(agent, str) or not agent:
+        agent = remembered_agent(getattr(context.request, "scope", {}))
+        if agent is None:
             raise CredentialRefused("Send the agent's API key as: Authorization: Bearer <api key>")
         return agent
 

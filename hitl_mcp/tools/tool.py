@@ -60,6 +60,7 @@ class ApprovalTool(Tool):
             parameters=dict(definition.input_schema),
             fn_metadata=FuncMetadata(arg_model=ArgModelBase, output_model=definition.answer),
             is_async=True,
+            context_kwarg=None,
             annotations=definition.annotations,
             definition=definition,
             principal=principal,

@@ -1,1 +1,1 @@
-"""The approval server over HTTP: the REST API, the pages and their assets."""
+"""The HTTP doors: REST, the MCP endpoint, and the pages for people."""

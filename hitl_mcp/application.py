@@ -1,0 +1,46 @@
+"""Everything a running approval server is made of, put together by wiring and handed to its doors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from mcp.server.mcpserver import MCPServer
+from starlette.types import ASGIApp
+
+from hitl_contract.keys import PublicKeys
+from hitl_mcp.approvals.service import ApprovalService
+from hitl_mcp.identity.agents import AgentDirectory
+from hitl_mcp.identity.people import PeopleDirectory
+from hitl_mcp.identity.sessions import Sessions
+from hitl_mcp.interface.views import ApprovalViews
+from hitl_mcp.notifiers.base import Notifier
+from hitl_mcp.notifiers.dispatcher import Dispatcher
+from hitl_mcp.settings import Settings
+from hitl_mcp.tools.principal import PrincipalResolver
+from server_kit.audit_log import AuditLog
+from server_kit.clock import Clock
+from server_kit.database.base import Database
+
+
+@dataclass(frozen=True)
+class Application:
+    """One approval server. `dispatcher` is not running: who serves runs it, and once per process."""
+
+    settings: Settings
+    database: Database
+    clock: Clock
+    audit: AuditLog
+    service: ApprovalService
+    agents: AgentDirectory
+    people: PeopleDirectory
+    sessions: Sessions
+    views: ApprovalViews
+    notifiers: tuple[Notifier, ...]
+    dispatcher: Dispatcher
+    public_keys: Callable[[], PublicKeys]
+    """What verifies this server's tokens now; a rotation is followed."""
+    build_mcp_server: Callable[[PrincipalResolver], MCPServer[Any]]
+    build_http_app: Callable[[], ASGIApp]
+    """The whole HTTP door. Its lifespan runs the MCP endpoint, not the dispatcher."""

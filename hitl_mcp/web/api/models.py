@@ -1,0 +1,135 @@
+"""Arguments and answers that only the REST API has."""
+
+# No `from __future__ import annotations`: pydantic reads these annotations at run time.
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, JsonValue
+
+from hitl_contract.action import canonical_action
+from hitl_contract.canonical import parse_strict_json
+from hitl_contract.display import render_action
+from hitl_mcp.approvals.models import RequestRecord
+from hitl_mcp.interface.answers import AnswerModel, ApprovalAnswer
+from hitl_mcp.interface.arguments import MAX_WAIT_SECONDS, Arguments, Reason, Text
+from hitl_mcp.interface.views import ApprovalViews
+
+DEFAULT_POLL_SECONDS = 30
+
+
+class DisplayAnswer(AnswerModel):
+    """The rendering that people decide on."""
+
+    text: str
+    digest: str
+    warnings: tuple[str, ...]
+
+
+class ReviewAnswer(ApprovalAnswer):
+    """A request as a person sees it: with the whole action and its rendering, never with a token."""
+
+    agent: str
+    justification: str
+    summary: str | None
+    created_at: datetime
+    decided_at: datetime | None
+    ended_by: str | None
+    ended_reason: str | None
+    action: dict[str, Any]
+    display: DisplayAnswer
+
+
+def review_answer(views: ApprovalViews, record: RequestRecord) -> ReviewAnswer:
+    """The answer for a person."""
+    request, display = record.request, render_action(record.request.action)
+    return ReviewAnswer.model_validate(
+        {
+            **views.without_token(record).model_dump(),
+            "agent": request.agent,
+            "justification": request.justification,
+            "summary": request.summary,
+            "created_at": request.created_at,
+            "decided_at": request.decided_at,
+            "ended_by": request.ended_by,
+            "ended_reason": request.ended_reason,
+            "action": parse_strict_json(canonical_action(request.action)),
+            "display": {"text": display.text, "digest": display.digest, "warnings": display.warnings},
+        }
+    )
+
+
+class ReviewList(AnswerModel):
+    """One page of everybody's requests, newest first."""
+
+    requests: tuple[ReviewAnswer, ...]
+    next_cursor: str | None = None
+
+
+class DecideArguments(Arguments):
+    """Body of `approve` and `deny`."""
+
+    reason: Annotated[Reason | None, Field(description="Why, for the agent and the record")] = None
+    conditions: Annotated[Reason | None, Field(description="Conditions attached to an approval")] = None
+    action_digest: Annotated[
+        Text | None,
+        Field(
+            max_length=100,
+            description="Digest of the action that you reviewed: a changed one is then refused",
+        ),
+    ] = None
+    channel: Annotated[Literal["api", "cli"], Field(description="Where you decide")] = "api"
+
+
+class WithdrawArguments(Arguments):
+    """Body of `cancel` and `revoke`."""
+
+    reason: Annotated[Reason | None, Field(description="Why, for the record")] = None
+
+
+class WaitArguments(Arguments):
+    """Query of `wait`."""
+
+    timeout_seconds: Annotated[
+        int, Field(ge=0, le=MAX_WAIT_SECONDS, description="How long to wait for the request to end")
+    ] = DEFAULT_POLL_SECONDS
+
+
+class AuditArguments(Arguments):
+    """Query of `audit`."""
+
+    after: Annotated[int, Field(ge=0, description="Sequence number of the last entry you have")] = 0
+    limit: Annotated[int, Field(ge=1, le=1000, description="Most entries to return")] = 500
+
+
+class AuditPage(AnswerModel):
+    """Entries of the audit log, oldest first, in the form that `hitl audit verify` checks."""
+
+    entries: tuple[dict[str, JsonValue], ...]
+    next_after: Annotated[int | None, Field(description="Give this as `after` for the next page")]
+
+
+class SessionArguments(Arguments):
+    """Body of `session`."""
+
+    person: Annotated[Text, Field(min_length=1, max_length=200, description="Your name")]
+    password: Annotated[str, Field(min_length=1, max_length=2000, description="Your password")]
+
+
+class SessionAnswer(AnswerModel):
+    """A new session."""
+
+    access_token: str
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105 - RFC 6749 section 5.1
+    expires_in: Annotated[int, Field(description="Seconds until it ends")]
+    expires_at: datetime
+    person: str
+    roles: tuple[str, ...]
+
+
+class PersonAnswer(AnswerModel):
+    """Whose session it is."""
+
+    person: str
+    display_name: str
+    roles: tuple[str, ...]
+    expires_at: datetime
