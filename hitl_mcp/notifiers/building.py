@@ -1,14 +1,29 @@
-"""Builds the channels that are configured. Called by the composition root."""
+"""Builds the channels that are configured, and the dispatcher over them. Called by the composition root."""
 
 from __future__ import annotations
 
 import sys
-from typing import TextIO
+from collections.abc import Callable, Sequence
+from typing import Protocol, TextIO
 
+from hitl_mcp.approvals.ports import AuditTrail
 from hitl_mcp.notifiers.base import Notifier
+from hitl_mcp.notifiers.card_store import CardStore
 from hitl_mcp.notifiers.console import ConsoleNotifier
+from hitl_mcp.notifiers.delivery import CardKeeper, ChannelWorker
+from hitl_mcp.notifiers.dispatcher import Deadlines, Dispatcher
+from hitl_mcp.notifiers.inbox import Accounts, ApprovalInbox, Service
+from hitl_mcp.notifiers.lease import Lease
+from hitl_mcp.notifiers.nonces import CardNonces, Sealer
+from hitl_mcp.notifiers.outbox import RetryPolicy, SqlOutbox
 from hitl_mcp.notifiers.settings import ConsoleSettings, SlackSettings, TelegramSettings
 from hitl_mcp.notifiers.telegram.notifier import TelegramNotifier
+from server_kit.clock import Clock
+from server_kit.database.base import Database
+
+
+class DispatchedService(Service, Deadlines, Protocol):
+    """What the dispatcher needs of `approvals.service.ApprovalService`."""
 
 
 def build_notifiers(
@@ -30,3 +45,51 @@ def build_notifiers(
     if telegram is not None:
         notifiers.append(TelegramNotifier(telegram))
     return tuple(notifiers)
+
+
+def build_dispatcher(
+    *,
+    database: Database,
+    clock: Clock,
+    service: DispatchedService,
+    accounts: Accounts,
+    audit: AuditTrail,
+    outbox: SqlOutbox,
+    notifiers: Sequence[Notifier],
+    sealer: Sealer,
+    review_url: Callable[[str], str],
+    lease: Lease | None = None,
+    retries: RetryPolicy | None = None,
+) -> Dispatcher:
+    """The dispatcher of this process. `sealer` holds a key that is not in the database (see `nonces`)."""
+    cards, nonces = CardStore(database), CardNonces(sealer)
+
+    def worker(notifier: Notifier) -> ChannelWorker:
+        keeper = CardKeeper(
+            notifier=notifier, requests=service, store=cards, nonces=nonces, review_url=review_url
+        )
+        return ChannelWorker(
+            channel=notifier.channel,
+            keeper=keeper,
+            outbox=outbox,
+            changes=database.changes,
+            clock=clock,
+            retries=retries or RetryPolicy(),
+        )
+
+    return Dispatcher(
+        lease=lease or Lease(database=database, clock=clock),
+        clock=clock,
+        deadlines=service,
+        notifiers=notifiers,
+        workers=[worker(notifier) for notifier in notifiers],
+        inbox=ApprovalInbox(
+            service=service,
+            accounts=accounts,
+            cards=cards,
+            nonces=nonces,
+            database=database,
+            audit=audit,
+            clock=clock,
+        ),
+    )

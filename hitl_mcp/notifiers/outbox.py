@@ -33,7 +33,7 @@ class RetryPolicy:
     longest_pause: timedelta = timedelta(minutes=10)
 
     def pause(self, attempts: int) -> timedelta:
-        """How long to wait after `attempts` failures (1 or more): from half of the full pause to all of it."""
+        """How long to wait after `attempts` failures: from half of the full pause to all of it."""
         full = min(self.longest_pause, self.first_pause * 2 ** min(attempts - 1, 30))
         return full * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries, hides nothing
 
