@@ -13,6 +13,9 @@ from rich.table import Table
 
 from benchmarks.measuring import Measurements
 
+FILLED = " with stored requests"
+"""Ends the name of an operation that was measured on a filled database."""
+
 
 @dataclass(frozen=True)
 class Target:
@@ -43,9 +46,8 @@ def targets(measurements: Measurements) -> list[Target]:
         Target("click to resume, two processes", 150),
         Target("mint", 1),
     ]
-    filled = " with stored requests"
     every += [
-        Target(name, 1.2, name.removesuffix(filled)) for name in measurements.by_name if name.endswith(filled)
+        Target(name, 1.2, name.removesuffix(FILLED)) for name in measurements.by_name if name.endswith(FILLED)
     ]
     names = measurements.by_name
     return [
