@@ -17,16 +17,20 @@ POSTGRESQL = "postgresql+asyncpg"
 ALLOWED = f"{SQLITE}:///PATH or {POSTGRESQL}://USER:PASSWORD@HOST/DATABASE"
 
 
-async def open_database(url: str) -> Database:
+async def open_database(
+    url: str, *, patience_seconds: float = 5.0, operation_seconds: float = 30.0
+) -> Database:
     """Open the database that `url` names, making a missing SQLite file in an existing directory.
+
+    An operation waits up to `patience_seconds` for other processes, and may then take `operation_seconds`.
 
     Raises ConfigurationError for a URL that is not allowed, HomeNotWritable, DatabaseCorrupt or
     DatabaseUnavailable.
     """
     parsed = parse_database_url(url)
     if parsed.drivername == POSTGRESQL:
-        return await PostgresqlDatabase.open(parsed)
-    return await SqliteDatabase.open(_sqlite_path(parsed))
+        return await PostgresqlDatabase.open(parsed, patience_seconds, operation_seconds)
+    return await SqliteDatabase.open(_sqlite_path(parsed), patience_seconds, operation_seconds)
 
 
 def parse_database_url(url: str) -> URL:

@@ -16,21 +16,13 @@ from server_kit.database.writer import GroupWriter, WriterStatistics
 from server_kit.errors import DatabaseUnavailable
 
 READ_CONNECTIONS = 8
-PATIENCE_SECONDS = 5.0
-OPERATION_SECONDS = 30.0
 CONNECT_SECONDS = 5.0
 MAX_READS = 3
 WRITE_WHILE_READING = "25006"
 
 # A commit is durable whatever the server's defaults are, and no process that hangs holds the write lock for
 # ever.
-_SESSION = {
-    "application_name": "hitl",
-    "synchronous_commit": "on",
-    "lock_timeout": "5000",
-    "statement_timeout": "30000",
-    "idle_in_transaction_session_timeout": "30000",
-}
+_SESSION = {"application_name": "hitl", "synchronous_commit": "on"}
 _BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
@@ -39,13 +31,18 @@ class PostgresqlDatabase:
 
     dialect: Literal["postgresql"] = "postgresql"
 
-    def __init__(self, url: URL, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
+    def __init__(self, url: URL, patience_seconds: float, operation_seconds: float) -> None:
         self.place = url.render_as_string(hide_password=True)
+        limits = {
+            "lock_timeout": str(int(patience_seconds * 1000)),
+            "statement_timeout": str(int(operation_seconds * 1000)),
+            "idle_in_transaction_session_timeout": str(int(operation_seconds * 1000)),
+        }
         options: dict[str, Any] = {
             "isolation_level": "AUTOCOMMIT",
             "pool_reset_on_return": None,
             "hide_parameters": True,
-            "connect_args": {"timeout": CONNECT_SECONDS, "server_settings": _SESSION},
+            "connect_args": {"timeout": CONNECT_SECONDS, "server_settings": _SESSION | limits},
         }
         self._pool = create_async_engine(url, pool_size=READ_CONNECTIONS, max_overflow=0, **options)
         self._single = create_async_engine(url, poolclass=NullPool, **options)
@@ -55,14 +52,16 @@ class PostgresqlDatabase:
             take_published=self.changes.take_published,
             committed=self.changes.committed,
             patience_seconds=patience_seconds,
-            operation_seconds=OPERATION_SECONDS,
+            operation_seconds=operation_seconds,
         )
         self._closed = False
 
     @classmethod
-    async def open(cls, url: URL, *, patience_seconds: float = PATIENCE_SECONDS) -> PostgresqlDatabase:
+    async def open(
+        cls, url: URL, patience_seconds: float = 5.0, operation_seconds: float = 30.0
+    ) -> PostgresqlDatabase:
         """Connect once to see that the server answers and lets us in. Raises DatabaseUnavailable."""
-        database = cls(url, patience_seconds=patience_seconds)
+        database = cls(url, patience_seconds, operation_seconds)
         try:
             async with asyncio.timeout(CONNECT_SECONDS), database._single.connect():
                 return database

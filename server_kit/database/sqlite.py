@@ -23,8 +23,6 @@ from server_kit.database.writer import GroupWriter, WriterStatistics
 from server_kit.errors import DatabaseUnavailable, HomeNotWritable
 
 READ_CONNECTIONS = 8
-PATIENCE_SECONDS = 5.0
-OPERATION_SECONDS = 30.0
 READ_PAUSE_SECONDS = 0.005
 
 
@@ -33,7 +31,7 @@ class SqliteDatabase:
 
     dialect: Literal["sqlite"] = "sqlite"
 
-    def __init__(self, path: Path, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
+    def __init__(self, path: Path, patience_seconds: float, operation_seconds: float) -> None:
         self.path = path
         self.changes = SqliteChangeFeed(path)
         self._patience_seconds = patience_seconds
@@ -43,19 +41,21 @@ class SqliteDatabase:
             take_published=self.changes.take_published,
             committed=self.changes.committed,
             patience_seconds=patience_seconds,
-            operation_seconds=OPERATION_SECONDS,
+            operation_seconds=operation_seconds,
         )
         self._readers = asyncio.Semaphore(READ_CONNECTIONS)
         self._idle: list[tuple[FileIdentity, OpenConnection]] = []
         self._closed = False
 
     @classmethod
-    async def open(cls, path: Path, *, patience_seconds: float = PATIENCE_SECONDS) -> SqliteDatabase:
+    async def open(
+        cls, path: Path, patience_seconds: float = 5.0, operation_seconds: float = 30.0
+    ) -> SqliteDatabase:
         """Open the file, making it when it is missing. Raises DatabaseCorrupt, HomeNotWritable,
         DatabaseUnavailable.
         """
         await asyncio.to_thread(create_or_check, path, patience_seconds=patience_seconds)
-        return cls(path, patience_seconds=patience_seconds)
+        return cls(path, patience_seconds, operation_seconds)
 
     @property
     def statistics(self) -> WriterStatistics:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from concurrent.futures import Executor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from server_kit.database.sqlite_driver import SqliteConnection
 from server_kit.errors import DatabaseCorrupt, DatabaseUnavailable, HomeNotWritable, ServerError
 
 CACHE_KIBIBYTES = 16_384
+LOCKED_PAUSE_SECONDS = 0.005
 # Above this size a check of every page would hold up the start; damage is then found where it is touched.
 CHECKED_ON_OPENING_BYTES = 32 * 1024 * 1024
 
@@ -112,8 +115,10 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
 
 
 def create_or_check(path: Path, *, patience_seconds: float) -> None:
-    """Make the file with mode 0600 when it is missing, switch it to WAL, and refuse one that is damaged or
-    not ours to write.
+    """Make the file with mode 0600 when it is missing, switch it to WAL, and look whether it is sound.
+
+    Raises HomeNotWritable, DatabaseCorrupt or DatabaseUnavailable. Blocks while somebody else holds the file
+    locked.
     """
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -121,26 +126,32 @@ def create_or_check(path: Path, *, patience_seconds: float) -> None:
         raise HomeNotWritable(
             f"the database {path} cannot be opened for writing: {error.strerror}"
         ) from error
-    try:
-        raw = connect(path)
+    until = time.monotonic() + patience_seconds
+    while True:
         try:
-            raw.execute(f"PRAGMA busy_timeout={int(patience_seconds * 1000)}")
-            raw.execute("PRAGMA journal_mode=WAL")
-            if path.stat().st_size <= CHECKED_ON_OPENING_BYTES:
-                found = raw.execute("PRAGMA quick_check(1)").fetchone()[0]
-                if found != "ok":
-                    raise sqlite3.DatabaseError(found)
-            raw.execute(
-                "CREATE TABLE IF NOT EXISTS change_feed (sequence INTEGER PRIMARY KEY, key TEXT NOT NULL)"
-            )
-        finally:
-            raw.close()
-    except sqlite3.Error as error:
-        explained = explain(error, path)
-        if explained is None:
-            message = f"the database {path} is damaged; restore it from a backup ({error})"
-            explained = DatabaseCorrupt(message)
-        raise explained from error
+            _prepare(path)
+        except sqlite3.Error as error:
+            # SQLite's own waiting leaves out the moments in which the file's mode changes.
+            if waiting_helps(error) and time.monotonic() < until:
+                time.sleep(LOCKED_PAUSE_SECONDS)
+                continue
+            damaged = DatabaseCorrupt(f"the database {path} is damaged; restore it from a backup ({error})")
+            raise explain(error, path) or damaged from error
+        return
+
+
+def _prepare(path: Path) -> None:
+    with closing(connect(path)) as raw:
+        raw.execute("PRAGMA journal_mode=WAL")
+        if path.stat().st_size <= CHECKED_ON_OPENING_BYTES:
+            found = raw.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if found != "ok":
+                raise sqlite3.DatabaseError(found)
+        raw.execute("BEGIN IMMEDIATE")
+        raw.execute(
+            "CREATE TABLE IF NOT EXISTS change_feed (sequence INTEGER PRIMARY KEY, key TEXT NOT NULL)"
+        )
+        raw.execute("COMMIT")
 
 
 async def open_connection(path: Path, executor: Executor, *, read_only: bool) -> OpenConnection:

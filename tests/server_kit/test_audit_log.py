@@ -1,4 +1,4 @@
-"""The audit log: appended with its act, refused to every change, and found out however it was tampered with."""
+"""The audit log: written with its act, closed to every change, and telling when it was tampered with."""
 
 from __future__ import annotations
 
@@ -163,8 +163,8 @@ async def test_truncating_and_replacing_are_refused_too(log: AuditLog, database:
     by_dialect = {
         "postgresql": ["TRUNCATE audit_entries", "TRUNCATE audit_checkpoints CASCADE"],
         "sqlite": [
-            "INSERT OR REPLACE INTO audit_entries SELECT sequence, chain, at, event, 'mallory', subject, details, "
-            "previous_hash, entry_hash FROM audit_entries WHERE sequence = 2",
+            "INSERT OR REPLACE INTO audit_entries SELECT sequence, chain, at, event, 'mallory', subject, "
+            "details, previous_hash, entry_hash FROM audit_entries WHERE sequence = 2",
             "INSERT OR REPLACE INTO audit_checkpoints SELECT sequence, chain, entry_hash, at, key_id, 'x' "
             "FROM audit_checkpoints",
         ],
@@ -206,8 +206,8 @@ TAMPERINGS = [
         "insertion",
         (
             *(f"UPDATE audit_entries SET sequence = {n + 1} WHERE sequence = {n}" for n in range(10, 5, -1)),
-            "INSERT INTO audit_entries SELECT 6, chain, at, 'forged', actor, subject, details, entry_hash, entry_hash "
-            "FROM audit_entries WHERE sequence = 5",
+            "INSERT INTO audit_entries SELECT 6, chain, at, 'forged', actor, subject, details, entry_hash, "
+            "entry_hash FROM audit_entries WHERE sequence = 5",
         ),
         ChainProblemKind.EDITED_ENTRY,
     ),
