@@ -10,6 +10,7 @@ import asyncio
 import struct
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Protocol
 
 MAX_FRAME_BYTES = 65536 + 8
 _HEADER = struct.Struct(">BI")
@@ -42,11 +43,19 @@ class Frame:
     payload: bytes = field(repr=False)
 
 
+class ExactReader(Protocol):
+    """`asyncio.StreamReader`, as far as frames need it."""
+
+    async def readexactly(self, n: int, /) -> bytes:
+        """Raises asyncio.IncompleteReadError at the end."""
+        ...
+
+
 def encode_frame(kind: FrameKind, payload: bytes = b"") -> bytes:
     return _HEADER.pack(kind, len(payload)) + payload
 
 
-async def read_frame(reader: asyncio.StreamReader) -> Frame | None:
+async def read_frame(reader: ExactReader) -> Frame | None:
     """The next frame, or None at the end of the stream, also when it ends within a frame. Raises FrameError."""
     try:
         number, length = _HEADER.unpack(await reader.readexactly(_HEADER.size))

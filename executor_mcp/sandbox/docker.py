@@ -1,0 +1,227 @@
+"""The Docker engine, as asyncio can use it: the SDK's calls in threads, its attach socket handed to the event loop.
+
+The only module that imports the SDK. Everything the engine refuses or fails at becomes a `SandboxError`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import socket
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import docker as sdk
+import docker.errors
+import requests
+
+from executor_mcp.sandbox.errors import ImageBuildFailed, SandboxFailed, SandboxUnavailable
+
+_CALL_SECONDS = 60
+_BUILD_SECONDS = 1200
+_THREADS = 16
+_START_HINT = "start it (systemctl start docker, or scripts/start_docker.sh), or set DOCKER_HOST"
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class EngineFacts:
+    version: str
+    runtimes: frozenset[str]
+
+
+@dataclass(frozen=True)
+class ContainerFacts:
+    """What the engine says of one container; `owner` is the label that it was created with."""
+
+    container_id: str
+    owner: str
+    running: bool
+    created: str
+
+
+class AttachedStream:
+    """Standard input, output and error of a container as one asyncio stream."""
+
+    def __init__(self, wrapper: Any, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # The SDK's object owns the connection: collected, it would close the socket under the stream.
+        self._wrapper = wrapper
+        self.reader = reader
+        self.writer = writer
+
+    def close(self) -> None:
+        self.writer.transport.abort()
+        # The response and not the wrapper: it closes its layers in the order that they need.
+        self._wrapper._response.close()
+
+
+class DockerEngine:
+    """Connects at the first call, so that a wrong address is an error of a call and not of the start."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="docker")
+        self._client: Any = None
+
+    async def facts(self) -> EngineFacts:
+        info: dict[str, Any] = await self._call(lambda client: client.info())
+        return EngineFacts(str(info.get("ServerVersion", "?")), frozenset(info.get("Runtimes") or ()))
+
+    async def image_id(self, name: str) -> str | None:
+        """`sha256:…` of an image that the engine has."""
+
+        def find(client: Any) -> str | None:
+            try:
+                return str(client.inspect_image(name)["Id"])
+            except docker.errors.ImageNotFound:
+                return None
+
+        return await self._call(find)
+
+    async def create(
+        self, image: str, command: list[str], *, host: Mapping[str, Any], container: Mapping[str, Any]
+    ) -> str:
+        def create(client: Any) -> str:
+            config = client.create_host_config(**host)
+            answer = client.create_container(image, entrypoint=command, host_config=config, **container)
+            return str(answer["Id"])
+
+        return await self._call(create)
+
+    async def attach(self, container_id: str, limit: int) -> AttachedStream:
+        """To be called before the start: output that came earlier would be lost in the SDK's own buffer."""
+        params = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+        wrapper: Any = await self._call(lambda client: client.attach_socket(container_id, params=params))
+        connection: object = getattr(wrapper, "_sock", wrapper)
+        if type(connection) is not socket.socket:
+            raise SandboxUnavailable("the engine is reached over TLS or ssh; only local sockets and plain TCP work")
+        connection.setblocking(False)
+        connect = (
+            asyncio.open_unix_connection if connection.family == socket.AF_UNIX else asyncio.open_connection
+        )
+        reader, writer = await connect(sock=connection, limit=limit)
+        return AttachedStream(wrapper, reader, writer)
+
+    async def start(self, container_id: str) -> None:
+        await self._call(lambda client: client.start(container_id))
+
+    async def kill(self, container_id: str) -> None:
+        """Returns when nothing in it is alive, also when it had ended or is gone."""
+
+        def kill(client: Any) -> None:
+            try:
+                client.kill(container_id)
+            except docker.errors.NotFound:
+                return
+            except docker.errors.APIError as error:
+                if error.status_code != requests.codes.conflict:
+                    raise
+
+        await self._call(kill)
+
+    async def was_out_of_memory(self, container_id: str) -> bool:
+        state: dict[str, Any] = await self._call(lambda client: client.inspect_container(container_id)["State"])
+        return bool(state.get("OOMKilled"))
+
+    async def remove(self, container_id: str) -> None:
+        def remove(client: Any) -> None:
+            try:
+                client.remove_container(container_id, force=True, v=True)
+            except docker.errors.NotFound:
+                return
+            except docker.errors.APIError as error:
+                # Somebody else is removing it already.
+                if error.status_code != requests.codes.conflict:
+                    raise
+
+        await self._call(remove)
+
+    async def labelled(self, label: str, value: str, owner_label: str) -> list[ContainerFacts]:
+        found: list[dict[str, Any]] = await self._call(
+            lambda client: client.containers(all=True, filters={"label": f"{label}={value}"})
+        )
+        return [
+            ContainerFacts(
+                container_id=str(item["Id"]),
+                owner=str(item["Labels"].get(owner_label, "")),
+                running=item.get("State") == "running",
+                created=str(item["Created"]),
+            )
+            for item in found
+        ]
+
+    async def import_root(self, archive: Path, repository: str, tag: str) -> None:
+        """Makes an image of one layer from a tar archive of a root file system."""
+
+        def load(client: Any) -> None:
+            answer = str(client.import_image_from_file(str(archive), repository=repository, tag=tag))
+            if '"error"' in answer:
+                raise ImageBuildFailed(f"the engine could not import the root file system: {answer[-300:]}")
+
+        await self._call(load, timeout=_BUILD_SECONDS)
+
+    async def build(
+        self, context: bytes, *, tag: str, arguments: Mapping[str, str], network: str, report: Callable[[str], None]
+    ) -> None:
+        """Builds from a tar archive that has a Dockerfile. Raises ImageBuildFailed with the last lines."""
+        loop = asyncio.get_running_loop()
+
+        def build(client: Any) -> None:
+            lines: list[str] = []
+            steps = client.build(
+                fileobj=io.BytesIO(context),
+                custom_context=True,
+                tag=tag,
+                buildargs=dict(arguments),
+                network_mode=network,
+                rm=True,
+                forcerm=True,
+                decode=True,
+            )
+            for step in steps:
+                text = str(step.get("stream") or step.get("error") or "").strip()
+                if text:
+                    lines.append(text)
+                    loop.call_soon_threadsafe(report, text)
+                if "error" in step:
+                    raise ImageBuildFailed(f"the image could not be built: {' | '.join(lines[-4:])}")
+
+        await self._call(build, timeout=_BUILD_SECONDS)
+
+    async def close(self) -> None:
+        if self._client is not None:
+            await asyncio.to_thread(self._client.close)
+        self._threads.shutdown(wait=False)
+
+    async def _call(self, operation: Callable[[Any], Answer], timeout: float = _CALL_SECONDS) -> Answer:
+        """Runs in a thread. A caller that is cancelled waits no longer, and the engine finishes what it was at."""
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._threads, lambda: operation(self._connected(timeout)))
+        except docker.errors.APIError as error:
+            raise SandboxFailed(f"the Docker engine refused: {_explanation(error)}") from error
+        except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+            raise SandboxUnavailable(f"no Docker engine answers ({_reason(error)}); {_START_HINT}") from error
+
+    def _connected(self, timeout: float) -> Any:
+        if timeout != _CALL_SECONDS:
+            return _connect(timeout)
+        if self._client is None:
+            self._client = _connect(timeout)
+        return self._client
+
+
+def _connect(timeout: float) -> Any:
+    options: dict[str, Any] = dict(sdk.utils.kwargs_from_env())
+    return sdk.APIClient(timeout=timeout, version="auto", max_pool_size=_THREADS, **options)
+
+
+def _explanation(error: docker.errors.APIError) -> str:
+    return " ".join(str(error.explanation or error).split())[:300]
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

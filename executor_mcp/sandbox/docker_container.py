@@ -1,0 +1,160 @@
+"""One container of a sandbox: how it is hardened, and its life from creation to removal."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+from executor_mcp.sandbox.amounts import MAX_OPEN_FILES, SHARED_MEMORY_BYTES, Amounts
+from executor_mcp.sandbox.docker import AttachedStream, DockerEngine
+from executor_mcp.sandbox.errors import SandboxError
+from executor_mcp.sandbox.frames import MAX_FRAME_BYTES, Frame, FrameError, read_frame
+from executor_mcp.sandbox.job_message import PROGRAM_PATH, driver_source
+from executor_mcp.sandbox.run import Aftermath
+
+SANDBOX_USER = 65532
+_GVISOR_MEMORY_BYTES = 64 * 1024 * 1024
+_GVISOR_TASKS = 256
+_MAX_CHUNK_BYTES = 1 << 20
+_ERROR_BYTES = 4096
+_STANDARD_OUTPUT = 1
+
+
+def host_config(amounts: Amounts, *, runtime: str | None, seccomp: str) -> dict[str, Any]:
+    """1. No network. 2. Nothing can be written but two bounded tmpfs. 3. No capability, and no way to gain one.
+    4. Only the system calls of the profile. 5. Memory without swap, processor, processes and files bounded.
+    6. No mount, device, or socket of the host; no shared namespace. 7. No log: it would lie on the host's disk.
+    """
+    gvisor = runtime is not None
+    # gVisor keeps its own kernel and one task for each of the program's in the same control group.
+    memory = amounts.memory_bytes + (_GVISOR_MEMORY_BYTES if gvisor else 0)
+    processes = 2 * amounts.processes + _GVISOR_TASKS if gvisor else amounts.processes
+    owner = f"uid={SANDBOX_USER},gid={SANDBOX_USER}"
+    options = "rw,nosuid,nodev,noexec,mode=0755," + owner
+    return {
+        "network_mode": "none",
+        "read_only": True,
+        "tmpfs": {
+            "/tmp": f"{options},size={amounts.disk_bytes},nr_inodes={amounts.inodes}",  # noqa: S108
+            "/dev/shm": f"{options},size={SHARED_MEMORY_BYTES},nr_inodes=256",  # noqa: S108
+        },
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges", f"seccomp={seccomp}"],
+        "mem_limit": memory,
+        "memswap_limit": memory,
+        "nano_cpus": max(10_000_000, int(amounts.cpus * 1_000_000_000)),
+        "pids_limit": processes,
+        "ulimits": [
+            {"Name": "nofile", "Soft": MAX_OPEN_FILES, "Hard": MAX_OPEN_FILES},
+            {"Name": "core", "Soft": 0, "Hard": 0},
+        ],
+        "ipc_mode": "none",
+        "privileged": False,
+        "init": False,
+        "log_config": {"Type": "none", "Config": {}},
+        **({"runtime": runtime} if runtime is not None else {}),
+    }
+
+
+def container_config(labels: Mapping[str, str]) -> dict[str, Any]:
+    """When this process goes, the engine closes the container's input, at which the supervisor stops."""
+    return {
+        "user": f"{SANDBOX_USER}:{SANDBOX_USER}",
+        "working_dir": "/",
+        "hostname": "sandbox",
+        "environment": {"PATH": PROGRAM_PATH, "LANG": "C.UTF-8"},
+        "labels": dict(labels),
+        "stdin_open": True,
+        "tty": False,
+        "network_disabled": True,
+    }
+
+
+def supervisor_command() -> list[str]:
+    return ["python3", "-I", "-S", "-c", driver_source("supervisor.py")]
+
+
+class DockerContainer:
+    """Implements `run.Channel` over an attached container."""
+
+    def __init__(self, engine: DockerEngine, container_id: str, stream: AttachedStream) -> None:
+        self._engine = engine
+        self._container_id = container_id
+        self._stream = stream
+        self._output = _Demultiplexer(stream.reader)
+        self._killing: asyncio.Task[None] | None = None
+        self._gone = False
+
+    @classmethod
+    async def launch(
+        cls, engine: DockerEngine, image: str, host: Mapping[str, Any], container: Mapping[str, Any]
+    ) -> DockerContainer:
+        """Raises SandboxError; then nothing is left of the container."""
+        container_id = await engine.create(image, supervisor_command(), host=host, container=container)
+        try:
+            stream = await engine.attach(container_id, MAX_FRAME_BYTES)
+            try:
+                await engine.start(container_id)
+            except BaseException:
+                stream.close()
+                raise
+        except BaseException:
+            with contextlib.suppress(SandboxError):
+                await asyncio.shield(engine.remove(container_id))
+            raise
+        return cls(engine, container_id, stream)
+
+    async def read_frame(self) -> Frame | None:
+        return await read_frame(self._output)
+
+    def send(self, data: bytes) -> None:
+        if not self._stream.writer.is_closing():
+            self._stream.writer.write(data)
+
+    async def kill(self) -> None:
+        if self._killing is None:
+            self._killing = asyncio.create_task(self._engine.kill(self._container_id))
+        with contextlib.suppress(SandboxError):
+            await asyncio.shield(self._killing)
+
+    async def remove(self) -> Aftermath:
+        self._stream.close()
+        try:
+            out_of_memory = await self._engine.was_out_of_memory(self._container_id)
+            await self._engine.remove(self._container_id)
+        except SandboxError as error:
+            # Left for `remove_leftovers`; the run itself is known to have ended or to be unreachable.
+            return Aftermath(detail=str(error))
+        return Aftermath(out_of_memory=out_of_memory, detail=self._output.last_error())
+
+
+class _Demultiplexer:
+    """Standard output out of the engine's stream of `stream (1) | zero (3) | length (4) | bytes` chunks."""
+
+    _HEADER = struct.Struct(">BxxxI")
+
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        self._reader = reader
+        self._buffer = bytearray()
+        self._errors = b""
+
+    async def readexactly(self, count: int, /) -> bytes:
+        while len(self._buffer) < count:
+            stream, length = self._HEADER.unpack(await self._reader.readexactly(self._HEADER.size))
+            if length > _MAX_CHUNK_BYTES:
+                raise FrameError(f"a chunk of {length} bytes")
+            chunk = await self._reader.readexactly(length)
+            if stream == _STANDARD_OUTPUT:
+                self._buffer += chunk
+            else:
+                self._errors = (self._errors + chunk)[-_ERROR_BYTES:]
+        taken = bytes(self._buffer[:count])
+        del self._buffer[:count]
+        return taken
+
+    def last_error(self) -> str | None:
+        lines = self._errors.decode("utf-8", "replace").strip().splitlines()
+        return "".join(character for character in lines[-1] if character.isprintable())[:300] if lines else None

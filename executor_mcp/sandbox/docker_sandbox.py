@@ -1,0 +1,141 @@
+"""The sandbox in containers of a Docker engine, and with a runtime of its own (gVisor's `runsc`) the same again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+
+from executor_mcp.sandbox.amounts import Amounts
+from executor_mcp.sandbox.base import (
+    LanguageDescription,
+    OutputSink,
+    PreparedRun,
+    SandboxDescription,
+    SandboxHealth,
+    SandboxJob,
+    SandboxName,
+    SandboxRun,
+)
+from executor_mcp.sandbox.docker import ContainerFacts, DockerEngine
+from executor_mcp.sandbox.docker_container import DockerContainer, container_config, host_config
+from executor_mcp.sandbox.errors import SandboxError, SandboxUnavailable
+from executor_mcp.sandbox.owner import Owner
+from executor_mcp.sandbox.refusals import refuse_what_is_not_offered
+from executor_mcp.sandbox.run import Channel
+from executor_mcp.sandbox.seccomp import load_profile
+from executor_mcp.sandbox.settings import DEFAULT_IMAGE
+from executor_mcp.sandbox.supervised import SupervisedSandboxes, probe_languages
+
+INSTANCE_LABEL = "hitl.sandbox.instance"
+OWNER_LABEL = "hitl.sandbox.owner"
+EXECUTION_LABEL = "hitl.sandbox.execution"
+_BUILD_HINT = "hitl-executor image build"
+_FOREIGN_SECONDS = 2 * 3600
+"""Longer than the longest run: a container of another boot or host of this instance is abandoned by then."""
+
+
+class DockerSandbox:
+    """Implements `Sandbox`. `runtime` None is the engine's default and the name "docker", else "gvisor"."""
+
+    def __init__(
+        self,
+        engine: DockerEngine,
+        *,
+        image: str = DEFAULT_IMAGE,
+        runtime: str | None = None,
+        seccomp_profile: Path | None = None,
+        instance: str = "default",
+    ) -> None:
+        self.name: SandboxName = "docker" if runtime is None else "gvisor"
+        self._engine = engine
+        self._image = image
+        self._runtime = runtime
+        self._seccomp_profile = seccomp_profile
+        self._instance = instance
+        self._owner = Owner.current()
+        self._sandboxes = SupervisedSandboxes(count_processes=False, memory_per_process=lambda: False)
+        self._seccomp: str | None = None
+        self._languages: tuple[str, tuple[LanguageDescription, ...]] | None = None
+
+    async def check(self) -> SandboxHealth:
+        try:
+            facts = await self._engine.facts()
+        except SandboxError as error:
+            return SandboxHealth(ready=False, problem=str(error), remedy="install docker.io and start dockerd")
+        if self._runtime is not None and self._runtime not in facts.runtimes:
+            problem = f"the engine has no runtime '{self._runtime}' (it has {', '.join(sorted(facts.runtimes))})"
+            remedy = "install runsc and name it under 'runtimes' in /etc/docker/daemon.json"
+            return SandboxHealth(ready=False, problem=problem, remedy=remedy)
+        try:
+            await self._describe_languages()
+        except SandboxError as error:
+            return SandboxHealth(ready=False, problem=str(error), remedy=_BUILD_HINT)
+        return SandboxHealth(ready=True)
+
+    async def describe(self) -> SandboxDescription:
+        image_id, languages = await self._describe_languages()
+        return SandboxDescription(
+            backend=self.name,
+            runtime=self._runtime or "runc",
+            image_digest=image_id,
+            languages=languages,
+            details={"image": self._image},
+        )
+
+    async def prepare(self, job: SandboxJob) -> PreparedRun:
+        image_id = await self._image_id()
+        refuse_what_is_not_offered(job, image_digest=image_id)
+        seccomp = await self._seccomp_text()
+        labels = {
+            INSTANCE_LABEL: self._instance,
+            OWNER_LABEL: str(self._owner),
+            EXECUTION_LABEL: job.execution_id,
+        }
+
+        async def launch(amounts: Amounts) -> Channel:
+            host = host_config(amounts, runtime=self._runtime, seccomp=seccomp)
+            return await DockerContainer.launch(self._engine, image_id, host, container_config(labels))
+
+        return await self._sandboxes.prepare(job, launch)
+
+    async def start(self, prepared: PreparedRun, sink: OutputSink) -> SandboxRun:
+        return await self._sandboxes.start(prepared, sink)
+
+    async def discard(self, prepared: PreparedRun) -> None:
+        await self._sandboxes.discard(prepared)
+
+    async def remove_leftovers(self) -> int:
+        containers = await self._engine.labelled(INSTANCE_LABEL, self._instance, OWNER_LABEL)
+        abandoned = [container for container in containers if self._is_abandoned(container)]
+        await asyncio.gather(*(self._engine.remove(container.container_id) for container in abandoned))
+        return len(abandoned)
+
+    async def close(self) -> None:
+        await self._sandboxes.close()
+        await self._engine.close()
+
+    def _is_abandoned(self, container: ContainerFacts) -> bool:
+        owner = Owner.parse(container.owner)
+        if owner is not None and owner.place == self._owner.place:
+            return owner.is_gone()
+        return time.time() - float(container.created) > _FOREIGN_SECONDS
+
+    async def _image_id(self) -> str:
+        image_id = await self._engine.image_id(self._image)
+        if image_id is None:
+            raise SandboxUnavailable(f"the engine has no image '{self._image}'; make it with: {_BUILD_HINT}")
+        return image_id
+
+    async def _seccomp_text(self) -> str:
+        if self._seccomp is None:
+            self._seccomp = await asyncio.to_thread(lambda: json.dumps(load_profile(self._seccomp_profile)))
+        return self._seccomp
+
+    async def _describe_languages(self) -> tuple[str, tuple[LanguageDescription, ...]]:
+        """Asked again when the image's name has come to mean another image."""
+        image_id = await self._image_id()
+        if self._languages is None or self._languages[0] != image_id:
+            self._languages = (image_id, await probe_languages(self.prepare, self.start))
+        return self._languages

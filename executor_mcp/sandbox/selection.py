@@ -1,0 +1,57 @@
+"""Which sandbox programs run in. There is no choice that means none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from executor_mcp.sandbox.base import Sandbox, SandboxHealth
+from executor_mcp.sandbox.bubblewrap import BubblewrapSandbox
+from executor_mcp.sandbox.errors import SandboxUnavailable
+from executor_mcp.sandbox.settings import SandboxSettings
+
+SandboxChoice = Literal["auto", "docker", "gvisor", "bubblewrap"]
+
+
+async def choose_sandbox(name: SandboxChoice, settings: SandboxSettings) -> Sandbox:
+    """A sandbox that has been tried and can run now.
+
+    `auto` takes docker when an engine answers and has the image, else bubblewrap. Raises SandboxUnavailable, which
+    says for each one tried what is missing and what to do.
+    """
+    names = ("docker", "bubblewrap") if name == "auto" else (name,)
+    failures: list[tuple[str, SandboxHealth]] = []
+    for candidate in names:
+        sandbox = make_sandbox(candidate, settings)
+        health = await sandbox.check()
+        if health.ready:
+            return sandbox
+        await sandbox.close()
+        failures.append((candidate, health))
+    raise SandboxUnavailable(_explain(name, failures))
+
+
+def make_sandbox(name: Literal["docker", "gvisor", "bubblewrap"], settings: SandboxSettings) -> Sandbox:
+    """The sandbox of this name, not tried yet; for `doctor`, which reports instead of refusing."""
+    if name == "bubblewrap":
+        return BubblewrapSandbox(
+            seccomp_profile=settings.seccomp_profile, use_control_groups=settings.control_groups
+        )
+    # Lazily: the Docker SDK takes 150 ms to import and a host with bubblewrap alone need not have it.
+    from executor_mcp.sandbox.docker import DockerEngine
+    from executor_mcp.sandbox.docker_sandbox import DockerSandbox
+
+    return DockerSandbox(
+        DockerEngine(),
+        image=settings.image,
+        runtime=settings.gvisor_runtime if name == "gvisor" else None,
+        seccomp_profile=settings.seccomp_profile,
+        instance=settings.instance,
+    )
+
+
+def _explain(name: str, failures: Sequence[tuple[str, SandboxHealth]]) -> str:
+    reasons = "; ".join(
+        f"{candidate}: {health.problem} (to fix: {health.remedy})" for candidate, health in failures
+    )
+    return f"no sandbox can run with EXECUTOR_SANDBOX={name}: {reasons}. Nothing is ever run without one."
