@@ -1,0 +1,263 @@
+"""The composition root: the only place where concrete classes meet."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from mcp.server.mcpserver import MCPServer
+from starlette.types import ASGIApp
+
+from hitl_contract.verify import VerificationPolicy
+from hitl_mcp.application import Application
+from hitl_mcp.approvals.ports import ApprovalPorts
+from hitl_mcp.approvals.service import ApprovalService
+from hitl_mcp.audit.trail import CHAIN, SqlAuditTrail
+from hitl_mcp.identity.agents import AgentDirectory
+from hitl_mcp.identity.passwords import Passwords
+from hitl_mcp.identity.people import PeopleDirectory
+from hitl_mcp.identity.sessions import Sessions
+from hitl_mcp.identity.sign_in import SignInThrottle
+from hitl_mcp.interface.views import ApprovalViews
+from hitl_mcp.minting.keys import KeyRing
+from hitl_mcp.minting.seals import ApprovalSealer, RecordSealer
+from hitl_mcp.minting.signer import CapabilityMinter
+from hitl_mcp.notifiers.base import Notifier
+from hitl_mcp.notifiers.building import build_dispatcher, build_notifiers
+from hitl_mcp.notifiers.lease import Lease
+from hitl_mcp.notifiers.outbox import SqlOutbox
+from hitl_mcp.policies.default import AskOneApprover
+from hitl_mcp.server import build_mcp_server
+from hitl_mcp.settings import Settings
+from hitl_mcp.storage.migrations import SCRIPT_LOCATION
+from hitl_mcp.storage.request_store import SqlRequestStore
+from hitl_mcp.storage.schema import audit as audit_tables
+from hitl_mcp.tools.principal import BearerPrincipal, PrincipalResolver
+from hitl_mcp.tools.waiting import Ladder
+from server_kit.audit_log import AuditLog
+from server_kit.clock import Clock, SystemClock
+from server_kit.database.base import Database
+from server_kit.database.migrations import migrate
+from server_kit.database.opening import open_database
+from server_kit.errors import HomeNotWritable
+
+
+def create_keys(settings: Settings, *, clock: Clock | None = None) -> KeyRing:
+    """Make the home directory and every key of a new server.
+
+    Raises:
+        HomeNotWritable: the directory cannot be written.
+        KeyFileRefused: there are keys already.
+    """
+    _make_home(settings.home)
+    return KeyRing.create(settings.keys_directory, clock=clock or SystemClock())
+
+
+def open_keys(settings: Settings, *, clock: Clock | None = None) -> KeyRing:
+    """The keys of this server.
+
+    Raises:
+        KeyFileRefused: they are missing, readable by others, or not keys.
+    """
+    return KeyRing.open(settings.keys_directory, clock=clock or SystemClock())
+
+
+@asynccontextmanager
+async def build_application(
+    settings: Settings, *, clock: Clock | None = None, ladder: Ladder | None = None
+) -> AsyncGenerator[Application]:
+    """A whole approval server on these settings; closed again on leaving.
+
+    The database is brought to this release's schema first. Any number of these may run on one database at the
+    same time, in as many processes and on as many hosts as wanted.
+
+    Raises:
+        ServerError: with one line on what stops the start.
+    """
+    clock = clock or SystemClock()
+    _require_writable(settings.home)
+    keys = open_keys(settings, clock=clock)
+    await migrate(settings.effective_database_url, SCRIPT_LOCATION)
+    async with AsyncExitStack() as closing:
+        database = await open_database(settings.effective_database_url)
+        closing.push_async_callback(database.close)
+        core = _Core.of(settings, database, keys, clock)
+        closing.push_async_callback(core.audit.close)
+        yield _application(settings, core, ladder)
+
+
+@dataclass(frozen=True)
+class _Core:
+    """What everything else stands on."""
+
+    database: Database
+    keys: KeyRing
+    clock: Clock
+    audit: AuditLog
+    trail: SqlAuditTrail
+    sealer: RecordSealer
+    people: PeopleDirectory
+
+    @classmethod
+    def of(cls, settings: Settings, database: Database, keys: KeyRing, clock: Clock) -> _Core:
+        audit = AuditLog(
+            database=database,
+            tables=audit_tables,
+            chain=CHAIN,
+            private_key=keys.audit_key.private,
+            key_id=keys.audit_key.key_id,
+            witness=settings.witness_file,
+            clock=clock,
+        )
+        trail, sealer = SqlAuditTrail(audit, audit_tables), RecordSealer(keys.seal_key)
+        people = PeopleDirectory(
+            database=database,
+            sealer=sealer,
+            audit=trail,
+            clock=clock,
+            passwords=Passwords(),
+            throttle=SignInThrottle(database=database, audit=trail, clock=clock),
+        )
+        return cls(database, keys, clock, audit, trail, sealer, people)
+
+
+def _application(settings: Settings, core: _Core, ladder: Ladder | None) -> Application:
+    notifiers = build_notifiers(console=settings.console, slack=settings.slack, telegram=settings.telegram)
+    outbox = SqlOutbox(
+        database=core.database,
+        clock=core.clock,
+        channels=[notifier.channel for notifier in notifiers],
+        audit=core.trail,
+    )
+    service = _service(settings, core, outbox)
+    views = ApprovalViews(service, public_url=settings.http.url)
+    agents = AgentDirectory(database=core.database, sealer=core.sealer, audit=core.trail, clock=core.clock)
+    sessions = Sessions(
+        database=core.database,
+        sealer=core.sealer,
+        audit=core.trail,
+        clock=core.clock,
+        people=core.people,
+        lifetime=timedelta(seconds=settings.session_seconds),
+    )
+
+    def mcp_server(principal: PrincipalResolver) -> MCPServer[Any]:
+        return build_mcp_server(service, views, principal, ladder=ladder or Ladder(service))
+
+    def http_app() -> ASGIApp:
+        # FastAPI and what it brings take long to import, which a start over stdio should not pay.
+        from hitl_mcp.web.app import HttpOptions, build_web_app
+        from hitl_mcp.web.pages import page_routes
+        from hitl_mcp.web.parts import WebParts
+
+        http = settings.http
+        parts = WebParts(
+            service=service,
+            views=views,
+            agents=agents,
+            people=core.people,
+            sessions=sessions,
+            audit=core.audit,
+            database=core.database,
+            clock=core.clock,
+            public_keys=core.keys.public_keys,
+            token_policy=VerificationPolicy(issuer=settings.issuer, audience=settings.audience),
+            session_seconds=settings.session_seconds,
+            metrics_token=http.metrics_token.get_secret_value() if http.metrics_token else None,
+        )
+        options = HttpOptions(
+            public_url=http.url,
+            executor_url=settings.executor_url,
+            allowed_hosts=http.allowed_hosts,
+            allowed_origins=http.allowed_origins,
+            trusted_proxies=http.trusted_proxies,
+            max_body_bytes=http.max_body_bytes,
+        )
+        pages = page_routes(service=service, people=core.people, sessions=sessions, public_url=http.url)
+        return build_web_app(parts, options=options, mcp_server=mcp_server(BearerPrincipal()), pages=pages)
+
+    return Application(
+        settings=settings,
+        database=core.database,
+        clock=core.clock,
+        audit=core.audit,
+        service=service,
+        agents=agents,
+        people=core.people,
+        sessions=sessions,
+        views=views,
+        notifiers=notifiers,
+        dispatcher=_dispatcher(settings, core, service, views, outbox, notifiers),
+        public_keys=core.keys.public_keys,
+        build_mcp_server=mcp_server,
+        build_http_app=http_app,
+    )
+
+
+def _service(settings: Settings, core: _Core, outbox: SqlOutbox) -> ApprovalService:
+    ports = ApprovalPorts(
+        database=core.database,
+        store=SqlRequestStore(core.database.dialect),
+        audit=core.trail,
+        outbox=outbox,
+        people=core.people,
+        policy=AskOneApprover(),
+        sealer=ApprovalSealer(core.sealer),
+        minter=CapabilityMinter(
+            signing_key=core.keys.signing_key, issuer=settings.issuer, audience=settings.audience
+        ),
+        clock=core.clock,
+    )
+    return ApprovalService(
+        ports,
+        validity_seconds=settings.approval_validity_seconds,
+        token_lifetime_seconds=settings.token_lifetime_seconds,
+    )
+
+
+def _dispatcher(
+    settings: Settings,
+    core: _Core,
+    service: ApprovalService,
+    views: ApprovalViews,
+    outbox: SqlOutbox,
+    notifiers: tuple[Notifier, ...],
+) -> Any:
+    return build_dispatcher(
+        database=core.database,
+        clock=core.clock,
+        service=service,
+        accounts=core.people,
+        audit=core.trail,
+        outbox=outbox,
+        notifiers=notifiers,
+        sealer=core.sealer,
+        review_url=views.review_url,
+        lease=Lease(
+            database=core.database,
+            clock=core.clock,
+            term=timedelta(seconds=settings.dispatcher_lease_seconds),
+        ),
+    )
+
+
+def _make_home(home: Path) -> None:
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise HomeNotWritable(
+            f"the directory {home} cannot be made ({error.strerror}); set HITL_HOME to one you may write"
+        ) from error
+    _require_writable(home)
+
+
+def _require_writable(home: Path) -> None:
+    if not home.is_dir():
+        raise HomeNotWritable(f"the directory {home} does not exist; run `hitl init`, or set HITL_HOME")
+    if not os.access(home, os.W_OK | os.X_OK):
+        raise HomeNotWritable(f"the directory {home} cannot be written; set HITL_HOME to one you may write")
