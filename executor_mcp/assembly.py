@@ -18,6 +18,7 @@ from executor_mcp.gate import Gate, GateRules
 from executor_mcp.issuer_actions import ActionSource
 from executor_mcp.issuer_keys import IssuerKeys
 from executor_mcp.live_output import LiveExecutions
+from executor_mcp.measurements import Measurements
 from executor_mcp.receipt_key import ReceiptKey
 from executor_mcp.receipts import ReceiptSigner
 from executor_mcp.recovery import Recovery
@@ -82,6 +83,7 @@ class Executor:
     sandbox: Sandbox
     keys: IssuerKeys
     receipt_key: ReceiptKey
+    measurements: Measurements
 
 
 def assemble_ledger(database: Database, receipt_key: ReceiptKey, *, state: Path, clock: Clock) -> Ledger:
@@ -109,6 +111,7 @@ def assemble(parts: Parts) -> Executor:
     owner = new_identifier("own")
     executions = ExecutionStore(database)
     live = LiveExecutions()
+    measurements = Measurements()
     capacity = Capacity(parts.places, patience_seconds=parts.patience_seconds)
     end_record = EndRecord(
         database=database,
@@ -137,7 +140,7 @@ def assemble(parts: Parts) -> Executor:
             executions=executions,
             steps=steps,
         ),
-        refusals=RefusalLog(database=database, audit=audit),
+        refusals=RefusalLog(database=database, audit=audit, measurements=measurements),
         clock=clock,
         owner=owner,
         steps=steps,
@@ -151,6 +154,7 @@ def assemble(parts: Parts) -> Executor:
         capacity=capacity,
         clock=clock,
         steps=steps,
+        measurements=measurements,
     )
     service = ExecutionService(
         gate=gate,
@@ -174,7 +178,7 @@ def assemble(parts: Parts) -> Executor:
         lock_directory=parts.state / "processes",
         interval_seconds=parts.heartbeat_seconds,
     )
-    return Executor(ledger, service, recovery, sandbox, parts.keys, parts.receipt_key)
+    return Executor(ledger, service, recovery, sandbox, parts.keys, parts.receipt_key, measurements)
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from executor_mcp.errors import RefusalReason, Refused
+from executor_mcp.measurements import Measurements
 from hitl_contract.errors import RefusalCode, TokenRefused
 from hitl_contract.verify import VerifiedToken
 from server_kit.audit_log import AuditLog
@@ -53,9 +54,10 @@ def revoked() -> Refused:
 class RefusalLog:
     """Writes "execution.refused". A refusal stands even when it cannot be written down: nothing happened."""
 
-    def __init__(self, *, database: Database, audit: AuditLog) -> None:
+    def __init__(self, *, database: Database, audit: AuditLog, measurements: Measurements) -> None:
         self._database = database
         self._audit = audit
+        self._measurements = measurements
         self._log = structlog.get_logger("executor.gate")
 
     async def record(self, refusal: Refused, token: VerifiedToken | None) -> None:
@@ -74,6 +76,7 @@ class RefusalLog:
                 connection, "execution.refused", actor=actor, subject=subject, details=details
             )
 
+        self._measurements.refused(refusal.reason.value)
         self._log.info("refused", reason=refusal.reason.value, step=refusal.step, subject=subject)
         try:
             await self._database.write(write)

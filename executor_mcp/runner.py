@@ -13,6 +13,7 @@ from executor_mcp.admission import AdmittedCall
 from executor_mcp.capacity import Capacity
 from executor_mcp.end_record import EndRecord
 from executor_mcp.live_output import LiveExecution, LiveExecutions
+from executor_mcp.measurements import Measurements
 from executor_mcp.models import Execution, ExecutionStatus, Outcome
 from executor_mcp.outcomes import empty_outcome, outcome_of
 from executor_mcp.sandbox.base import PreparedRun, Sandbox, SandboxOutcome, SandboxRun
@@ -40,6 +41,7 @@ class Runner:
         capacity: Capacity,
         clock: Clock,
         steps: StepObserver,
+        measurements: Measurements,
     ) -> None:
         self._sandbox = sandbox
         self._database = database
@@ -49,24 +51,41 @@ class Runner:
         self._capacity = capacity
         self._clock = clock
         self._steps = steps
+        self._measurements = measurements
         self._log = structlog.get_logger("executor.runner")
 
     async def run(self, call: AdmittedCall) -> Execution:
         """Start the program, wait for it and record how it ended. Returns the ended execution."""
         execution = call.execution
         live = self._live.open(execution.execution_id)
+        self._measurements.began()
+        ended = execution
         try:
             _, prepared = call.take()
             await self._steps.reached(Step.RUN_BEGUN)
             started_at = self._clock.now()
             outcome, contents = await self._run_program(execution.execution_id, prepared, live, started_at)
             await self._steps.reached(Step.PROGRAM_ENDED)
-            return await self._end_record.write_until_recorded(
-                execution, outcome, contents, started_at=started_at
-            )
+            ended = await self._record_end(execution, outcome, contents, started_at)
+            return ended
         finally:
+            self._measurements.ended(ended.status.value, ended.duration_seconds)
             self._live.close(execution.execution_id)
             self._capacity.give_back()
+
+    async def _record_end(
+        self, execution: Execution, outcome: Outcome, contents: tuple[bytes, ...], started_at: datetime
+    ) -> Execution:
+        write = self._end_record.write_until_recorded
+        try:
+            return await write(execution, outcome, contents, started_at=started_at)
+        except Exception:
+            # Output that no database takes must not hide that the program ran.
+            self._log.exception("outcome_not_storable", execution_id=execution.execution_id)
+            lost = empty_outcome(
+                outcome.status, ended_by=outcome.ended_by, detail="the output could not be stored"
+            )
+            return await write(execution, lost, started_at=started_at)
 
     async def _run_program(
         self, execution_id: str, prepared: PreparedRun, live: LiveExecution, started_at: datetime

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -117,3 +119,6 @@ revoked_tokens = Table(
 )
 
 audit = audit_tables(metadata)
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+"""What `server_kit.database.migrations.migrate` runs."""

@@ -1,0 +1,43 @@
+"""What is counted for Prometheus. Labels come from closed sets, never from a caller."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+
+class Measurements:
+    """One registry per executor, so that several can live in a process."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._ended = Counter(
+            "hitl_executor_executions", "Executions by how they ended", ["status"], registry=self._registry
+        )
+        self._refused = Counter(
+            "hitl_executor_refusals", "Refused calls by reason", ["reason"], registry=self._registry
+        )
+        self._running = Gauge(
+            "hitl_executor_running", "Programs that run in this process now", registry=self._registry
+        )
+        self._duration = Histogram(
+            "hitl_executor_duration_seconds",
+            "Seconds from a program's start to its end",
+            buckets=(0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
+            registry=self._registry,
+        )
+
+    def refused(self, reason: str) -> None:
+        self._refused.labels(reason).inc()
+
+    def began(self) -> None:
+        self._running.inc()
+
+    def ended(self, status: str, seconds: float | None) -> None:
+        self._running.dec()
+        self._ended.labels(status).inc()
+        if seconds is not None:
+            self._duration.observe(seconds)
+
+    def exposition(self) -> bytes:
+        """The Prometheus text format."""
+        return generate_latest(self._registry)

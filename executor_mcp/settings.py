@@ -1,0 +1,172 @@
+"""Settings of the executor: a YAML file, overridden by `EXECUTOR_…` in the environment."""
+
+# No `from __future__ import annotations`: pydantic reads these annotations at run time.
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+
+from code_safety.findings import Rule
+from executor_mcp.executor_policy import Ceilings, ExecutorPolicy
+from executor_mcp.sandbox.settings import DEFAULT_IMAGE
+from server_kit.logging import LogFormat, LogLevel
+from server_kit.settings import SettingsModel, load_settings
+
+PREFIX: Final = "EXECUTOR_"
+CONFIG_VARIABLE: Final = "EXECUTOR_CONFIG"
+DEFAULT_PORT: Final = 3002
+DEFAULT_ISSUER: Final = "http://127.0.0.1:3003"
+DEFAULT_AUDIENCE: Final = "hitl-executor"
+
+
+def _web_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("must be a URL such as https://approvals.example.com")
+    if parts.username or parts.password:
+        raise ValueError("must not hold a name or a password")
+    return value.rstrip("/")
+
+
+WebUrl = Annotated[str, AfterValidator(_web_url)]
+
+
+class HttpSettings(SettingsModel):
+    """Where the server listens and how it is reached."""
+
+    host: str = Field(default="127.0.0.1", min_length=1, description="address to listen on")
+    port: int = Field(
+        default=DEFAULT_PORT, ge=0, le=65535, description="port to listen on; 0 takes a free one"
+    )
+    public_url: WebUrl | None = Field(
+        default=None, description="URL at which agents reach this executor; host and port when left out"
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        default=(), description="further Host headers to answer to, such as executor.internal:3002"
+    )
+    allowed_origins: tuple[WebUrl, ...] = Field(
+        default=(), description="further web origins whose pages may call this executor"
+    )
+    max_body_bytes: int = Field(
+        default=16 * 1024 * 1024, ge=64 * 1024, le=256 * 1024 * 1024, description="largest request body"
+    )
+    metrics_token: SecretStr | None = Field(
+        default=None, min_length=16, description="bearer token that may read /metrics; an API key may too"
+    )
+
+
+class LimitSettings(SettingsModel):
+    """The largest value of each limit that an approved action may ask for."""
+
+    wall_seconds: float = Field(default=300, ge=0.1, le=3600)
+    memory_mb: int = Field(default=2048, ge=16, le=65536)
+    cpus: float = Field(default=4, ge=0.05, le=64)
+    pids: int = Field(default=256, ge=1, le=4096)
+    disk_mb: int = Field(default=1024, ge=1, le=65536)
+    output_kb: int = Field(default=8192, ge=1, le=65536)
+
+
+class PolicySettings(SettingsModel):
+    """What this executor is willing to run, whatever was approved."""
+
+    limits: LimitSettings = LimitSettings()
+    profiles: tuple[Literal["restricted", "standard", "trusted"], ...] = ("restricted", "standard")
+    blocked_findings: tuple[Rule, ...] = Field(
+        default=(Rule.PYTHON_SYNTAX_ERROR, Rule.BIDIRECTIONAL_CONTROL),
+        description="findings of static analysis that stop a program",
+    )
+
+    def policy(self) -> ExecutorPolicy:
+        return ExecutorPolicy(
+            ceilings=Ceilings(**self.limits.model_dump()),
+            profiles=frozenset(self.profiles),
+            blocked_rules=frozenset(rule.value for rule in self.blocked_findings),
+        )
+
+
+class LogSettings(SettingsModel):
+    """What is written to the log, on standard error."""
+
+    level: LogLevel = "info"
+    format: LogFormat = "text"
+
+
+class Settings(SettingsModel):
+    """Everything that can be set. Times in seconds."""
+
+    home: Path = Field(
+        default=Path("~/.hitl-executor"), description="directory for the receipt key, database and lock files"
+    )
+    database_url: str | None = Field(
+        default=None, repr=False, description="sqlite+aiosqlite:///PATH or postgresql+asyncpg://…"
+    )
+    http: HttpSettings = HttpSettings()
+    issuer: str = Field(
+        default=DEFAULT_ISSUER, min_length=1, max_length=512, description="`iss` of the tokens to be trusted"
+    )
+    issuer_url: WebUrl | None = Field(
+        default=None, description="where approved actions are read; the issuer itself when it is a URL"
+    )
+    jwks: str | None = Field(
+        default=None,
+        min_length=1,
+        description="file or URL of the issuer's public keys; by default those that the issuer publishes",
+    )
+    audience: str = Field(
+        default=DEFAULT_AUDIENCE, min_length=1, max_length=512, description="`aud`: this executor's name"
+    )
+    leeway_seconds: int = Field(default=10, ge=0, le=30, description="tolerated difference of the clocks")
+    sandbox: Literal["auto", "docker", "gvisor", "bubblewrap"] = "auto"
+    image: str = Field(default=DEFAULT_IMAGE, min_length=1, description="sandbox image for docker and gvisor")
+    max_concurrent: int = Field(default=8, ge=1, le=1024, description="programs that run at a time")
+    max_queue_seconds: float = Field(default=30, ge=0, le=300, description="longest wait for a free place")
+    require_api_key: bool = Field(default=False, description="whether every call needs an executor API key")
+    api_key: SecretStr | None = Field(
+        default=None, min_length=1, description="the key under which `hitl-executor mcp` works over stdio"
+    )
+    policy: PolicySettings = PolicySettings()
+    log: LogSettings = LogSettings()
+
+    @model_validator(mode="after")
+    def _home_is_absolute(self) -> Self:
+        object.__setattr__(self, "home", self.home.expanduser().absolute())
+        return self
+
+    @property
+    def effective_database_url(self) -> str:
+        """The database's URL; a SQLite file in the home directory when none is set."""
+        return self.database_url or f"sqlite+aiosqlite:///{self.home / 'executor.db'}"
+
+    @property
+    def effective_issuer_url(self) -> str | None:
+        """Where the issuer answers; None when only its name is known."""
+        if self.issuer_url is not None:
+            return self.issuer_url
+        return self.issuer.rstrip("/") if self.issuer.startswith(("http://", "https://")) else None
+
+    @property
+    def effective_jwks(self) -> str | None:
+        """File or URL of the issuer's keys; None when there is nothing to derive it from."""
+        if self.jwks is not None:
+            return self.jwks
+        url = self.effective_issuer_url
+        return None if url is None else f"{url}/.well-known/jwks.json"
+
+    @property
+    def keys_directory(self) -> Path:
+        """Where the receipt key is."""
+        return self.home / "keys"
+
+
+def load(environment: Mapping[str, str]) -> Settings:
+    """Raises ConfigurationError naming each wrong setting, its value and what is allowed."""
+    file = environment.get(CONFIG_VARIABLE)
+    return load_settings(
+        Settings,
+        prefix=PREFIX,
+        environment=environment,
+        file=Path(file) if file else None,
+        not_settings={CONFIG_VARIABLE},
+    )

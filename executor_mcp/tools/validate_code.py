@@ -1,0 +1,30 @@
+"""`validate_code`: what would be said about an action. Runs nothing, needs no token, stores nothing."""
+
+from __future__ import annotations
+
+from executor_mcp.interface.answers import ValidationAnswer
+from executor_mcp.interface.arguments import ValidateCodeArguments, parse_arguments
+from executor_mcp.interface.views import validation
+from executor_mcp.service import ExecutionService
+from executor_mcp.tools.executions import READS
+from executor_mcp.tools.tool import Call, ToolDefinition
+
+
+def validate_code(service: ExecutionService) -> ToolDefinition[ValidationAnswer]:
+    async def run(call: Call) -> ValidationAnswer:
+        arguments = parse_arguments(ValidateCodeArguments, call.arguments)
+        return validation(await service.validate(arguments.action))
+
+    return ToolDefinition(
+        name="validate_code",
+        title="Check an action before asking for approval",
+        description=(
+            "What this executor would refuse in an action, what static analysis finds in its code, and "
+            "the digest that "
+            "an approval of it would name. Runs nothing and needs no token."
+        ),
+        arguments=ValidateCodeArguments,
+        answer=ValidationAnswer,
+        annotations=READS,
+        run=run,
+    )

@@ -1,0 +1,1 @@
+"""The HTTP door: REST, the MCP endpoint, health, metrics and the public keys."""
