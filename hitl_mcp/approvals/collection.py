@@ -70,8 +70,10 @@ class TokenCollection:
         async def operation(connection: AsyncConnection) -> tuple[ProvenApproval, _Lifetime]:
             record, trail = await self._evidence(connection, agent, request_id)
             approval = self._prove(record, trail, eligible)
-            lifetime = self._live(approval, trail) or self._new_lifetime(approval)
-            await self._record_issue(connection, approval, lifetime)
+            lifetime = self._live(approval, trail)
+            if lifetime is None:
+                lifetime = self._new_lifetime(approval)
+                await self._record_issue(connection, approval, lifetime)
             return approval, lifetime
 
         return await self._ports.database.write(operation)

@@ -16,6 +16,15 @@ class ConcurrentChange(StorageError):
         super().__init__(f"Request {request_id} is no longer at version {version - 1}. Nothing was changed.")
 
 
+class StoredRowDamaged(StorageError):
+    """A row holds what this server never writes."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A stored request is damaged. Tell the operator: the database was changed from outside."
+        )
+
+
 class StoredActionDamaged(StorageError):
     """The bytes of an action are missing or do not have the digest they are stored under."""
 

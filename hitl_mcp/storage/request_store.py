@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import RowMapping, bindparam, delete, func, select, tuple_, update
+from sqlalchemy import Select, bindparam, delete, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -18,7 +18,7 @@ from hitl_mcp.approvals.models import ApprovalRequest, Decision, RequestRecord, 
 from hitl_mcp.approvals.ports import Deadline, DeadlineKind, ListPosition
 from hitl_mcp.approvals.quorum import person_key
 from hitl_mcp.storage import rows
-from hitl_mcp.storage.errors import ConcurrentChange, StoredActionDamaged
+from hitl_mcp.storage.errors import ConcurrentChange, StoredActionDamaged, StoredRowDamaged
 from hitl_mcp.storage.schema import actions, deadlines, decisions, idempotency_keys, requests
 from server_kit.database.base import Dialect
 
@@ -88,8 +88,8 @@ class SqlRequestStore:
         return True
 
     async def load(self, connection: AsyncConnection, request_id: str) -> RequestRecord | None:
-        row = (await connection.execute(_REQUEST, {"id": request_id})).mappings().one_or_none()
-        return None if row is None else (await self._records(connection, [row]))[0]
+        records = await self._records(connection, _REQUEST, {"id": request_id})
+        return records[0] if records else None
 
     async def attached(self, connection: AsyncConnection, agent: str, digest: str) -> str | None:
         return (await connection.execute(_ATTACHED, {"agent": agent, "digest": digest})).scalar_one_or_none()
@@ -135,7 +135,7 @@ class SqlRequestStore:
         self, connection: AsyncConnection, request_ids: Collection[str]
     ) -> Mapping[str, RequestStatus]:
         found = await connection.execute(_STATUSES, {"ids": list(request_ids)})
-        return {request_id: RequestStatus(status) for request_id, status in found.tuples()}
+        return {request_id: RequestStatus(status) for request_id, status in found}
 
     async def page(
         self,
@@ -154,8 +154,7 @@ class SqlRequestStore:
         if after is not None:
             position = tuple_(requests.c.created_at, requests.c.request_id)
             query = query.where(position < (after.created_at, after.request_id))
-        found = (await connection.execute(query.limit(limit))).mappings().all()
-        return await self._records(connection, found)
+        return await self._records(connection, query.limit(limit), {})
 
     async def action_bytes(self, connection: AsyncConnection, digest: str) -> bytes | None:
         """Raises StoredActionDamaged when the stored bytes do not have this digest."""
@@ -164,19 +163,33 @@ class SqlRequestStore:
             raise StoredActionDamaged(digest)
         return canonical
 
-    async def _records(self, connection: AsyncConnection, found: Sequence[RowMapping]) -> list[RequestRecord]:
-        # A request of version 1 has not changed since it was made, so it has no decisions to look for.
-        changed = [row["request_id"] for row in found if row["version"] > 1]
+    async def _records(
+        self, connection: AsyncConnection, query: Select[Any], parameters: Mapping[str, object]
+    ) -> list[RequestRecord]:
+        try:
+            found = (await connection.execute(query, parameters)).mappings().all()
+            # A request of version 1 has not changed since it was made, so it has no decisions to look for.
+            decided = await self._decisions(
+                connection, [row["request_id"] for row in found if row["version"] > 1]
+            )
+            return [
+                RequestRecord(
+                    rows.request_from_row(row, await self._action(connection, row["action_digest"])),
+                    tuple(decided.get(row["request_id"], ())),
+                )
+                for row in found
+            ]
+        except (ValueError, TypeError) as error:
+            raise StoredRowDamaged from error
+
+    async def _decisions(
+        self, connection: AsyncConnection, request_ids: list[str]
+    ) -> Mapping[str, list[Decision]]:
         decided: dict[str, list[Decision]] = {}
-        if changed:
-            for row in (await connection.execute(_DECISIONS, {"ids": changed})).mappings():
+        if request_ids:
+            for row in (await connection.execute(_DECISIONS, {"ids": request_ids})).mappings():
                 decided.setdefault(row["request_id"], []).append(rows.decision_from_row(row))
-        records: list[RequestRecord] = []
-        for row in found:
-            action = await self._action(connection, row["action_digest"])
-            request = rows.request_from_row(row, action)
-            records.append(RequestRecord(request, tuple(decided.get(request.request_id, ()))))
-        return records
+        return decided
 
     async def _action(self, connection: AsyncConnection, digest: str) -> Action:
         known = self._parsed.get(digest)

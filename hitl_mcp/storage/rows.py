@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from hitl_contract.action import Action
 from hitl_mcp.approvals.models import (
@@ -61,6 +61,12 @@ def _attachable(request: ApprovalRequest) -> bool:
     return request.status is RequestStatus.APPROVED and unused
 
 
+def _json_object(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError("a JSON object was expected")
+    return cast("dict[str, Any]", value)
+
+
 def request_from_row(row: Mapping[Any, Any], action: Action) -> ApprovalRequest:
     return ApprovalRequest(
         request_id=row["request_id"],
@@ -84,7 +90,7 @@ def request_from_row(row: Mapping[Any, Any], action: Action) -> ApprovalRequest:
         ended_by=row["ended_by"],
         ended_reason=row["ended_reason"],
         trace_id=row["trace_id"],
-        metadata=row["metadata"],
+        metadata=_json_object(row["metadata"]),
         version=row["version"],
         seal=row["seal"],
     )
@@ -120,7 +126,7 @@ def decision_from_row(row: Mapping[Any, Any]) -> Decision:
         conditions=row["conditions"],
         channel=row["channel"],
         assurance=Assurance(row["assurance"]),
-        evidence=row["evidence"],
+        evidence=_json_object(row["evidence"]),
         decided_at=row["decided_at"],
         seal=row["seal"],
     )

@@ -1,4 +1,4 @@
-"""A small world around the approval service: real database, keys, seals and audit log; people kept by hand."""
+"""A small world around the approval service: real database, keys, seals and audit log, people by hand."""
 
 from __future__ import annotations
 
