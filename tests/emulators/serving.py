@@ -42,7 +42,7 @@ class Emulator:
         raise NotImplementedError
 
     async def start(self) -> None:
-        self._runner = web.AppRunner(self.application(), shutdown_timeout=0.1)
+        self._runner = web.AppRunner(self.application(), shutdown_timeout=0.1, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port)
         await site.start()

@@ -49,6 +49,15 @@ class Message:
         parts = (part for kind in ("plain_text", "text", "mrkdwn") for part in texts_of(self.blocks, kind))
         return "\n".join(parts)
 
+    def live(self) -> list[str]:
+        """What a person could be notified by or led away with: mrkdwn, links, mentions, emoji."""
+        links = list(texts_of(self.blocks, "mrkdwn"))
+        for kind in ("link", "user", "usergroup", "channel", "broadcast", "emoji"):
+            links += [f"{kind} element"] * json.dumps(self.blocks).count(f'"type": "{kind}"')
+        links += [text for text in texts_of(self.blocks, "plain_text") if ":" in text and "emoji" in text]
+        # The text beside the blocks is mrkdwn: only escaped angle brackets are harmless.
+        return links + ([self.text] if "<" in self.text else [])
+
     def preformatted(self) -> str:
         return "".join(
             part["text"]
@@ -96,6 +105,7 @@ class SlackEmulator(Emulator):
         self.sockets: list[web.WebSocketResponse] = []
         self.connections = 0
         self.say_hello = True
+        self.last_envelope: dict[str, Any] = {}
         self._tickets: set[str] = set()
         self._triggers: dict[str, _Trigger] = {}
         self._numbers = itertools.count(1)
@@ -169,6 +179,7 @@ class SlackEmulator(Emulator):
         envelope_id = envelope.setdefault("envelope_id", secrets.token_hex(16))
         delivery = Delivery(envelope_id, time.monotonic())
         self.deliveries[envelope_id] = delivery
+        self.last_envelope = envelope
         await self.sockets[-1].send_json(envelope)
         return delivery
 

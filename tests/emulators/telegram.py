@@ -78,6 +78,7 @@ class TelegramEmulator(Emulator):
         self.messages: dict[int, Message] = {}
         self.answers: dict[str, dict[str, Any]] = {}
         self.commands: list[dict[str, str]] = []
+        self.last_callback: dict[str, Any] = {}
         self._updates: list[dict[str, Any]] = []
         self._queries: set[str] = set()
         self._numbers = itertools.count(1)
@@ -97,15 +98,14 @@ class TelegramEmulator(Emulator):
     async def send_callback(self, data: str, user_id: int, message: Message) -> str:
         query_id = str(4_000_000_000 + next(self._numbers))
         self._queries.add(query_id)
-        await self.push(
-            callback_query={
-                "id": query_id,
-                "from": {"id": user_id, "is_bot": False, "first_name": "Somebody"},
-                "message": {"message_id": message.message_id, "chat": {"id": message.chat_id}, "date": 1},
-                "chat_instance": "1",
-                "data": data,
-            }
-        )
+        self.last_callback = {
+            "id": query_id,
+            "from": {"id": user_id, "is_bot": False, "first_name": "Somebody"},
+            "message": {"message_id": message.message_id, "chat": {"id": message.chat_id}, "date": 1},
+            "chat_instance": "1",
+            "data": data,
+        }
+        await self.push(callback_query=self.last_callback)
         return query_id
 
     async def write(self, text: str, user_id: int, chat_id: int | None = None) -> int:

@@ -110,10 +110,7 @@ class _Connection:
                     self.spent.set()
                     deadline = asyncio.get_running_loop().time() + _DRAIN_SECONDS
                 case _:
-                    request = SocketModeRequest.from_dict(  # pyright: ignore[reportUnknownMemberType]
-                        cast("dict[str, object]", envelope)
-                    )
-                    if request is not None:
+                    if (request := _request_of(envelope)) is not None:
                         envelopes.create_task(self._serve(socket, request))
 
     async def _serve(self, socket: aiohttp.ClientWebSocketResponse, request: SocketModeRequest) -> None:
@@ -125,6 +122,9 @@ class _Connection:
             await asyncio.wait({handling}, timeout=_ACK_SECONDS)
             await _acknowledge(socket, request.envelope_id)
             await handling
+        except Exception as error:
+            # One poisoned envelope must not take the connection down with it.
+            _log.error("slack receiver: an envelope was passed over: %s", type(error).__name__)
         finally:
             handling.cancel()
 
@@ -148,3 +148,11 @@ def _parsed(data: str) -> dict[str, JsonValue]:
     except (ValueError, RecursionError):
         return {}
     return cast("dict[str, JsonValue]", value) if isinstance(value, dict) else {}
+
+
+def _request_of(envelope: dict[str, JsonValue]) -> SocketModeRequest | None:
+    if not isinstance(envelope.get("envelope_id"), str) or not isinstance(envelope.get("payload"), dict):
+        return None
+    return SocketModeRequest.from_dict(  # pyright: ignore[reportUnknownMemberType]
+        cast("dict[str, object]", envelope)
+    )

@@ -1,0 +1,303 @@
+"""One handle for every channel under test: what it shows, what people do there, and how its service fails."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from pydantic import SecretStr
+
+from hitl_mcp.notifiers.base import Notifier
+from hitl_mcp.notifiers.console import ConsoleNotifier
+from hitl_mcp.notifiers.settings import SlackSettings, TelegramSettings
+from hitl_mcp.notifiers.slack.blocks import APPROVE, DENY
+from hitl_mcp.notifiers.slack.notifier import SlackNotifier
+from hitl_mcp.notifiers.telegram.notifier import TelegramNotifier
+from tests.emulators import slack as slack_emulator
+from tests.emulators import telegram as telegram_emulator
+from tests.emulators.serving import Fault
+from tests.emulators.slack import SlackEmulator
+from tests.emulators.telegram import TelegramEmulator
+
+
+class Channel(Protocol):
+    """A channel with the service behind it."""
+
+    name: str
+    notifier: Notifier
+    secrets: tuple[str, ...]
+
+    def shown(self, request_id: str) -> list[str]:
+        """All that each card of this request shows now."""
+        ...
+
+    def exact_texts(self, request_id: str) -> list[str]:
+        """The texts of the newest card that are shown letter by letter, as code."""
+        ...
+
+    def live(self, request_id: str) -> list[str]:
+        """What agent-written text made into something to tap, load or be notified by."""
+        ...
+
+    def buttons(self, request_id: str) -> list[str]: ...
+
+    def break_next(self, fault: str) -> None:
+        """`down`, `lost` (done, but the answer is lost), `refused` or `unauthorized`."""
+        ...
+
+    def with_wrong_credentials(self) -> Notifier: ...
+
+
+class Chat(Channel, Protocol):
+    """A channel that people answer in."""
+
+    async def wait_for_card(self, request_id: str) -> None: ...
+
+    async def press(self, request_id: str, button: str, user: int) -> str:
+        """Press a button as this user and return what the user was told ("" when only the card answers)."""
+        ...
+
+    async def forge(self, request_id: str, nonce: str, verdict: str, user: int) -> str:
+        """Deliver a press of a button that is not there."""
+        ...
+
+    async def repeat_last(self) -> None:
+        """Deliver the same press once more."""
+        ...
+
+    async def poison(self) -> None:
+        """Deliver everything that a service should never send."""
+        ...
+
+    def account(self, user: int) -> str: ...
+
+    def nonce(self, request_id: str) -> str: ...
+
+
+class ClosableStream(io.StringIO):
+    """Standard error that can stop working."""
+
+    broken = False
+
+    def write(self, text: str, /) -> int:
+        if self.broken:
+            raise OSError(5, "Input/output error")
+        return super().write(text)
+
+
+class Console:
+    name = "console"
+    secrets = ()
+
+    def __init__(self) -> None:
+        self.stream = ClosableStream()
+        self.notifier = ConsoleNotifier(self.stream)
+
+    def shown(self, request_id: str) -> list[str]:
+        text = self.stream.getvalue()
+        return [text] if request_id in text else []
+
+    def exact_texts(self, request_id: str) -> list[str]:
+        lines = [line.removeprefix("    │ ") for line in self.stream.getvalue().split("\n") if "│" in line]
+        return ["\n".join(lines)]
+
+    def live(self, request_id: str) -> list[str]:
+        return [
+            character for character in self.stream.getvalue() if ord(character) < 32 and character != "\n"
+        ]
+
+    def buttons(self, request_id: str) -> list[str]:
+        # The newest card: each stands between two rules.
+        text = "".join(self.stream.getvalue().split("─" * 72)[-2:])
+        offers = {"Approve": "Approve: hitl approve", "Deny": "Deny:    hitl deny", "Review": "Review: http"}
+        closed = text.rstrip().split("\n")[-1].startswith(("Approved", "Denied", "Cancelled", "Not answered"))
+        return [] if closed else [name for name, line in offers.items() if line in text]
+
+    def break_next(self, fault: str) -> None:
+        self.stream.broken = True
+
+    def with_wrong_credentials(self) -> Notifier:
+        stream = ClosableStream()
+        stream.close()
+        return ConsoleNotifier(stream)
+
+
+class Telegram:
+    name = "telegram"
+    secrets = (telegram_emulator.TOKEN, telegram_emulator.TOKEN.partition(":")[2])
+
+    def __init__(self, service: TelegramEmulator) -> None:
+        self.service = service
+        self.notifier = TelegramNotifier(self._settings(telegram_emulator.TOKEN))
+        self._presses = 0
+
+    def _settings(self, token: str) -> TelegramSettings:
+        return TelegramSettings.model_validate(
+            {"bot_token": SecretStr(token), "chat_id": self.service.chat_id, "api_url": self.service.origin}
+        )
+
+    def shown(self, request_id: str) -> list[str]:
+        return [message.text for message in self.service.cards(request_id)]
+
+    def exact_texts(self, request_id: str) -> list[str]:
+        return self.service.cards(request_id)[-1].entity_texts("pre")
+
+    def live(self, request_id: str) -> list[str]:
+        return [link for message in self.service.cards(request_id) for link in message.live_links()]
+
+    def buttons(self, request_id: str) -> list[str]:
+        return self.service.cards(request_id)[-1].buttons
+
+    def break_next(self, fault: str) -> None:
+        faults = {
+            "down": Fault(502),
+            "lost": Fault(drop_connection=True, after=True),
+            "refused": Fault(400, error="Bad Request: can't parse entities"),
+            "unauthorized": Fault(403, error="Forbidden: bot was kicked from the supergroup chat"),
+        }
+        for method in ("sendMessage", "editMessageText"):
+            self.service.fail(method, faults[fault])
+
+    def with_wrong_credentials(self) -> Notifier:
+        return TelegramNotifier(self._settings("987654321:AAwrong"))
+
+    async def wait_for_card(self, request_id: str) -> None:
+        await self.service.card(request_id)
+
+    async def press(self, request_id: str, button: str, user: int) -> str:
+        card = await self.service.card(request_id)
+        return await self.service.answer(await self.service.tap(card, button, user))
+
+    async def forge(self, request_id: str, nonce: str, verdict: str, user: int) -> str:
+        card = await self.service.card(request_id)
+        data = f"{'a' if verdict == 'approve' else 'd'}:{nonce}"
+        return await self.service.answer(await self.service.send_callback(data, user, card))
+
+    async def repeat_last(self) -> None:
+        await self.service.push(callback_query=self.service.last_callback)
+
+    async def poison(self) -> None:
+        await self.service.push(callback_query={"id": [], "from": {"id": "x"}, "data": 7})
+        await self.service.push(callback_query=None)
+        await self.service.push(callback_query={})
+        await self.service.push(message={"text": "/approve", "from": {"id": True}, "chat": []})
+        await self.service.push(message={"text": {"nested": [1]}, "chat": {"id": None}})
+        await self.service.push(edited_channel_post={"text": "/approve x"})
+        await self.service.push(message={"text": "/" * 5000, "from": {"id": 1}, "chat": {"id": 1}})
+        await self.service.push(message={"text": "/approve \x00\ud83d", "from": {"id": 1}, "chat": {"id": 1}})
+
+    def account(self, user: int) -> str:
+        return str(user)
+
+    def nonce(self, request_id: str) -> str:
+        return self.service.cards(request_id)[-1].callback_data("Deny").partition(":")[2]
+
+
+class Slack:
+    name = "slack"
+    secrets = (slack_emulator.BOT_TOKEN, slack_emulator.APP_TOKEN)
+
+    def __init__(self, service: SlackEmulator) -> None:
+        self.service = service
+        self.notifier = SlackNotifier(self._settings(slack_emulator.BOT_TOKEN))
+
+    def _settings(self, token: str) -> SlackSettings:
+        return SlackSettings.model_validate(
+            {
+                "bot_token": SecretStr(token),
+                "app_token": SecretStr(slack_emulator.APP_TOKEN),
+                "channel": slack_emulator.CHANNEL,
+                "api_url": self.service.api_url,
+            }
+        )
+
+    def shown(self, request_id: str) -> list[str]:
+        return [message.visible for message in self.service.cards(request_id)]
+
+    def exact_texts(self, request_id: str) -> list[str]:
+        return [self.service.cards(request_id)[-1].preformatted()]
+
+    def live(self, request_id: str) -> list[str]:
+        return [link for message in self.service.cards(request_id) for link in message.live()]
+
+    def buttons(self, request_id: str) -> list[str]:
+        return list(self.service.cards(request_id)[-1].buttons)
+
+    def break_next(self, fault: str) -> None:
+        faults = {
+            "down": Fault(503),
+            "lost": Fault(drop_connection=True, after=True),
+            "refused": Fault(error="invalid_blocks"),
+            "unauthorized": Fault(error="not_in_channel"),
+        }
+        for method in ("chat.postMessage", "chat.update"):
+            self.service.fail(method, faults[fault])
+
+    def with_wrong_credentials(self) -> Notifier:
+        return SlackNotifier(self._settings("xoxb-wrong"))
+
+    async def wait_for_card(self, request_id: str) -> None:
+        await self.service.card(request_id)
+
+    async def press(self, request_id: str, button: str, user: int) -> str:
+        card = await self.service.card(request_id)
+        told = len(self._told(user))
+        views = len(self.service.views)
+        await self.service.acknowledged(await self.service.press(card, button, self.account(user)))
+        if button == "Deny" and len(self.service.views) > views:
+            await self.service.acknowledged(await self.service.submit(self.service.views[-1], "not today"))
+        return "".join(self._told(user)[told:])
+
+    async def forge(self, request_id: str, nonce: str, verdict: str, user: int) -> str:
+        card = await self.service.card(request_id)
+        told = len(self._told(user))
+        action = APPROVE if verdict == "approve" else DENY
+        delivery = await self.service.send_action(card, action, nonce, self.account(user))
+        await self.service.acknowledged(delivery)
+        return "".join(self._told(user)[told:])
+
+    def _told(self, user: int) -> list[str]:
+        return [str(each["text"]) for each in self.service.ephemeral if each["user"] == self.account(user)]
+
+    async def repeat_last(self) -> None:
+        envelope = {**self.service.last_envelope}
+        envelope.pop("envelope_id")
+        await self.service.acknowledged(await self.service.send_envelope(envelope))
+
+    async def poison(self) -> None:
+        await self.service.send_raw("this is no JSON")
+        await self.service.send_raw("[" * 20_000)
+        await self.service.send_raw('{"type": 7}')
+        for payload in (
+            "text",
+            [],
+            {"type": "block_actions", "actions": [7, {}, None]},
+            {"type": "view_submission"},
+        ):
+            await self.service.send_interaction(payload)
+        view = {"callback_id": "hitl_deny_reason", "private_metadata": "{not json", "state": []}
+        await self.service.send_interaction({"type": "view_submission", "user": {"id": "U1"}, "view": view})
+
+    def account(self, user: int) -> str:
+        return f"U{user:09d}"
+
+    def nonce(self, request_id: str) -> str:
+        return str(self.service.cards(request_id)[-1].buttons["Deny"]["value"])
+
+
+@asynccontextmanager
+async def open_channel(name: str) -> AsyncIterator[Channel]:
+    """A channel on a running service of its own."""
+    if name == "console":
+        yield Console()
+        return
+    service = TelegramEmulator() if name == "telegram" else SlackEmulator()
+    await service.start()
+    channel = Telegram(service) if isinstance(service, TelegramEmulator) else Slack(service)
+    try:
+        yield channel
+    finally:
+        await channel.notifier.aclose()
+        await service.stop()

@@ -1,0 +1,282 @@
+"""What every channel must hold. `test_conformance.py` runs this suite for each of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import pytest_asyncio
+
+from hitl_contract.display import render_action, safe_text
+from hitl_mcp.approvals.models import Assurance, RequestStatus, RiskLevel
+from hitl_mcp.notifiers.base import Card, CardTap, InboxAnswer, TypedDecision
+from hitl_mcp.notifiers.errors import CardRefused, ChannelUnauthorized, DeliveryFailed, NotifierError
+from tests.approvals.world import program
+from tests.notifiers.channels import Channel, open_channel
+
+REQUEST = "req_mzxw6ytboi4hk3dqnrswc5dfoi"
+
+# Each would do something in some service if it were taken for more than text.
+HOSTILE = [
+    "<!channel> <@U012ABC> <https://evil.example|safe> &lt;!here&gt;",
+    "*bold* _it_ `code` ```block``` ~s~ > quote :tada: {{x}}",
+    "[click](https://evil.example) <b>bold</b> <a href='https://evil.example'>x</a> ||spoiler||",
+    "visit https://evil.example.com or evil.com @admin #channel /approve_all $CASH a@evil.com",
+    "```\nApproved by admin\n```\nWhat will run:\nprint('hello')",
+    "\x1b[2J\x1b[31mred\x1b[0m \a\b\r\u202egnp.exe\u2066 \u200bzero\u00ad",
+    "tag:user@evil.com,+15551234567 tg://resolve?domain=evil",
+]
+
+
+class DeafInbox:
+    """A `DecisionInbox` that nothing should reach."""
+
+    async def tap(self, tap: CardTap) -> InboxAnswer:
+        raise AssertionError(tap)
+
+    async def examine(self, tap: CardTap) -> InboxAnswer | None:
+        raise AssertionError(tap)
+
+    async def typed(self, decision: TypedDecision) -> InboxAnswer:
+        raise AssertionError(decision)
+
+    async def pending(self, channel: str, external_user_id: str) -> InboxAnswer:
+        raise AssertionError(channel)
+
+    async def status(self, channel: str, external_user_id: str, request_id: str | None) -> InboxAnswer:
+        raise AssertionError(channel)
+
+
+def make_card(
+    code: str = "print(6 * 7)\n",
+    *,
+    justification: str = "to know the answer",
+    summary: str | None = None,
+    risk: RiskLevel = RiskLevel.LOW,
+    assurance: Assurance = Assurance.CHAT,
+    review_url: str = "https://approvals.example.com/requests/1",
+) -> Card:
+    now = datetime.now(UTC)
+    return Card(
+        request_id=REQUEST,
+        version=1,
+        status=RequestStatus.PENDING,
+        agent="agent-1",
+        risk_level=risk,
+        justification=safe_text(justification, multiline=True),
+        summary=None if summary is None else safe_text(summary),
+        display=render_action(program(code)),
+        action_digest="sha-256:" + "A" * 43,
+        created_at=now,
+        expires_at=now + timedelta(hours=1),
+        review_url=review_url,
+        required_assurance=assurance,
+        nonce="n" * 43,
+    )
+
+
+def ended(card: Card, status: RequestStatus = RequestStatus.APPROVED, by: str | None = "anna") -> Card:
+    return replace(
+        card, status=status, version=card.version + 1, decided_by=() if by is None else (by,), reason=None
+    )
+
+
+def squeezed(text: str) -> str:
+    """Text without what a channel may add between lines."""
+    return "".join(text.split())
+
+
+class NotifierConformance:
+    """Subclasses say which channel."""
+
+    channel_name: str
+
+    @pytest_asyncio.fixture
+    async def channel(self) -> AsyncIterator[Channel]:
+        async with open_channel(self.channel_name) as opened:
+            yield opened
+
+    # check
+
+    async def test_a_reachable_channel_checks_well(self, channel: Channel) -> None:
+        result = await channel.notifier.check()
+        assert result.ok, result.detail
+        assert result.channel == channel.name == channel.notifier.channel
+
+    async def test_wrong_credentials_check_badly_and_say_so_without_them(self, channel: Channel) -> None:
+        notifier = channel.with_wrong_credentials()
+        result = await notifier.check()
+        await notifier.aclose()
+        assert not result.ok
+        assert len(result.detail) > 10
+        assert "wrong" not in result.detail.casefold().split("xoxb-")[-1].split("aa")[-1]
+
+    # send
+
+    async def test_a_card_shows_all_that_will_run_letter_by_letter(self, channel: Channel) -> None:
+        card = make_card("import os\nprint(os.getcwd())\n" * 5, summary="lists the directory")
+        await channel.notifier.send(card)
+        assert squeezed(card.display.text) in squeezed("".join(channel.exact_texts(REQUEST)))
+        (shown,) = channel.shown(REQUEST)
+        for expected in (REQUEST, "agent-1", "to know the answer", "lists the directory", card.action_digest):
+            assert expected in shown
+        assert "low" in shown
+
+    async def test_a_reference_survives_storage(self, channel: Channel) -> None:
+        reference = await channel.notifier.send(make_card())
+        stored = json.loads(json.dumps(dict(reference.data)))
+        await channel.notifier.update(
+            replace(make_card(), version=2, approved_by=("bob",)), replace(reference, data=stored)
+        )
+        await channel.notifier.close(ended(make_card()), replace(reference, data=stored))
+
+    @pytest.mark.parametrize("text", HOSTILE)
+    async def test_agent_written_text_is_inert_wherever_it_stands(self, channel: Channel, text: str) -> None:
+        card = make_card(f"x = {text!r}\n{text}\n", justification=text, summary=text)
+        reference = await channel.notifier.send(card)
+        assert channel.live(REQUEST) == []
+        denied = replace(
+            ended(card, RequestStatus.DENIED, by=safe_text(text)[:60]), reason=safe_text(text, multiline=True)
+        )
+        await channel.notifier.close(denied, reference)
+        assert channel.live(REQUEST) == []
+
+    # what is offered
+
+    @pytest.mark.parametrize("risk", [RiskLevel.LOW, RiskLevel.MEDIUM])
+    async def test_a_whole_card_of_modest_risk_offers_approve_deny_and_review(
+        self, channel: Channel, risk: RiskLevel
+    ) -> None:
+        card = make_card(risk=risk)
+        await channel.notifier.send(card)
+        assert set(channel.buttons(REQUEST)) == {"Approve", "Deny", "Review"}
+        assert channel.notifier.offers_approve(card)
+
+    @pytest.mark.parametrize("risk", [RiskLevel.HIGH, RiskLevel.CRITICAL])
+    async def test_high_risk_offers_review_in_the_place_of_approve(
+        self, channel: Channel, risk: RiskLevel
+    ) -> None:
+        card = make_card(risk=risk)
+        await channel.notifier.send(card)
+        assert set(channel.buttons(REQUEST)) == {"Deny", "Review"}
+        assert not channel.notifier.offers_approve(card)
+
+    async def test_a_rule_that_asks_for_a_session_takes_approve_away(self, channel: Channel) -> None:
+        card = make_card(assurance=Assurance.SESSION)
+        await channel.notifier.send(card)
+        assert set(channel.buttons(REQUEST)) == {"Deny", "Review"}
+
+    @pytest.mark.parametrize(
+        "code",
+        [
+            "x = 1\n" * 20_000,
+            "# " + "y" * 60_000,
+            "# " + "😀" * 9_000,
+            '"\\' * 9_000,
+            "1" + "\n" * 18_000,
+            "\t\x00" * 9_000,
+        ],
+        ids=["lines", "one line", "astral", "quotes", "empty lines", "controls"],
+    )
+    async def test_what_does_not_fit_is_counted_and_takes_approve_away(
+        self, channel: Channel, code: str
+    ) -> None:
+        card = make_card(code)
+        await channel.notifier.send(card)
+        assert set(channel.buttons(REQUEST)) == {"Deny", "Review"}
+        (shown,) = channel.shown(REQUEST)
+        assert "characters do not fit here" in shown
+        assert card.review_url in shown or "Review" in channel.buttons(REQUEST)
+
+    async def test_hidden_prose_takes_approve_away_too(self, channel: Channel) -> None:
+        card = make_card(justification="because " * 4_000)
+        await channel.notifier.send(card)
+        assert "Approve" not in channel.buttons(REQUEST)
+        assert squeezed(card.display.text) in squeezed("".join(channel.exact_texts(REQUEST)))
+
+    @pytest.mark.parametrize("size", range(2_000, 15_000, 650))
+    async def test_a_card_of_any_size_is_accepted_by_the_service(self, channel: Channel, size: int) -> None:
+        for text in ("z" * size, "😀" * (size // 2), '"\n' * (size // 2)):
+            card = make_card(text, justification=text[: size // 3])
+            await channel.notifier.send(card)
+            assert ("Approve" in channel.buttons(REQUEST)) == channel.notifier.offers_approve(card)
+
+    # update and close
+
+    async def test_an_updated_card_shows_the_new_state(self, channel: Channel) -> None:
+        card = replace(make_card(), approvals_required=2)
+        reference = await channel.notifier.send(card)
+        await channel.notifier.update(replace(card, version=2, approved_by=("bob",)), reference)
+        assert len(channel.shown(REQUEST)) == 1
+        assert REQUEST in channel.shown(REQUEST)[0]
+
+    @pytest.mark.parametrize(
+        ("status", "by", "words"),
+        [
+            (RequestStatus.APPROVED, "anna", "Approved by anna"),
+            (RequestStatus.DENIED, "bob", "Denied by bob"),
+            (RequestStatus.TIMEOUT, None, "Not answered in time"),
+            (RequestStatus.CANCELLED, "agent-1", "Cancelled by agent-1"),
+        ],
+    )
+    async def test_a_closed_card_says_how_it_ended_and_by_whom_and_has_no_buttons(
+        self, channel: Channel, status: RequestStatus, by: str | None, words: str
+    ) -> None:
+        card = make_card()
+        reference = await channel.notifier.send(card)
+        for _ in range(2):
+            await channel.notifier.close(ended(card, status, by), reference)
+            assert words in channel.shown(REQUEST)[0]
+            assert channel.buttons(REQUEST) == []
+
+    # failures
+
+    @pytest.mark.parametrize("fault", ["down", "lost", "refused", "unauthorized"])
+    async def test_a_failing_service_is_a_named_error_without_secrets(
+        self, channel: Channel, fault: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.DEBUG)
+        channel.break_next(fault)
+        with pytest.raises(NotifierError) as caught:
+            await channel.notifier.send(make_card("print('the secret program')"))
+        expected = {"refused": CardRefused, "unauthorized": ChannelUnauthorized}.get(fault, DeliveryFailed)
+        assert isinstance(caught.value, expected if channel.name != "console" else DeliveryFailed)
+        spoken = f"{caught.value!r} {caught.value} {caught.value.__cause__!r} {caplog.text}"
+        for secret in (*channel.secrets, "the secret program"):
+            assert secret not in spoken
+
+    async def test_nothing_secret_is_logged_when_all_goes_well(
+        self, channel: Channel, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.DEBUG)
+        await channel.notifier.check()
+        reference = await channel.notifier.send(make_card())
+        await channel.notifier.close(ended(make_card()), reference)
+        receiving = asyncio.create_task(channel.notifier.receive(DeafInbox()))
+        await asyncio.sleep(0.2)
+        receiving.cancel()
+        await asyncio.gather(receiving, return_exceptions=True)
+        for secret in channel.secrets:
+            assert secret not in caplog.text
+        assert "ticket=" not in caplog.text
+
+    # receive and aclose
+
+    async def test_receiving_ends_at_once_when_cancelled(self, channel: Channel) -> None:
+        receiving = asyncio.create_task(channel.notifier.receive(DeafInbox()))
+        await asyncio.sleep(0.1)
+        assert not receiving.done()
+        receiving.cancel()
+        async with asyncio.timeout(2):
+            await asyncio.gather(receiving, return_exceptions=True)
+
+    async def test_a_released_notifier_may_be_used_again(self, channel: Channel) -> None:
+        await channel.notifier.send(make_card())
+        await channel.notifier.aclose()
+        await channel.notifier.aclose()
+        assert (await channel.notifier.check()).ok
