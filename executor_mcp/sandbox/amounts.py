@@ -56,8 +56,9 @@ class Amounts:
     def resource_limits(self, *, count_processes: bool, memory_per_process: bool) -> list[tuple[int, int]]:
         """Hard limits for the program, as (resource number, value).
 
-        `count_processes` only where the kernel counts per sandbox and not per user; `memory_per_process` where
-        no control group bounds memory. Data, not address space: JavaScript engines reserve far more than they use.
+        `count_processes` only where the kernel counts per sandbox and not per user; `memory_per_process`
+        where no control group bounds memory. Data, not address space: JavaScript engines reserve far more
+        than they use.
         """
         limits = [
             (resource.RLIMIT_CORE, 0),

@@ -22,6 +22,7 @@ from executor_mcp.sandbox.bubblewrap_command import TOOL_PATH, TOOLS
 from executor_mcp.sandbox.bubblewrap_process import BubblewrapProcess
 from executor_mcp.sandbox.control_groups import ControlGroup, ControlGroups
 from executor_mcp.sandbox.errors import SandboxError, SandboxUnavailable
+from executor_mcp.sandbox.job_message import BoundsInside
 from executor_mcp.sandbox.owner import Owner
 from executor_mcp.sandbox.refusals import refuse_what_is_not_offered
 from executor_mcp.sandbox.run import Channel
@@ -44,7 +45,7 @@ class BubblewrapSandbox:
         self._seccomp_profile = seccomp_profile
         self._use_control_groups = use_control_groups
         self._sandboxes = SupervisedSandboxes(
-            count_processes=True, memory_per_process=lambda: self._groups is None
+            lambda: BoundsInside(memory=self._groups is None, processes_per_user=True)
         )
         self._groups: ControlGroups | None = None
         self._filter: bytes | None = None
@@ -61,8 +62,8 @@ class BubblewrapSandbox:
             await self._describe_languages()
         except SandboxError as error:
             remedy = (
-                "allow unprivileged user namespaces (sysctl user.max_user_namespaces, "
-                "kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns), or use docker"
+                "allow unprivileged user namespaces (sysctl user.max_user_namespaces, or "
+                "kernel.unprivileged_userns_clone, or AppArmor's restriction of them), or use docker"
             )
             return SandboxHealth(ready=False, problem=str(error), remedy=remedy)
         return SandboxHealth(ready=True, warnings=() if self._groups is not None else (_WITHOUT_GROUPS,))
@@ -110,7 +111,9 @@ class BubblewrapSandbox:
     async def _set_up(self) -> bytes:
         async with self._setting_up:
             if self._filter is None:
-                self._filter = await asyncio.to_thread(lambda: compile_profile(load_profile(self._seccomp_profile)))
+                self._filter = await asyncio.to_thread(
+                    lambda: compile_profile(load_profile(self._seccomp_profile))
+                )
                 if self._use_control_groups:
                     self._groups = await asyncio.to_thread(ControlGroups.find, Owner.current())
             return self._filter

@@ -1,9 +1,9 @@
 """The command line of one bubblewrap sandbox.
 
-What it has: new user, process, network, IPC, UTS, control group and mount namespaces; `/usr` and the loader's files
-read-only; one bounded tmpfs as `/tmp` and `/dev/shm`; no capability; a new session; the seccomp filter. As root
-everything after joining the control groups runs as a user that owns nothing on the host, because the same user
-inside the namespace is that user outside of it.
+What it has: new user, process, network, IPC, UTS, control group and mount namespaces; `/usr` and the
+loader's files read-only; one bounded tmpfs as `/tmp` and `/dev/shm`; no capability; a new session; the
+seccomp filter. As root everything after joining the control groups runs as a user that owns nothing on the
+host, because the same user inside the namespace is that user outside of it.
 """
 
 from __future__ import annotations

@@ -19,13 +19,14 @@ from executor_mcp.sandbox.run import Aftermath
 READY_SECONDS = 15.0
 _STATUS_BYTES = 4096
 _ERROR_BYTES = 4096
+_OUTER_SECONDS = 5.0
 
 
 class BubblewrapProcess:
     """Implements `run.Channel`.
 
-    The sandbox's process 1 is held by a pidfd: a signal can then reach no other process, and the descriptor becomes
-    readable only when the kernel has ended the whole process namespace.
+    The sandbox's process 1 is held by a pidfd: a signal can then reach no other process, and the descriptor
+    becomes readable only when the kernel has ended the whole process namespace.
     """
 
     def __init__(
@@ -90,11 +91,12 @@ class BubblewrapProcess:
         await _readable(self._init)
         os.close(self._init)
         os.close(self._status)
-        # bwrap's outer process ends with its sandbox; if it should not, it holds nothing worth a grace.
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
-        await self._process.wait()
         cast("asyncio.StreamWriter", self._process.stdin).close()
+        try:
+            async with asyncio.timeout(_OUTER_SECONDS):
+                await self._process.wait()
+        except TimeoutError:
+            await _kill_outer(self._process)
 
 
 async def _spawn(command: list[str], descriptors: Descriptors) -> asyncio.subprocess.Process:
@@ -128,15 +130,20 @@ async def _process_1(process: asyncio.subprocess.Process, status_reader: int) ->
                 status += part
         return os.pidfd_open(int(json.loads(status.split(b"\n", 1)[0])["child-pid"]))
     except (TimeoutError, OSError, ValueError, KeyError) as error:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
+        await _kill_outer(process)
         written = await _bounded_errors(process)
-        await process.wait()
         raise SandboxUnavailable(f"the sandbox could not be started: {written or error}") from error
     except asyncio.CancelledError:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
+        await _kill_outer(process)
         raise
+
+
+async def _kill_outer(process: asyncio.subprocess.Process) -> None:
+    # Not `process.kill`: it polls, and would take the exit status from under the loop's own child watcher.
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
+    await process.wait()
 
 
 async def _bounded_errors(process: asyncio.subprocess.Process) -> str | None:

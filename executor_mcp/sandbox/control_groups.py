@@ -1,7 +1,8 @@
 """Control groups for one sandbox, version 1 or 2, where this process may make them.
 
-Without one the sandbox still has its rlimits and its supervisor's watch; `ControlGroups.find` says which bounds hold.
-All calls are short file operations under /sys/fs/cgroup; they block, so they are called from a thread.
+Without one the sandbox still has its rlimits and its supervisor's watch; `ControlGroups.find` says which
+bounds hold. All calls are short file operations under /sys/fs/cgroup; they block, so they are called from a
+thread.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class ControlGroup:
     def limit(self, amounts: Amounts) -> None:
         quota = max(1000, int(amounts.cpus * _PERIOD_MICROSECONDS))
         self._write_first(("memory.max", "memory.limit_in_bytes"), str(amounts.memory_bytes))
-        # Absent where the kernel does not account for swap; then there is no way to forbid it and none to see it.
+        # Absent where the kernel does not account for swap; then there is no way to forbid it and none to
+        # see it.
         self._write_any("memory.swap.max", "0")
         self._write_any("memory.memsw.limit_in_bytes", str(amounts.memory_bytes))
         self._write_any("memory.swappiness", "0")
@@ -122,7 +124,9 @@ class ControlGroups:
 
     @classmethod
     def find(cls, owner: Owner) -> ControlGroups | None:
-        """None where memory and process numbers cannot be bounded by control groups of this process's making."""
+        """None where memory and process numbers cannot be bounded by control groups of this process's
+        making.
+        """
         for parents in (_version_2(), _version_1()):
             if not parents:
                 continue
@@ -208,7 +212,9 @@ def _version_2() -> tuple[Path, ...]:
                 available = (candidate / "cgroup.controllers").read_text().split()
                 missing = [name for name in _WANTED if name in available and name not in enabled]
                 if missing:
-                    (candidate / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in missing))
+                    (candidate / "cgroup.subtree_control").write_text(
+                        " ".join(f"+{name}" for name in missing)
+                    )
                 if {"memory", "pids"} <= {*enabled, *missing} and os.access(candidate, os.W_OK):
                     return (candidate,)
     return ()

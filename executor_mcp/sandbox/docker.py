@@ -1,4 +1,5 @@
-"""The Docker engine, as asyncio can use it: the SDK's calls in threads, its attach socket handed to the event loop.
+"""The Docker engine, as asyncio can use it: the SDK's calls in threads, its attach socket handed to the
+event loop.
 
 The only module that imports the SDK. Everything the engine refuses or fails at becomes a `SandboxError`.
 """
@@ -12,10 +13,11 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import docker as sdk
 import docker.errors
+import docker.utils
 import requests
 
 from executor_mcp.sandbox.errors import ImageBuildFailed, SandboxFailed, SandboxUnavailable
@@ -97,7 +99,9 @@ class DockerEngine:
         wrapper: Any = await self._call(lambda client: client.attach_socket(container_id, params=params))
         connection: object = getattr(wrapper, "_sock", wrapper)
         if type(connection) is not socket.socket:
-            raise SandboxUnavailable("the engine is reached over TLS or ssh; only local sockets and plain TCP work")
+            raise SandboxUnavailable(
+                "the engine is reached over TLS or ssh; only local sockets and plain TCP work"
+            )
         connection.setblocking(False)
         connect = (
             asyncio.open_unix_connection if connection.family == socket.AF_UNIX else asyncio.open_connection
@@ -123,7 +127,9 @@ class DockerEngine:
         await self._call(kill)
 
     async def was_out_of_memory(self, container_id: str) -> bool:
-        state: dict[str, Any] = await self._call(lambda client: client.inspect_container(container_id)["State"])
+        state: dict[str, Any] = await self._call(
+            lambda client: client.inspect_container(container_id)["State"]
+        )
         return bool(state.get("OOMKilled"))
 
     async def remove(self, container_id: str) -> None:
@@ -164,7 +170,13 @@ class DockerEngine:
         await self._call(load, timeout=_BUILD_SECONDS)
 
     async def build(
-        self, context: bytes, *, tag: str, arguments: Mapping[str, str], network: str, report: Callable[[str], None]
+        self,
+        context: bytes,
+        *,
+        tag: str,
+        arguments: Mapping[str, str],
+        network: str,
+        report: Callable[[str], None],
     ) -> None:
         """Builds from a tar archive that has a Dockerfile. Raises ImageBuildFailed with the last lines."""
         loop = asyncio.get_running_loop()
@@ -196,8 +208,10 @@ class DockerEngine:
             await asyncio.to_thread(self._client.close)
         self._threads.shutdown(wait=False)
 
-    async def _call(self, operation: Callable[[Any], Answer], timeout: float = _CALL_SECONDS) -> Answer:
-        """Runs in a thread. A caller that is cancelled waits no longer, and the engine finishes what it was at."""
+    async def _call(self, operation: Callable[[Any], Answer], timeout: int = _CALL_SECONDS) -> Answer:
+        """Runs in a thread. A caller that is cancelled waits no longer, and the engine finishes what it was
+        at.
+        """
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._threads, lambda: operation(self._connected(timeout)))
@@ -206,7 +220,7 @@ class DockerEngine:
         except (docker.errors.DockerException, requests.RequestException, OSError) as error:
             raise SandboxUnavailable(f"no Docker engine answers ({_reason(error)}); {_START_HINT}") from error
 
-    def _connected(self, timeout: float) -> Any:
+    def _connected(self, timeout: int) -> Any:
         if timeout != _CALL_SECONDS:
             return _connect(timeout)
         if self._client is None:
@@ -214,8 +228,8 @@ class DockerEngine:
         return self._client
 
 
-def _connect(timeout: float) -> Any:
-    options: dict[str, Any] = dict(sdk.utils.kwargs_from_env())
+def _connect(timeout: int) -> Any:
+    options = cast("dict[str, Any]", docker.utils.kwargs_from_env())  # pyright: ignore[reportUnknownMemberType]
     return sdk.APIClient(timeout=timeout, version="auto", max_pool_size=_THREADS, **options)
 
 

@@ -24,9 +24,11 @@ _STANDARD_OUTPUT = 1
 
 
 def host_config(amounts: Amounts, *, runtime: str | None, seccomp: str) -> dict[str, Any]:
-    """1. No network. 2. Nothing can be written but two bounded tmpfs. 3. No capability, and no way to gain one.
+    """1. No network. 2. Nothing can be written but two bounded tmpfs. 3. No capability, and no way to gain
+    one.
     4. Only the system calls of the profile. 5. Memory without swap, processor, processes and files bounded.
-    6. No mount, device, or socket of the host; no shared namespace. 7. No log: it would lie on the host's disk.
+    6. No mount, device, or socket of the host; no shared namespace. 7. No log: it would lie on the host's
+       disk.
     """
     gvisor = runtime is not None
     # gVisor keeps its own kernel and one task for each of the program's in the same control group.
@@ -157,4 +159,6 @@ class _Demultiplexer:
 
     def last_error(self) -> str | None:
         lines = self._errors.decode("utf-8", "replace").strip().splitlines()
-        return "".join(character for character in lines[-1] if character.isprintable())[:300] if lines else None
+        return (
+            "".join(character for character in lines[-1] if character.isprintable())[:300] if lines else None
+        )

@@ -1,4 +1,6 @@
-"""The sandbox in containers of a Docker engine, and with a runtime of its own (gVisor's `runsc`) the same again."""
+"""The sandbox in containers of a Docker engine, and with a runtime of its own (gVisor's `runsc`) the same
+again.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +23,7 @@ from executor_mcp.sandbox.base import (
 from executor_mcp.sandbox.docker import ContainerFacts, DockerEngine
 from executor_mcp.sandbox.docker_container import DockerContainer, container_config, host_config
 from executor_mcp.sandbox.errors import SandboxError, SandboxUnavailable
+from executor_mcp.sandbox.job_message import BoundsInside
 from executor_mcp.sandbox.owner import Owner
 from executor_mcp.sandbox.refusals import refuse_what_is_not_offered
 from executor_mcp.sandbox.run import Channel
@@ -55,7 +58,7 @@ class DockerSandbox:
         self._seccomp_profile = seccomp_profile
         self._instance = instance
         self._owner = Owner.current()
-        self._sandboxes = SupervisedSandboxes(count_processes=False, memory_per_process=lambda: False)
+        self._sandboxes = SupervisedSandboxes(self._bounds_inside)
         self._seccomp: str | None = None
         self._languages: tuple[str, tuple[LanguageDescription, ...]] | None = None
 
@@ -63,9 +66,13 @@ class DockerSandbox:
         try:
             facts = await self._engine.facts()
         except SandboxError as error:
-            return SandboxHealth(ready=False, problem=str(error), remedy="install docker.io and start dockerd")
+            return SandboxHealth(
+                ready=False, problem=str(error), remedy="install docker.io and start dockerd"
+            )
         if self._runtime is not None and self._runtime not in facts.runtimes:
-            problem = f"the engine has no runtime '{self._runtime}' (it has {', '.join(sorted(facts.runtimes))})"
+            problem = (
+                f"the engine has no runtime '{self._runtime}' (it has {', '.join(sorted(facts.runtimes))})"
+            )
             remedy = "install runsc and name it under 'runtimes' in /etc/docker/daemon.json"
             return SandboxHealth(ready=False, problem=problem, remedy=remedy)
         try:
@@ -115,6 +122,10 @@ class DockerSandbox:
     async def close(self) -> None:
         await self._sandboxes.close()
         await self._engine.close()
+
+    def _bounds_inside(self) -> BoundsInside:
+        # gVisor's own threads are in the control group too, so its bound on processes has to be a wide one.
+        return BoundsInside(processes=self._runtime is not None)
 
     def _is_abandoned(self, container: ContainerFacts) -> bool:
         owner = Owner.parse(container.owner)

@@ -22,7 +22,9 @@ class FrameError(Exception):
 
 
 class FrameKind(IntEnum):
-    """Sent by the sandbox up to FAILED, to the sandbox from JOB on; `drivers/supervisor.py` has the same numbers."""
+    """Sent by the sandbox up to FAILED, to the sandbox from JOB on; `drivers/supervisor.py` has the same
+    numbers.
+    """
 
     READY = 1
     STDOUT = 2
@@ -56,7 +58,9 @@ def encode_frame(kind: FrameKind, payload: bytes = b"") -> bytes:
 
 
 async def read_frame(reader: ExactReader) -> Frame | None:
-    """The next frame, or None at the end of the stream, also when it ends within a frame. Raises FrameError."""
+    """The next frame, or None at the end of the stream, also when it ends within a frame. Raises
+    FrameError.
+    """
     try:
         number, length = _HEADER.unpack(await reader.readexactly(_HEADER.size))
         if length > MAX_FRAME_BYTES:

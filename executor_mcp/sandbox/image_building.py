@@ -1,8 +1,8 @@
 """Builds the sandbox image, with or without an image registry.
 
-With a base (`debian:bookworm-slim` where the engine has it or can pull it) the Dockerfile installs the interpreters
-from Debian. Without one, `images/debootstrap.sh` makes a root file system from the mirror that this host's apt uses;
-it is imported as the base, and the same Dockerfile only hardens it, without network.
+With a base (`debian:bookworm-slim` where the engine has it or can pull it) the Dockerfile installs the
+interpreters from Debian. Without one, `images/debootstrap.sh` makes a root file system from the mirror that
+this host's apt uses; it is imported as the base, and the same Dockerfile only hardens it, without network.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ async def build_image(
     base: str | None,
     *,
     tag: str = DEFAULT_IMAGE,
-    report: Callable[[str], None] = lambda line: None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> str:
     """Builds the image and returns its digest, `sha256:…`.
 

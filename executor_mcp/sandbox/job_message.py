@@ -24,6 +24,19 @@ PROGRAM_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
 @dataclass(frozen=True)
+class BoundsInside:
+    """What the supervisor has to bound because nothing outside of it does.
+
+    `processes_per_user`: by rlimit, where the kernel counts a sandbox's processes apart; `processes` and
+    `memory`: by its watch, and memory by an rlimit of each process besides.
+    """
+
+    memory: bool = False
+    processes: bool = False
+    processes_per_user: bool = False
+
+
+@dataclass(frozen=True)
 class _Runtime:
     interpreter: str
     options: tuple[str, ...]
@@ -58,13 +71,13 @@ def file_content(file: InputFile) -> bytes:
 
 def amounts_of(job: SandboxJob) -> Amounts:
     """The job's limits as amounts, with room for all that is laid into the sandbox for it."""
-    given = len(job.code.encode()) + len(_input_json(job)) + sum(len(file_content(file)) for file in job.files)
+    given = (
+        len(job.code.encode()) + len(_input_json(job)) + sum(len(file_content(file)) for file in job.files)
+    )
     return Amounts.of(job.limits, given + 65536)
 
 
-def job_frame(
-    job: SandboxJob, amounts: Amounts, *, count_processes: bool, memory_per_process: bool
-) -> bytes:
+def job_frame(job: SandboxJob, amounts: Amounts, bounds: BoundsInside) -> bytes:
     """Everything that the supervisor needs, as one frame."""
     runtime = _RUNTIMES[job.language]
     program = _free_name(runtime.program_name, {file.path for file in job.files})
@@ -83,9 +96,10 @@ def job_frame(
         "output_bytes": amounts.output_bytes,
         "result_bytes": amounts.result_bytes,
         "resource_limits": amounts.resource_limits(
-            count_processes=count_processes, memory_per_process=memory_per_process
+            count_processes=bounds.processes_per_user, memory_per_process=bounds.memory
         ),
-        "watched_memory_bytes": amounts.memory_bytes if memory_per_process else None,
+        "watched_memory_bytes": amounts.memory_bytes if bounds.memory else None,
+        "watched_processes": amounts.processes if bounds.processes else None,
         "file_bounds": {
             "files": MAX_RETURNED_FILES,
             "bytes": amounts.returned_bytes,

@@ -9,8 +9,9 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Owner:
-    """A process of this host. Process numbers come again, hence the start time; and they mean nothing outside of
-    one boot and one process namespace, hence `place`."""
+    """A process of this host. Process numbers come again, hence the start time; and they mean nothing
+    outside of one boot and one process namespace, hence `place`.
+    """
 
     place: str
     process: int

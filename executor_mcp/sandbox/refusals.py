@@ -1,4 +1,6 @@
-"""What no sandbox of this version offers, refused before a token is spent instead of being dropped in silence."""
+"""What no sandbox of this version offers, refused before a token is spent instead of being dropped in
+silence.
+"""
 
 from __future__ import annotations
 

@@ -13,11 +13,18 @@ from executor_mcp.sandbox.frames import FrameError
 MAX_PATH_BYTES = 1024
 MAX_NAME_BYTES = 255
 MAX_RESULT_DEPTH = 64
-_TEXT_TYPES = {".py": "text/x-python", ".sh": "text/x-shellscript", ".sql": "application/sql", ".md": "text/markdown"}
+_TEXT_TYPES = {
+    ".py": "text/x-python",
+    ".sh": "text/x-shellscript",
+    ".sql": "application/sql",
+    ".md": "text/markdown",
+}
 
 
 class BoundedBuffer:
-    """Keeps at most `bound` bytes. The supervisor holds the same bound, so more than it is a broken sandbox."""
+    """Keeps at most `bound` bytes. The supervisor holds the same bound, so more than it is a broken
+    sandbox.
+    """
 
     def __init__(self, bound: int) -> None:
         self._room = bound
@@ -99,7 +106,9 @@ def safe_path(raw: bytes) -> str | None:
 
 
 def media_type(path: str, content: bytes) -> str:
-    """A guess by name, then by content. Never a claim: whoever serves the file must not let a browser run it."""
+    """A guess by name, then by content. Never a claim: whoever serves the file must not let a browser run
+    it.
+    """
     extension = "." + path.rsplit(".", 1)[-1].lower() if "." in path else ""
     guessed = _TEXT_TYPES.get(extension) or mimetypes.guess_type(path, strict=True)[0]
     if guessed is not None:
@@ -112,7 +121,9 @@ def media_type(path: str, content: bytes) -> str:
 
 
 def checked_result(data: bytes) -> bytes | None:
-    """The result as strict, compact UTF-8 JSON, or None when it is none or is nested too deep for its readers."""
+    """The result as strict, compact UTF-8 JSON, or None when it is none or is nested too deep for its
+    readers.
+    """
     try:
         value: object = json.loads(data, parse_constant=_refuse_constant)
         if _depth(value) > MAX_RESULT_DEPTH:

@@ -67,6 +67,7 @@ class _Exit(BaseModel):
     exit_code: int | None
     signal: int | None = Field(ge=1, le=64)
     memory_exceeded: bool
+    processes_exceeded: bool
     memory_kills: int = Field(ge=0)
     peak_memory_bytes: int = Field(ge=0)
     cpu_seconds: float = Field(ge=0)
@@ -172,6 +173,8 @@ class SupervisedRun:
                 return self._result.add(frame.payload)
             case FrameKind.EXITED:
                 self._exit = _parse(frame.payload)
+                if self._exit.processes_exceeded:
+                    self._detail = "the program was ended because it had more processes than its limit"
                 self._ended_at = time.monotonic()
                 self._exited.set()
             case FrameKind.FILE:
@@ -219,7 +222,9 @@ class SupervisedRun:
                 peak_memory_bytes=peak,
                 output_bytes=exit_report.stdout_bytes + exit_report.stderr_bytes if exit_report else produced,
             ),
-            detail=self._detail or aftermath.detail or (f"too large to keep whole: {', '.join(over)}" if over else None),
+            detail=self._detail
+            or aftermath.detail
+            or (f"too large to keep whole: {', '.join(over)}" if over else None),
         )
 
     def _termination(

@@ -1,7 +1,7 @@
 """The system calls a sandbox may make: one profile, in the engine's JSON form, also compiled for bubblewrap.
 
-`seccomp.json` beside this module starts from deny. Compiling binds to libseccomp (the C library, version 2) with
-ctypes, because its Python binding is not on the package index.
+`seccomp.json` beside this module starts from deny. Compiling binds to libseccomp (the C library, version 2)
+with ctypes, because its Python binding is not on the package index.
 """
 
 from __future__ import annotations
@@ -107,7 +107,9 @@ def _library() -> ctypes.CDLL:
     try:
         library = ctypes.CDLL("libseccomp.so.2")
     except OSError as error:
-        raise SandboxUnavailable("libseccomp.so.2 is missing; install it (apt-get install libseccomp2)") from error
+        raise SandboxUnavailable(
+            "libseccomp.so.2 is missing; install it (apt-get install libseccomp2)"
+        ) from error
     library.seccomp_init.restype = ctypes.c_void_p
     library.seccomp_init.argtypes = [ctypes.c_uint32]
     library.seccomp_release.argtypes = [ctypes.c_void_p]

@@ -16,8 +16,8 @@ SandboxChoice = Literal["auto", "docker", "gvisor", "bubblewrap"]
 async def choose_sandbox(name: SandboxChoice, settings: SandboxSettings) -> Sandbox:
     """A sandbox that has been tried and can run now.
 
-    `auto` takes docker when an engine answers and has the image, else bubblewrap. Raises SandboxUnavailable, which
-    says for each one tried what is missing and what to do.
+    `auto` takes docker when an engine answers and has the image, else bubblewrap. Raises
+    SandboxUnavailable, which says for each one tried what is missing and what to do.
     """
     names = ("docker", "bubblewrap") if name == "auto" else (name,)
     failures: list[tuple[str, SandboxHealth]] = []

@@ -10,7 +10,9 @@ DEFAULT_IMAGE = "hitl-sandbox:latest"
 
 @dataclass(frozen=True)
 class SandboxSettings:
-    """`instance` names this executor among those that share an engine: leftovers of another are not touched."""
+    """`instance` names this executor among those that share an engine: leftovers of another are not
+    touched.
+    """
 
     image: str = DEFAULT_IMAGE
     instance: str = "default"

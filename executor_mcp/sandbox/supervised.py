@@ -1,4 +1,6 @@
-"""What the sandboxes have in common: waiting for a supervisor, handing a job over, and keeping account of runs."""
+"""What the sandboxes have in common: waiting for a supervisor, handing a job over, and keeping account of
+runs.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ from executor_mcp.sandbox.base import (
 )
 from executor_mcp.sandbox.errors import SandboxFailed, SandboxUnavailable
 from executor_mcp.sandbox.frames import FrameError, FrameKind
-from executor_mcp.sandbox.job_message import amounts_of, interpreter_of, job_frame
+from executor_mcp.sandbox.job_message import BoundsInside, amounts_of, interpreter_of, job_frame
 from executor_mcp.sandbox.run import Channel, SupervisedRun
 from hitl_contract.action_code import Language, Limits, NetworkMode, Profile
 
@@ -43,9 +45,8 @@ class PreparedSandbox:
 class SupervisedSandboxes:
     """The prepared and running sandboxes of one backend. Every one of them is removed, whatever happens."""
 
-    def __init__(self, *, count_processes: bool, memory_per_process: Callable[[], bool]) -> None:
-        self._count_processes = count_processes
-        self._memory_per_process = memory_per_process
+    def __init__(self, bounds: Callable[[], BoundsInside]) -> None:
+        self._bounds = bounds
         self._prepared: set[PreparedSandbox] = set()
         self._running: set[SupervisedRun] = set()
 
@@ -59,7 +60,7 @@ class SupervisedSandboxes:
                 interpreters = await _interpreters(channel)
             if interpreter_of(job.language) not in interpreters:
                 raise SandboxUnavailable(
-                    f"{job.language} needs {interpreter_of(job.language)}, which is not installed in this sandbox"
+                    f"{interpreter_of(job.language)}, needed for {job.language}, is not in this sandbox"
                 )
         except TimeoutError as error:
             await remove(channel)
@@ -77,12 +78,7 @@ class SupervisedSandboxes:
             raise SandboxFailed(f"the sandbox of {prepared.execution_id} was used or given back already")
         self._prepared.remove(sandbox)
         job = sandbox.job
-        frame = job_frame(
-            job,
-            sandbox.amounts,
-            count_processes=self._count_processes,
-            memory_per_process=self._memory_per_process(),
-        )
+        frame = job_frame(job, sandbox.amounts, self._bounds())
         run = SupervisedRun(sandbox.channel, sandbox.amounts, job.limits.wall_seconds, sink)
         self._running.add(run)
         sandbox.channel.send(frame)
@@ -124,7 +120,7 @@ _VERSIONS = """
 import json, shutil, sqlite3, subprocess, sys
 def first_line(name):
     path = shutil.which(name)
-    return subprocess.run([path, "--version"], capture_output=True, text=True).stdout.split("\\n")[0] if path else None
+    return path and subprocess.run([path, "--version"], capture_output=True, text=True).stdout.split("\\n")[0]
 versions = {"python": sys.version.split()[0], "sql": "SQLite " + sqlite3.sqlite_version}
 node, bash = first_line("node"), first_line("bash")
 if node: versions["nodejs"] = node.removeprefix("v")
@@ -159,8 +155,12 @@ async def probe_languages(
     )
     outcome = await (await start(await prepare(job), _NoSink())).wait()
     if outcome.result_json is None:
-        reason = outcome.detail or outcome.stderr.decode("utf-8", "replace").strip()[-200:] or outcome.termination
-        raise SandboxUnavailable(f"the interpreters in the sandbox could not be asked for their versions: {reason}")
+        reason = (
+            outcome.detail or outcome.stderr.decode("utf-8", "replace").strip()[-200:] or outcome.termination
+        )
+        raise SandboxUnavailable(
+            f"the interpreters in the sandbox could not be asked for their versions: {reason}"
+        )
     versions = _VERSION_NAMES.validate_json(outcome.result_json)
     return tuple(
         LanguageDescription(language, versions[language]) for language in Language if language in versions

@@ -1,7 +1,8 @@
 """Runs a Python program as `__main__` and reports the JSON value of its last expression.
 
-The argument is the program's path. The program finds its input as `input_data`. Its result leaves by descriptor
-3, which its children do not inherit. A value that is no JSON is reported by its `repr`; `None` is no result.
+The argument is the program's path. The program finds its input as `input_data`. Its result leaves by
+descriptor 3, which its children do not inherit. A value that is no JSON is reported by its `repr`; `None`
+is no result.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def main() -> int:
         run(path, module.__dict__)
     except SystemExit:
         raise
-    except BaseException as error:  # noqa: BLE001 - as the interpreter itself would
+    except BaseException as error:
         show(error)
         return 130 if isinstance(error, KeyboardInterrupt) else 1
     return 0

@@ -1,9 +1,9 @@
 """Runs SQL statements over a scratch SQLite database and reports the rows of the last one that has any.
 
-The argument is the program's path. The result is `{"columns": [...], "rows": [[...], ...], "truncated": bool}`;
-a blob is `{"base64": "..."}`. Input data is bound to every statement as `:input_data` (its JSON text, for
-`json_each`), the members of an object as `:name` besides, and an array of objects is the table `input_data` too.
-Databases in the work directory can be attached.
+The argument is the program's path. The result is `{"columns": [...], "rows": [[...], ...], "truncated":
+bool}`, where a blob is `{"base64": "..."}`. Input data is bound to every statement as `:input_data` (its
+JSON text, for `json_each`), the members of an object as `:name` besides, and an array of objects is also
+the table `input_data`. Databases in the work directory can be attached.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ import os
 import sqlite3
 import sys
 from collections.abc import Iterator
+from typing import cast
 
 RESULT_DESCRIPTOR = 3
 
 
 def statements(script: str) -> Iterator[str]:
-    """Splits where SQLite says that a statement is complete: quotes, comments and triggers are its business."""
+    """Splits where SQLite says that a statement is complete: it knows quotes, comments and triggers."""
     start = end = 0
     while True:
         end = script.find(";", end) + 1
@@ -42,20 +43,35 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def make_table(database: sqlite3.Connection, rows: list[dict[str, object]]) -> None:
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    if columns:
+        database.execute(f"CREATE TABLE input_data ({', '.join(map(quoted, columns))})")
+        places = ", ".join("?" * len(columns))
+        cells = [[scalar(row.get(name)) for name in columns] for row in rows]
+        database.executemany(f"INSERT INTO input_data VALUES ({places})", cells)  # noqa: S608
+
+
 def load(database: sqlite3.Connection, input_data: object) -> dict[str, object]:
     """Makes the input's table where it has one; returns the parameters."""
     parameters: dict[str, object] = {}
     if isinstance(input_data, dict):
-        parameters.update((str(name), scalar(value)) for name, value in input_data.items())
-    if isinstance(input_data, list) and input_data and all(isinstance(row, dict) for row in input_data):
-        columns = list(dict.fromkeys(name for row in input_data for name in row))
-        if columns:
-            database.execute(f"CREATE TABLE input_data ({', '.join(map(quoted, columns))})")
-            places = ", ".join("?" * len(columns))
-            rows = [[scalar(row.get(name)) for name in columns] for row in input_data]
-            database.executemany(f"INSERT INTO input_data VALUES ({places})", rows)  # noqa: S608
+        members = cast("dict[str, object]", input_data)
+        parameters.update({name: scalar(value) for name, value in members.items()})
+    if isinstance(input_data, list):
+        rows = [
+            cast("dict[str, object]", row)
+            for row in cast("list[object]", input_data)
+            if isinstance(row, dict)
+        ]
+        if rows and len(rows) == len(cast("list[object]", input_data)):
+            make_table(database, rows)
     parameters["input_data"] = json.dumps(input_data)
     return parameters
+
+
+def decode(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
 
 
 def cell(value: object) -> object:
@@ -87,7 +103,7 @@ def main() -> int:
         input_data = json.load(file)
     bound = int(os.environ["RESULT_BYTES"])
     database = sqlite3.connect(":memory:", isolation_level=None)
-    database.text_factory = lambda data: data.decode("utf-8", "replace")
+    database.text_factory = decode
     result: dict[str, object] | None = None
     try:
         parameters = load(database, input_data)

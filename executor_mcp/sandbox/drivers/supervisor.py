@@ -1,12 +1,13 @@
 """Process 1 of a sandbox: receives one program, runs it, and reports what it did. Standard library only.
 
-It is given to the sandbox's Python as source text, so it imports nothing of this project. Frames, both ways, are
-`type (1 byte) | length (4 bytes, big-endian) | payload`; `executor_mcp.sandbox.frames` is the other end.
+It is given to the sandbox's Python (3.9 or later) as source text, so it imports nothing of this project.
+Frames, both ways, are `type (1 byte) | length (4 bytes, big-endian) | payload`;
+`executor_mcp.sandbox.frames` is the other end, `executor_mcp.sandbox.job_message` says what a job has.
 
 1. It refuses to run as anything but process 1: it kills every process it can see.
-2. It makes itself undumpable, so that a program of the same user cannot open its memory, environment or pipes.
+2. It makes itself undumpable: a program of the same user then cannot open its memory, environment or pipes.
 3. It starts one child with new pipes and hard resource limits; the report channel is closed in it.
-4. It forwards output up to a bound, and goes on reading and dropping beyond it, so that memory stays constant.
+4. It forwards output up to a bound, and goes on reading and dropping beyond it, in constant memory.
 5. When the child ends, or at STOP, it kills and reaps everything else, and only then looks at the files.
 6. It follows no link, opens nothing but regular files, and stays within the bounds it was given.
 """
@@ -14,6 +15,7 @@ It is given to the sandbox's Python as source text, so it imports nothing of thi
 from __future__ import annotations
 
 import base64
+import contextlib
 import errno
 import fcntl
 import hashlib
@@ -111,25 +113,31 @@ class Output:
         return bool(chunk)
 
 
-class Memory:
-    """The memory bound where no control group holds it: a sample of every process and of the files."""
+class Watch:
+    """Bounds on memory and processes where no control group of the sandbox holds them: a sample, then the
+    end.
+    """
 
-    def __init__(self, bound_bytes: int | None) -> None:
-        self._bound = bound_bytes
+    def __init__(self, memory_bytes: int | None, processes: int | None) -> None:
+        self._memory_bytes = memory_bytes
+        self._processes = processes
         self._page = os.sysconf("SC_PAGE_SIZE")
         self.peak = 0
-        self.exceeded = False
+        self.memory_exceeded = False
+        self.processes_exceeded = False
 
     def sample(self) -> bool:
-        used = 0
-        for name in os.listdir("/proc"):
-            if name.isdigit() and name != "1":
-                used += self._resident(name)
+        """True when a bound is exceeded."""
         files = os.statvfs(ROOT)
-        used += (files.f_blocks - files.f_bfree) * files.f_frsize
+        used = (files.f_blocks - files.f_bfree) * files.f_frsize
+        processes = [name for name in os.listdir("/proc") if name.isdigit()]
+        used += sum(self._resident(name) for name in processes if name != "1")
         self.peak = max(self.peak, used)
-        self.exceeded = self.exceeded or (self._bound is not None and used > self._bound)
-        return self.exceeded
+        if self._memory_bytes is not None and used > self._memory_bytes:
+            self.memory_exceeded = True
+        if self._processes is not None and len(processes) > self._processes:
+            self.processes_exceeded = True
+        return self.memory_exceeded or self.processes_exceeded
 
     def _resident(self, process: str) -> int:
         try:
@@ -185,8 +193,8 @@ class Program:
             for number in (signal.SIGPIPE, signal.SIGXFSZ):
                 signal.signal(number, signal.SIG_DFL)
             os.chdir(WORK)
-            os.execve(command[0], command, self._job["environment"])
-        except BaseException as error:  # noqa: BLE001 - nothing may return into the supervisor's code
+            os.execve(command[0], command, self._job["environment"])  # noqa: S606
+        except BaseException as error:
             os.write(2, f"the interpreter could not be started: {error}\n".encode())
         os._exit(127)
 
@@ -212,10 +220,8 @@ class Program:
     def kill_everything(self) -> None:
         """Returns when this process is the only one left."""
         while True:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(-1, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
             try:
                 process, status = os.waitpid(-1, 0)
             except ChildProcessError:
@@ -320,12 +326,16 @@ class Collector:
         return digest.digest()
 
 
-def run(program: Program, outputs: list[Output], memory: Memory, report: Report, control: int) -> bool:
+def wake(number: int, frame: object) -> None:
+    """Nothing: that the signal is handled at all makes it write to the wake-up pipe."""
+
+
+def run(program: Program, outputs: list[Output], watch: Watch, report: Report, control: int) -> bool:
     """Forwards output until the program ends or the host says stop; True when the host stopped it."""
     wakeup, wakeup_writer = os.pipe()
     os.set_blocking(wakeup, False)
     os.set_blocking(wakeup_writer, False)
-    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    signal.signal(signal.SIGCHLD, wake)
     signal.set_wakeup_fd(wakeup_writer, warn_on_full_buffer=False)
     poll = select.poll()
     by_descriptor = {output.descriptor: output for output in outputs}
@@ -336,7 +346,7 @@ def run(program: Program, outputs: list[Output], memory: Memory, report: Report,
     while program.status is None:
         ready = poll.poll(WATCH_SECONDS * 1000)
         if time.monotonic() >= next_sample:
-            if memory.sample():
+            if watch.sample():
                 return False
             next_sample = time.monotonic() + WATCH_SECONDS
         for descriptor, _ in ready:
@@ -351,7 +361,9 @@ def run(program: Program, outputs: list[Output], memory: Memory, report: Report,
 
 
 def control_group_facts() -> tuple[int, int]:
-    """Processes killed for want of memory, and peak memory in bytes, as the control group tells; 0 if unknown."""
+    """Processes killed for want of memory, and peak memory in bytes; 0 where the control group does not
+    tell.
+    """
     kills = peak = 0
     for path in ("/sys/fs/cgroup/memory/memory.oom_control", "/sys/fs/cgroup/memory.events"):
         try:
@@ -378,10 +390,10 @@ def supervise(report: Report, control: int, out_of_memory_score: int) -> None:
     del payload
     given = lay_out(job)
     program = Program(job, out_of_memory_score)
-    memory = Memory(job["watched_memory_bytes"])
+    watch = Watch(job["watched_memory_bytes"], job["watched_processes"])
     outputs = program.start()
     job["files"] = job["driver"] = None
-    stopped = run(program, outputs, memory, report, control)
+    stopped = run(program, outputs, watch, report, control)
     program.kill_everything()
     for output in outputs:
         while output.take(report):
@@ -395,9 +407,10 @@ def supervise(report: Report, control: int, out_of_memory_score: int) -> None:
             "exit_code": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
             "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
             "stopped": stopped,
-            "memory_exceeded": memory.exceeded,
+            "memory_exceeded": watch.memory_exceeded,
+            "processes_exceeded": watch.processes_exceeded,
             "memory_kills": kills,
-            "peak_memory_bytes": peak or memory.peak or usage.ru_maxrss * 1024,
+            "peak_memory_bytes": peak or watch.peak or usage.ru_maxrss * 1024,
             "cpu_seconds": usage.ru_utime + usage.ru_stime,
             "stdout_bytes": outputs[0].total,
             "stderr_bytes": outputs[1].total,
@@ -423,7 +436,7 @@ def main() -> None:
         out_of_memory_score = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
         become_undumpable()
         supervise(report, control, out_of_memory_score)
-    except Exception as error:  # noqa: BLE001 - the host must hear why, whatever it was
+    except Exception as error:
         report.send(FAILED, f"{type(error).__name__}: {error}".encode()[:2000])
 
 
