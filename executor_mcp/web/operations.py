@@ -61,7 +61,9 @@ def operations_router(executor: Executor, *, metrics_token: str | None) -> APIRo
 
 
 class Readiness:
-    """Asks each part at most every few seconds: the route is open to everybody and a sandbox's check costs a try."""
+    """Asks each part at most every few seconds: the route is open to everybody and a sandbox's check costs a
+    try.
+    """
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor

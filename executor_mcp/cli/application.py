@@ -1,0 +1,49 @@
+"""Puts the commands together."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from executor_mcp.cli.machine import doctor, image
+from executor_mcp.cli.records import agents, audit, receipt, tokens
+from executor_mcp.cli.serving import mcp, serve
+from executor_mcp.server import package_version
+
+application = typer.Typer(
+    name="hitl-executor",
+    help="Runs programs that a person has approved, each exactly once, in a sandbox.",
+    no_args_is_help=True,
+    add_completion=False,
+    # Tracebacks show local variables, and those hold tokens and code.
+    pretty_exceptions_enable=False,
+)
+application.command()(serve)
+application.command()(mcp)
+application.command()(doctor)
+application.add_typer(agents, name="agents")
+application.add_typer(tokens, name="tokens")
+application.add_typer(audit, name="audit")
+application.add_typer(receipt, name="receipt")
+application.add_typer(image, name="image")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(package_version())
+        raise typer.Exit
+
+
+@application.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    del version
+
+
+def main() -> None:
+    """The console script."""
+    application()

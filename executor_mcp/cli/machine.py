@@ -1,0 +1,131 @@
+"""`doctor` and `image build`: what this machine has, and how to give it what it lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+import httpx2
+import typer
+from pydantic import JsonValue
+
+from executor_mcp.cli.running import CommandFailed, ExitCode, JsonOption, Output, run_command
+from executor_mcp.errors import KeySourceUnavailable
+from executor_mcp.receipt_key import load_or_create_receipt_key
+from executor_mcp.sandbox.errors import SandboxError
+from executor_mcp.sandbox.selection import choose_sandbox
+from executor_mcp.sandbox.settings import DEFAULT_IMAGE
+from executor_mcp.settings import Settings
+from executor_mcp.wiring import issuer_keys, open_migrated, prepare_home, sandbox_settings
+from server_kit.errors import PortInUse, ServerError
+from server_kit.http_serving import Address, bind
+
+image = typer.Typer(no_args_is_help=True, help="The sandbox image.")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. `needed` is False for what a start can do without."""
+
+    name: str
+    good: bool
+    detail: str
+    needed: bool = True
+
+
+def doctor(json_output: JsonOption = False) -> None:
+    """Say what is configured, what is reachable, what is missing and how to fix it.
+
+    Exit 3 when a start would fail.
+    """
+
+    async def operation(settings: Settings, output: Output) -> None:
+        findings = [
+            await _look("home", lambda: _home(settings)),
+            await _look("receipt key", lambda: _key(settings)),
+            await _look("database", lambda: _database(settings)),
+            await _look("issuer keys", lambda: _issuer(settings), needed=False),
+            await _look(f"sandbox {settings.sandbox}", lambda: _sandbox(settings)),
+            await _look("port", lambda: _port(settings), needed=False),
+        ]
+        document: list[JsonValue] = [
+            {"name": one.name, "ok": one.good, "detail": one.detail, "needed": one.needed} for one in findings
+        ]
+        rows = [
+            ("ok" if one.good else "FAILS" if one.needed else "no", one.name, one.detail) for one in findings
+        ]
+        output.table(document, ("", "What", "Detail"), rows)
+        failing = [one.name for one in findings if one.needed and not one.good]
+        if failing:
+            raise CommandFailed(f"a start would fail: {', '.join(failing)}", exit_code=ExitCode.ENVIRONMENT)
+
+    run_command(operation, json_output=json_output)
+
+
+@image.command("build")
+def build(
+    base: Annotated[
+        str | None, typer.Option(help="An image to build on; without it one is made with debootstrap.")
+    ] = None,
+    tag: Annotated[str, typer.Option(help="The name the image gets.")] = DEFAULT_IMAGE,
+    json_output: JsonOption = False,
+) -> None:
+    """Build the sandbox image for docker and gvisor."""
+
+    async def operation(settings: Settings, output: Output) -> None:
+        del settings
+        # Lazily: the Docker SDK is slow to import, and no other command here needs it.
+        from executor_mcp.sandbox.image_building import build_image
+
+        digest = await build_image(base, tag=tag, report=output.note)
+        output.result({"image": tag, "digest": digest}, f"[bold]{tag}[/] is built: {digest}")
+
+    run_command(operation, json_output=json_output)
+
+
+async def _look(name: str, look: Callable[[], Awaitable[str]], *, needed: bool = True) -> Finding:
+    try:
+        return Finding(name, good=True, detail=await look(), needed=needed)
+    except (ServerError, SandboxError, KeySourceUnavailable) as error:
+        return Finding(name, good=False, detail=str(error), needed=needed)
+
+
+async def _home(settings: Settings) -> str:
+    prepare_home(settings)
+    return str(settings.home)
+
+
+async def _key(settings: Settings) -> str:
+    return f"key id {load_or_create_receipt_key(settings.keys_directory).key_id}"
+
+
+async def _database(settings: Settings) -> str:
+    async with open_migrated(settings) as database:
+        return f"{database.dialect}, schema up to date"
+
+
+async def _issuer(settings: Settings) -> str:
+    async with httpx2.AsyncClient(trust_env=False) as client:
+        keys = await issuer_keys(settings, client).keys(None)
+    return f"{len(keys.to_jwks()['keys'])} keys of {settings.issuer} from {settings.effective_jwks}"
+
+
+async def _sandbox(settings: Settings) -> str:
+    sandbox = await choose_sandbox(settings.sandbox, sandbox_settings(settings))
+    try:
+        description, health = await sandbox.describe(), await sandbox.check()
+    finally:
+        await sandbox.close()
+    names = ", ".join(f"{one.language} {one.version}" for one in description.languages)
+    weak = "".join(f"; weaker here: {warning}" for warning in health.warnings)
+    return f"{description.backend} ({description.image_digest or 'no image'}): {names}{weak}"
+
+
+async def _port(settings: Settings) -> str:
+    address = Address(settings.http.host, settings.http.port)
+    try:
+        bind(address).close()
+    except PortInUse as error:
+        raise PortInUse(f"{error} (if that is this executor, all is well)") from None
+    return f"{address.url} is free"

@@ -1,0 +1,89 @@
+"""`serve` and `mcp`: the executor over HTTP and over stdio."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from contextlib import suppress
+
+from executor_mcp.assembly import Executor
+from executor_mcp.cli.running import JsonOption, Output, run_command
+from executor_mcp.server import build_server
+from executor_mcp.settings import Settings
+from executor_mcp.tools.caller import ConfiguredCaller
+from executor_mcp.web.app import build_app
+from executor_mcp.wiring import open_executor
+from server_kit.errors import ConfigurationError
+from server_kit.http_serving import Address, bind
+from server_kit.http_serving import serve as serve_http
+from server_kit.logging import configure_logging
+
+
+def serve(json_output: JsonOption = False) -> None:
+    """Serve over HTTP: MCP at /mcp, REST under /api/v1."""
+    run_command(_serve, json_output=json_output)
+
+
+def mcp() -> None:
+    """Serve MCP over stdio, for agents that start it themselves."""
+    run_command(_mcp, json_output=False)
+
+
+async def _serve(settings: Settings, output: Output) -> None:
+    configure_logging(level=settings.log.level, format=settings.log.format)
+    asked = Address(settings.http.host, settings.http.port)
+    listening = bind(asked)
+    try:
+        async with open_executor(settings) as executor:
+            app = build_app(executor, settings.http, require_api_key=settings.require_api_key)
+
+            def ready(address: Address) -> None:
+                url = settings.http.public_url or address.url
+                name = executor.sandbox.name
+                output.result(
+                    {"url": url, "mcp": f"{url}/mcp", "sandbox": name, "process_id": os.getpid()},
+                    f"Executor ready at [bold]{url}[/], MCP at {url}/mcp, sandbox {name}.",
+                )
+
+            await serve_http(app, asked, ready=ready, listening=listening)
+    finally:
+        listening.close()
+
+
+async def _mcp(settings: Settings, output: Output) -> None:
+    del output
+    configure_logging(level=settings.log.level, format=settings.log.format)
+    async with open_executor(settings) as executor:
+        agent = await _configured_agent(executor, settings)
+        server = build_server(
+            executor.service, ConfiguredCaller(agent), require_api_key=settings.require_api_key
+        )
+        stopped = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopped.set)
+        serving = asyncio.create_task(server.run_stdio_async())
+        stopping = asyncio.create_task(stopped.wait())
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if serving.done():
+            await serving
+    if stopped.is_set():
+        # The thread that reads stdin cannot be interrupted and would hold the process until the client
+        # writes.
+        with suppress(BaseException):
+            serving.cancel()
+        os._exit(0)
+
+
+async def _configured_agent(executor: Executor, settings: Settings) -> str | None:
+    if settings.api_key is None:
+        return None
+    agent = await executor.ledger.agents.authenticate(settings.api_key.get_secret_value())
+    if agent is None:
+        raise ConfigurationError(
+            "api_key (EXECUTOR_API_KEY) is not a key of this executor: make one with hitl-executor "
+            "agents add NAME"
+        )
+    return agent

@@ -1,0 +1,135 @@
+"""The composition root: the only place where settings become concrete classes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import httpx2
+
+from executor_mcp.assembly import Executor, Ledger, Parts, assemble, assemble_ledger, running
+from executor_mcp.issuer_actions import ActionSource, IssuerActions, NoActionSource
+from executor_mcp.issuer_keys import FetchedKeys, FileKeys, IssuerKeys
+from executor_mcp.receipt_key import load_or_create_receipt_key
+from executor_mcp.sandbox.errors import SandboxUnavailable
+from executor_mcp.sandbox.selection import choose_sandbox
+from executor_mcp.sandbox.settings import SandboxSettings
+from executor_mcp.settings import Settings
+from executor_mcp.steps import PassThrough, StepObserver
+from executor_mcp.storage.schema import MIGRATIONS
+from hitl_contract.verify import VerificationPolicy
+from server_kit.clock import SystemClock
+from server_kit.database.base import Database
+from server_kit.database.migrations import migrate
+from server_kit.database.opening import open_database
+from server_kit.errors import ConfigurationError, HomeNotWritable, ServerError
+
+
+class NoSandbox(ServerError):
+    """No sandbox can run here, so the executor does not start."""
+
+
+@asynccontextmanager
+async def open_executor(settings: Settings, *, steps: StepObserver | None = None) -> AsyncGenerator[Executor]:
+    """A started executor; ended, with every program, when left.
+
+    Raises:
+        ServerError: one line saying what stops the start.
+    """
+    prepare_home(settings)
+    receipt_key = load_or_create_receipt_key(settings.keys_directory)
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False))
+        keys = issuer_keys(settings, client)
+        database = await stack.enter_async_context(open_migrated(settings))
+        try:
+            sandbox = await choose_sandbox(settings.sandbox, sandbox_settings(settings))
+        except SandboxUnavailable as error:
+            raise NoSandbox(str(error)) from error
+        executor = assemble(
+            Parts(
+                database=database,
+                sandbox=sandbox,
+                verification=VerificationPolicy(
+                    issuer=settings.issuer,
+                    audience=settings.audience,
+                    leeway_seconds=settings.leeway_seconds,
+                ),
+                keys=keys,
+                actions=_actions(settings, client),
+                receipt_key=receipt_key,
+                state=settings.home,
+                policy=settings.policy.policy(),
+                steps=steps or PassThrough(),
+                places=settings.max_concurrent,
+                patience_seconds=settings.max_queue_seconds,
+            )
+        )
+        yield await stack.enter_async_context(running(executor))
+
+
+@asynccontextmanager
+async def open_ledger(settings: Settings) -> AsyncGenerator[Ledger]:
+    """The executor's records alone, for commands that run nothing. Raises ServerError."""
+    prepare_home(settings)
+    receipt_key = load_or_create_receipt_key(settings.keys_directory)
+    async with open_migrated(settings) as database:
+        yield assemble_ledger(database, receipt_key, state=settings.home, clock=SystemClock())
+
+
+@asynccontextmanager
+async def open_migrated(settings: Settings) -> AsyncGenerator[Database]:
+    """The database with this release's schema. Raises ServerError."""
+    url = settings.effective_database_url
+    await migrate(url, MIGRATIONS)
+    database = await open_database(url)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+def prepare_home(settings: Settings) -> None:
+    """Make the home directory, for its owner alone. Raises HomeNotWritable."""
+    home = settings.home
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        settings.keys_directory.mkdir(exist_ok=True, mode=0o700)
+        probe = home / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise HomeNotWritable(
+            f"the home directory {home} cannot be written: {error.strerror}; make it writable or set "
+            "EXECUTOR_HOME"
+        ) from error
+
+
+def issuer_keys(settings: Settings, client: httpx2.AsyncClient) -> IssuerKeys:
+    """Raises ConfigurationError when there is nothing to read the issuer's keys from."""
+    source = settings.effective_jwks
+    if source is None:
+        raise ConfigurationError(
+            f"the issuer {settings.issuer!r} is no URL: set EXECUTOR_JWKS to a file or URL of its public keys"
+        )
+    if source.startswith(("http://", "https://")):
+        return FetchedKeys(source, client)
+    path = Path(source.removeprefix("file://")).expanduser()
+    if not path.is_file():
+        raise ConfigurationError(f"jwks (EXECUTOR_JWKS) names {path}, which is not a file")
+    return FileKeys(path)
+
+
+def sandbox_settings(settings: Settings) -> SandboxSettings:
+    return SandboxSettings(image=settings.image, instance=_instance(settings))
+
+
+def _instance(settings: Settings) -> str:
+    # Two executors with one home share their leftovers; two with different homes must not.
+    return str(settings.home)
+
+
+def _actions(settings: Settings, client: httpx2.AsyncClient) -> ActionSource:
+    url = settings.effective_issuer_url
+    return NoActionSource() if url is None else IssuerActions(url, client)
