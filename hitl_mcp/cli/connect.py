@@ -10,12 +10,13 @@ import typer
 from hitl_mcp.cli.clients.catalogue import Client, ClientName, Places, find_client
 from hitl_mcp.cli.clients.entries import Entry, HttpEntry, StdioEntry
 from hitl_mcp.cli.failures import CommandFailed, ExitCode
-from hitl_mcp.cli.home import console_script, home_directory
+from hitl_mcp.cli.home import home_directory
 from hitl_mcp.cli.options import JsonOption, YesOption
 from hitl_mcp.cli.output import Output
 from hitl_mcp.cli.running import run_command
+from hitl_mcp.processes import console_script
 
-KEY_VARIABLE = "HITL_AGENT_KEY"
+KEY_VARIABLE = "HITL_API_KEY"
 
 
 def connect(

@@ -7,19 +7,13 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from hitl_mcp.terminal.console import open_console
+
 if TYPE_CHECKING:
     from pydantic import JsonValue
     from rich.console import Console, RenderableType
 
     from hitl_mcp.cli.failures import CommandFailed
-
-
-def open_console(*, stderr: bool = False) -> Console:
-    """A console on which text is only ever text: no markup, no emoji codes, no automatic highlighting."""
-    # rich costs 0.1 s to import, which `hitl mcp` and `--json` need not pay.
-    from rich.console import Console
-
-    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
 
 
 class Output:

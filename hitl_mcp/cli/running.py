@@ -49,6 +49,7 @@ def as_failure(error: Exception) -> CommandFailed:
     # Imported here because a command that goes well needs none of these.
     from hitl_contract.errors import ContractError
     from hitl_mcp.approvals.errors import InvalidSubmission, NotEligible
+    from hitl_mcp.processes import ProcessFailed
     from server_kit.errors import ServerError
 
     match error:
@@ -60,6 +61,8 @@ def as_failure(error: Exception) -> CommandFailed:
             return CommandFailed(str(error), exit_code=ExitCode.IDENTITY)
         case InvalidSubmission():
             return CommandFailed(str(error), exit_code=ExitCode.USAGE)
+        case ProcessFailed():
+            return CommandFailed(str(error), exit_code=ExitCode.ENVIRONMENT)
         case HitlError():
             return CommandFailed(str(error), exit_code=_exit_code_of(error))
         case ContractError():

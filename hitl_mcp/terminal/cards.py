@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from hitl_contract.action import Action, action_digest
+from hitl_contract.action import Action, action_digest, parse_action
 from hitl_contract.display import render_action, safe_text
 from hitl_mcp.approvals.models import RequestStatus, RiskLevel
+from hitl_mcp.errors import HitlError
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -30,6 +31,10 @@ _STATUS_STYLES = {
     RequestStatus.TIMEOUT: "dim",
     RequestStatus.CANCELLED: "dim",
 }
+
+
+class ContradictoryAnswer(HitlError):
+    """What was read about a request does not fit together."""
 
 
 @dataclass(frozen=True)
@@ -231,4 +236,32 @@ def decisions_from_json(entries: object) -> tuple[CardDecision, ...]:
             decided_at=moment(entry["at"]),
         )
         for entry in cast("list[Mapping[str, object]]", entries)
+    )
+
+
+def card_from_json(document: Mapping[str, Any]) -> RequestCard:
+    """The card of a request as the REST API answers it to a person.
+
+    Raises:
+        ContradictoryAnswer: the digest in the answer is not the digest of the action in it.
+    """
+    action = parse_action(document["action"])
+    if action_digest(action) != document["action_digest"]:
+        raise ContradictoryAnswer(
+            "The server's answer contradicts itself: the digest is not that of the action. Decide nothing."
+        )
+    return RequestCard(
+        request_id=str(document["request_id"]),
+        agent=str(document["agent"]),
+        status=RequestStatus(document["status"]),
+        risk_level=RiskLevel(document["risk_level"]),
+        justification=str(document["justification"]),
+        summary=document.get("summary"),
+        action=action,
+        created_at=moment(document["created_at"]),
+        expires_at=moment(document["expires_at"]),
+        required_approvals=int(document["approvals"]["required"]),
+        received_approvals=int(document["approvals"]["received"]),
+        decisions=decisions_from_json(document["decisions"]),
+        review_url=document.get("review_url"),
     )

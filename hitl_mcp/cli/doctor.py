@@ -1,0 +1,157 @@
+"""`hitl doctor`: what is set up, what is reachable, what is missing, and how to put it right."""
+
+import shutil
+from collections.abc import AsyncGenerator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal
+
+import typer
+
+from hitl_mcp.cli.failures import ExitCode
+from hitl_mcp.cli.home import home_directory
+from hitl_mcp.cli.options import JsonOption
+from hitl_mcp.cli.output import Output
+from hitl_mcp.cli.running import as_failure, run_command
+from hitl_mcp.running_server import find_running_server
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from hitl_mcp.application import Application
+    from hitl_mcp.settings import Settings
+
+State = Literal["ok", "warning", "problem"]
+_STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. `remedy` says what to do where it is not ok."""
+
+    subject: str
+    state: State
+    detail: str
+    remedy: str | None = None
+
+
+def doctor(json_output: JsonOption = False) -> None:
+    """Check the set-up. Exit code 1 when something has to be put right."""
+
+    async def operation(output: Output) -> None:
+        findings = [finding async for finding in _examine()]
+        healthy = all(finding.state != "problem" for finding in findings)
+        output.result(
+            {"healthy": healthy, "findings": [asdict(finding) for finding in findings]},
+            lambda console: _print(console, findings),
+        )
+        if not healthy:
+            raise typer.Exit(ExitCode.REFUSED)
+
+    run_command(operation, json_output=json_output)
+
+
+async def _examine() -> AsyncGenerator[Finding]:
+    home = home_directory()
+    if not (home / "keys").is_dir():
+        yield Finding("home", "problem", f"{home} has not been set up", "Run: hitl init")
+        return
+    try:
+        from hitl_mcp.cli.local_application import open_application, quiet_settings
+
+        settings = quiet_settings()
+    except Exception as error:
+        yield _failed("settings", error, "Correct the setting; configs/hitl.yaml explains each of them.")
+        return
+    yield Finding("settings", "ok", f"home {settings.home}, database {_database(settings)}")
+    mode = home.stat().st_mode & 0o777
+    if mode & 0o077:
+        yield Finding(
+            "home", "warning", f"{home} has mode {mode:04o}: others may look in", f"Run: chmod 700 {home}"
+        )
+    else:
+        yield Finding("home", "ok", f"{home}, private to its owner")
+    try:
+        async with open_application() as application:
+            async for finding in _examine_application(application):
+                yield finding
+    except Exception as error:
+        yield _failed("database and keys", error, None)
+    async for finding in _examine_servers(settings):
+        yield finding
+
+
+async def _examine_application(application: "Application") -> AsyncGenerator[Finding]:
+    yield Finding("keys", "ok", "readable by this user alone")
+    yield Finding("database", "ok", "answers, schema up to date")
+    from hitl_mcp.cli.audit import verify_own_log
+
+    report = await verify_own_log(application)
+    if report.intact:
+        yield Finding("audit log", "ok", f"{report.entries} entries, intact")
+    else:
+        yield Finding("audit log", "problem", report.problems[0].message, "Run: hitl audit verify")
+    people = [person for person in await application.people.list() if person.suspended_at is None]
+    approvers = [person for person in people if "approver" in person.roles]
+    if approvers:
+        yield Finding("people", "ok", f"{len(approvers)} may approve")
+    else:
+        yield Finding("people", "problem", "nobody may approve", "Run: hitl people add NAME")
+    agents = [agent for agent in await application.agents.list() if agent.revoked_at is None]
+    if agents:
+        yield Finding("agents", "ok", ", ".join(agent.name for agent in agents))
+    else:
+        yield Finding("agents", "warning", "no agent has a key yet", "Run: hitl agents add NAME")
+    for notifier in application.notifiers:
+        result = await notifier.check()
+        state: State = "ok" if result.ok else "problem"
+        yield Finding(f"channel {notifier.channel}", state, result.detail)
+
+
+async def _examine_servers(settings: "Settings") -> AsyncGenerator[Finding]:
+    running = find_running_server(settings.home)
+    if running is None:
+        yield Finding("approval server", "warning", "is not up", "Run: hitl up")
+    else:
+        yield await _reachable("approval server", running.url)
+    if shutil.which("hitl-executor") is None:
+        yield Finding("executor", "warning", "is not installed here", "pip install 'hitl-mcp[executor]'")
+    else:
+        yield await _reachable("executor", settings.executor_url)
+
+
+async def _reachable(subject: str, url: str) -> Finding:
+    import httpx2
+
+    try:
+        async with httpx2.AsyncClient(timeout=5.0) as http:
+            answer = await http.get(f"{url}/ready")
+    except httpx2.HTTPError as error:
+        return Finding(subject, "warning", f"{url} does not answer ({type(error).__name__})", "Run: hitl up")
+    if answer.is_success:
+        return Finding(subject, "ok", f"ready at {url}")
+    return Finding(subject, "problem", f"{url}/ready answers {answer.status_code}", f"Look at its log: {url}")
+
+
+def _failed(subject: str, error: Exception, remedy: str | None) -> Finding:
+    failure = as_failure(error)
+    return Finding(subject, "problem", failure.message, remedy or failure.hint)
+
+
+def _database(settings: "Settings") -> str:
+    return settings.effective_database_url.partition(":")[0].partition("+")[0]
+
+
+def _print(console: "Console", findings: list[Finding]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for finding in findings:
+        detail = Text(finding.detail)
+        if finding.remedy and finding.state != "ok":
+            detail.append(f"\n{finding.remedy}", "bold")
+        table.add_row(Text(finding.state, _STYLES[finding.state]), finding.subject, detail)
+    console.print(table)

@@ -1,0 +1,105 @@
+"""`hitl init`: everything a server needs before its first start, and its first person."""
+
+import getpass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hitl_mcp.cli.configuration import approval_configuration, executor_configuration
+from hitl_mcp.cli.credentials import NEW_PASSWORD_VARIABLE, ask_new_password, remember_default_person
+from hitl_mcp.cli.failures import CommandFailed, ExitCode
+from hitl_mcp.cli.home import home_directory
+from hitl_mcp.cli.options import JsonOption
+from hitl_mcp.cli.output import Output
+from hitl_mcp.cli.running import run_command
+
+CONFIGURATION_FILE = "config.yaml"
+EXECUTOR_CONFIGURATION_FILE = "executor.yaml"
+
+
+def init(
+    person: Annotated[
+        str | None,
+        typer.Option("--person", metavar="NAME", help="The first approver and administrator. Default: you."),
+    ] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Set up HITL_HOME: keys, database, configuration, and the first person with a password."""
+
+    async def operation(output: Output) -> None:
+        home = home_directory()
+        _require_empty(home)
+        name = person or getpass.getuser()
+        password = ask_new_password(output, name)
+        if password is None:
+            raise CommandFailed(
+                "The first person needs a password, and there is no terminal to ask at.",
+                exit_code=ExitCode.USAGE,
+                hint=f"Set {NEW_PASSWORD_VARIABLE}.",
+            )
+        person_id, database_url = await _set_up(home, name, password)
+        output.result(
+            {
+                "home": str(home),
+                "person": person_id,
+                "configuration": str(home / CONFIGURATION_FILE),
+                "executor_configuration": str(home / EXECUTOR_CONFIGURATION_FILE),
+                "database": database_url,
+            },
+            lambda console: console.print(
+                f"Set up {home}\n"
+                f"  {person_id} may approve and administer\n"
+                f"  settings: {home / CONFIGURATION_FILE} and {home / EXECUTOR_CONFIGURATION_FILE}\n\n"
+                "Next:\n"
+                "  hitl up                     run both servers\n"
+                "  hitl agents add NAME        make a key for an agent\n"
+                "  hitl connect claude-code    or claude-desktop, cursor, vscode, codex",
+                soft_wrap=True,
+            ),
+        )
+
+    run_command(operation, json_output=json_output)
+
+
+def _require_empty(home: Path) -> None:
+    if (home / "keys" / "keyring.json").exists():
+        raise CommandFailed(
+            f"{home} is set up already; nothing was changed.",
+            hint="Run `hitl up`, or set HITL_HOME to another directory.",
+        )
+
+
+async def _set_up(home: Path, name: str, password: str) -> tuple[str, str]:
+    from hitl_mcp.cli.local_application import quiet_settings
+    from hitl_mcp.identity.names import checked_person_id
+    from hitl_mcp.identity.passwords import Passwords
+    from hitl_mcp.identity.people import Role
+    from hitl_mcp.wiring import build_application, create_keys
+
+    # Refused before anything is made, so that the next try starts from nothing as well.
+    person_id = checked_person_id(name)
+    await Passwords().hash(password, person=person_id)
+    settings = quiet_settings()
+    files = {
+        home / CONFIGURATION_FILE: approval_configuration(),
+        home / EXECUTOR_CONFIGURATION_FILE: executor_configuration(home),
+    }
+    create_keys(settings)
+    settings.home.chmod(0o700)
+    for path, text in files.items():
+        _write_new(path, text)
+    async with build_application(settings) as application:
+        record = await application.people.add(name, password, (Role.APPROVER, Role.ADMIN), actor="init")
+    remember_default_person(home, record.person_id)
+    place = "SQLite" if settings.database_url is None else settings.database_url.partition("+")[0]
+    return record.person_id, place
+
+
+def _write_new(path: Path, text: str) -> None:
+    """Leaves a file alone that somebody has put there before."""
+    if path.exists():
+        return
+    path.write_text(f"# Written by hitl init on {datetime.now(UTC):%Y-%m-%d}.\n{text}", "utf-8")
+    path.chmod(0o600)

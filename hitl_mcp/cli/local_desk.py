@@ -1,0 +1,82 @@
+"""The desk on the database itself, where no server is up."""
+
+from __future__ import annotations
+
+from hitl_mcp.application import Application
+from hitl_mcp.approvals.models import Assurance, DecisionInput, RequestRecord, RequestStatus, Verdict
+from hitl_mcp.approvals.ports import PersonRecord
+from hitl_mcp.terminal.cards import CardDecision, RequestCard
+
+_PAGE_SIZE = 100
+
+
+class LocalDesk:
+    """Implements `Desk`. What it changes is delivered by the next server that comes up."""
+
+    def __init__(self, application: Application, person: PersonRecord) -> None:
+        self._service = application.service
+        self._public_url = application.settings.http.url
+        self._person = person
+
+    async def pending(self) -> list[RequestCard]:
+        cards: list[RequestCard] = []
+        cursor: str | None = None
+        while True:
+            page = await self._service.list_for_people(
+                status=RequestStatus.PENDING, limit=_PAGE_SIZE, cursor=cursor
+            )
+            cards += [self._card(record) for record in page.records]
+            cursor = page.next_cursor
+            if cursor is None:
+                return cards
+
+    async def read(self, request_id: str) -> RequestCard:
+        return self._card(await self._service.get(request_id))
+
+    async def approve(self, request_id: str, *, action_digest: str) -> RequestCard:
+        return await self._decide(request_id, Verdict.APPROVE, action_digest, None)
+
+    async def deny(self, request_id: str, *, action_digest: str, reason: str | None) -> RequestCard:
+        return await self._decide(request_id, Verdict.DENY, action_digest, reason)
+
+    async def cancel(self, request_id: str, *, reason: str | None) -> RequestCard:
+        record = await self._service.cancel(
+            request_id, agent=None, person=self._person.person_id, reason=reason
+        )
+        return self._card(record)
+
+    async def _decide(
+        self, request_id: str, verdict: Verdict, action_digest: str, reason: str | None
+    ) -> RequestCard:
+        decision = DecisionInput(
+            request_id=request_id,
+            person=self._person.person_id,
+            verdict=verdict,
+            reason=reason,
+            channel="cli",
+            assurance=Assurance.SESSION,
+            action_digest=action_digest,
+            evidence={"terminal": "password"},
+        )
+        return self._card(await self._service.decide(decision))
+
+    def _card(self, record: RequestRecord) -> RequestCard:
+        request = record.request
+        return RequestCard(
+            request_id=request.request_id,
+            agent=request.agent,
+            status=request.status,
+            risk_level=request.risk_level,
+            justification=request.justification,
+            summary=request.summary,
+            action=request.action,
+            created_at=request.created_at,
+            expires_at=request.expires_at,
+            required_approvals=request.required_approvals,
+            received_approvals=record.received_approvals,
+            decisions=tuple(
+                CardDecision(each.person, each.verdict.value, each.reason, each.channel, each.decided_at)
+                for each in record.decisions
+            ),
+            review_url=f"{self._public_url}/requests/{request.request_id}",
+        )

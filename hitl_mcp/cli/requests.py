@@ -1,0 +1,151 @@
+"""An approver's terminal: what is pending, one request whole, and the decisions."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hitl_mcp.cli.credentials import ask_credentials
+from hitl_mcp.cli.failures import CommandFailed
+from hitl_mcp.cli.home import home_directory, require_initialized
+from hitl_mcp.cli.options import JsonOption, PersonOption, RequestArgument, YesOption
+from hitl_mcp.cli.output import Output
+from hitl_mcp.cli.questions import confirm_or_fail
+from hitl_mcp.cli.running import run_command
+from hitl_mcp.running_server import find_running_server
+
+if TYPE_CHECKING:
+    from hitl_mcp.cli.desk import Desk
+    from hitl_mcp.terminal.cards import RequestCard
+
+
+def pending(person: PersonOption = None, json_output: JsonOption = False) -> None:
+    """List what waits for a decision."""
+
+    async def operation(output: Output) -> None:
+        from hitl_mcp.terminal.cards import render_list
+
+        async with _open_desk(output, person) as desk:
+            cards = await desk.pending()
+        output.result(
+            {"requests": [card.to_json() for card in cards]},
+            lambda console: console.print(
+                render_list(cards, now=datetime.now(UTC)) if cards else "Nothing is waiting."
+            ),
+        )
+
+    run_command(operation, json_output=json_output)
+
+
+def show(request_id: RequestArgument, person: PersonOption = None, json_output: JsonOption = False) -> None:
+    """Show one request whole: what would run, why, and what was decided."""
+
+    async def operation(output: Output) -> None:
+        async with _open_desk(output, person) as desk:
+            _print_card(output, await desk.read(request_id))
+
+    run_command(operation, json_output=json_output)
+
+
+def approve(
+    request_id: RequestArgument,
+    person: PersonOption = None,
+    yes: YesOption = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Approve a request, after showing all of it. The agent then gets a token for one run of exactly that."""
+
+    async def operation(output: Output) -> None:
+        async with _open_desk(output, person) as desk:
+            card = await _card_to_decide(output, desk, request_id)
+            await confirm_or_fail(output, "Approve?", yes=yes)
+            _print_ending(output, await desk.approve(request_id, action_digest=card.action_digest))
+
+    run_command(operation, json_output=json_output)
+
+
+def deny(
+    request_id: RequestArgument,
+    reason: Annotated[
+        str | None, typer.Option("--reason", metavar="REASON", help="Why; the agent reads it.")
+    ] = None,
+    person: PersonOption = None,
+    yes: YesOption = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Deny a request, after showing all of it. The agent is told the reason."""
+
+    async def operation(output: Output) -> None:
+        async with _open_desk(output, person) as desk:
+            card = await _card_to_decide(output, desk, request_id)
+            await confirm_or_fail(output, "Deny?", yes=yes)
+            digest = card.action_digest
+            _print_ending(output, await desk.deny(request_id, action_digest=digest, reason=reason))
+
+    run_command(operation, json_output=json_output)
+
+
+def cancel(
+    request_id: RequestArgument,
+    reason: Annotated[
+        str | None, typer.Option("--reason", metavar="REASON", help="Why; the agent reads it.")
+    ] = None,
+    person: PersonOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Withdraw a pending request without deciding it."""
+
+    async def operation(output: Output) -> None:
+        async with _open_desk(output, person) as desk:
+            _print_ending(output, await desk.cancel(request_id, reason=reason))
+
+    run_command(operation, json_output=json_output)
+
+
+@asynccontextmanager
+async def _open_desk(output: Output, person: str | None) -> AsyncGenerator["Desk"]:
+    home = home_directory()
+    require_initialized(home)
+    credentials = ask_credentials(output, home, person)
+    server = find_running_server(home)
+    if server is not None:
+        # The desk that is not used is not loaded: one brings httpx2, the other the whole server.
+        from hitl_mcp.cli.remote_desk import open_remote_desk
+
+        async with open_remote_desk(server.url, credentials) as desk:
+            yield desk
+        return
+    from hitl_mcp.cli.local_application import open_application
+    from hitl_mcp.cli.local_desk import LocalDesk
+
+    async with open_application() as application:
+        record = await application.people.authenticate(credentials.person, credentials.password)
+        yield LocalDesk(application, record)
+
+
+async def _card_to_decide(output: Output, desk: "Desk", request_id: str) -> "RequestCard":
+    from hitl_mcp.approvals.models import RequestStatus
+    from hitl_mcp.terminal.cards import render_card
+
+    card = await desk.read(request_id)
+    output.show(render_card(card, now=datetime.now(UTC)))
+    if card.status is not RequestStatus.PENDING:
+        raise CommandFailed(f"Request {card.request_id} has ended: {card.status.value}. Nothing changed.")
+    return card
+
+
+def _print_card(output: Output, card: "RequestCard") -> None:
+    from hitl_mcp.terminal.cards import render_card
+
+    output.result(card.to_json(), lambda console: console.print(render_card(card, now=datetime.now(UTC))))
+
+
+def _print_ending(output: Output, card: "RequestCard") -> None:
+    more = ""
+    if card.status.value == "PENDING":
+        more = f", {card.received_approvals} of {card.required_approvals} approvals"
+    output.result(
+        card.to_json(), lambda console: console.print(f"{card.request_id}: {card.status.value}{more}")
+    )
