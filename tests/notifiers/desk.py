@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from argon2 import PasswordHasher
@@ -33,6 +33,19 @@ QUICK_RETRIES = RetryPolicy(
 REVIEW = "https://approvals.example.com/requests/"
 
 
+class MovableClock(SystemClock):
+    """The machine's clock, which a test may set forward."""
+
+    def __init__(self) -> None:
+        self._ahead = timedelta(0)
+
+    def now(self) -> datetime:
+        return super().now() + self._ahead
+
+    def advance(self, seconds: float) -> None:
+        self._ahead += timedelta(seconds=seconds)
+
+
 @dataclass
 class Desk:
     """Everything between a database and the channels, for one process of a server."""
@@ -45,7 +58,7 @@ class Desk:
     policy: AskSeveral = field(default_factory=AskSeveral)
 
     def __post_init__(self) -> None:
-        clock = SystemClock()
+        self.clock = clock = MovableClock()
         self.world = World(self.database, clock, self.home, policy=self.policy)
         self.sealer = RecordSealer(self.world.keys.seal_key)
         audit = self.world.ports.audit
@@ -67,7 +80,7 @@ class Desk:
     def make_dispatcher(self) -> Dispatcher:
         return build_dispatcher(
             database=self.database,
-            clock=SystemClock(),
+            clock=self.clock,
             service=self.service,
             accounts=self.people,
             audit=self.world.ports.audit,

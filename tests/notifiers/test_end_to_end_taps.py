@@ -144,7 +144,7 @@ async def test_the_same_press_delivered_twice_is_handled_once(scene: Scene) -> N
     assert await scene.desk.refusals_about("unknown") == ["repeated"]
 
 
-async def test_a_tap_after_the_time_is_up_decides_nothing(scene: Scene) -> None:
+async def test_a_tap_after_the_agent_cancelled_decides_nothing(scene: Scene) -> None:
     request_id = await scene.asked()
     nonce = scene.chat.nonce(request_id)
     await scene.desk.service.cancel(request_id, agent="agent-1", person=None, reason="no longer needed")
@@ -213,12 +213,15 @@ async def test_poisoned_updates_do_not_stop_later_taps(scene: Scene) -> None:
     assert (await scene.desk.ended(request_id)).request.status is RequestStatus.APPROVED
 
 
-async def test_a_time_limit_that_passes_closes_the_card(scene: Scene) -> None:
-    record = await scene.desk.ask(timeout=10)
-    await scene.chat.wait_for_card(record.request.request_id)
-    ended = await scene.desk.ended(record.request.request_id, 15)
-    assert ended.request.status is RequestStatus.TIMEOUT
-    assert "Not answered in time" in await scene.closed(record.request.request_id)
+async def test_a_time_limit_that_passes_closes_the_card_and_a_tap_after_it_decides_nothing(
+    scene: Scene,
+) -> None:
+    request_id = await scene.asked(timeout=10)
+    nonce = scene.chat.nonce(request_id)
+    scene.desk.clock.advance(11)
+    assert "Not answered in time" in await scene.closed(request_id)
+    assert (await scene.desk.service.get(request_id)).request.status is RequestStatus.TIMEOUT
+    assert "has ended" in await scene.chat.forge(request_id, nonce, "approve", ANNA)
 
 
 async def test_a_decision_made_elsewhere_closes_every_card_within_a_second(
