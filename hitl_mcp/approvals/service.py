@@ -57,7 +57,7 @@ class ApprovalService:
             ports, recorder, validity=validity, lifetime_seconds=token_lifetime_seconds
         )
         self._listing = Listing(ports)
-        self._waiting = WaitingRoom(ports.database.changes, self._read_statuses)
+        self._waiting = WaitingRoom(ports.database.changes, self.get, self._read_statuses)
 
     async def submit(self, agent: str, submission: Submission) -> RequestRecord:
         """Store a request durably, or return the one this asks for again (see `Submissions.submit`).
@@ -97,8 +97,8 @@ class ApprovalService:
                 break
             expires_in = (record.request.expires_at - self._ports.clock.now()).total_seconds()
             # At `expires_at` the reading below records the timeout itself, if nobody did yet.
-            await self._waiting.until_ended(request_id, min(left, max(expires_in, 0.001)))
-            record = await self.get(request_id)
+            ended = await self._waiting.until_ended(request_id, min(left, max(expires_in, 0.001)))
+            record = ended or await self.get(request_id)
         return record
 
     async def decide(self, decision: DecisionInput) -> RequestRecord:

@@ -38,7 +38,8 @@ def check_submission(submission: Submission) -> int:
     if submission.idempotency_key == "":
         raise InvalidSubmission("idempotency_key", "is empty; leave it out or give a key of your own")
     check_text("idempotency_key", submission.idempotency_key, MAX_IDEMPOTENCY_KEY)
-    _check_json("metadata", dict(submission.metadata), MAX_METADATA_BYTES)
+    if submission.metadata:
+        _check_json("metadata", dict(submission.metadata), MAX_METADATA_BYTES)
     if submission.timeout_seconds is None:
         return DEFAULT_TIMEOUT_SECONDS
     if not MIN_TIMEOUT_SECONDS <= submission.timeout_seconds <= MAX_TIMEOUT_SECONDS:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from hitl_mcp.approvals.events import change_key
-from hitl_mcp.approvals.models import RequestStatus
+from hitl_mcp.approvals.models import RequestRecord, RequestStatus
 from server_kit.database.base import ChangeFeed
 
+ReadRecord = Callable[[str], Awaitable[RequestRecord]]
 ReadStatuses = Callable[[frozenset[str]], Awaitable[Mapping[str, RequestStatus]]]
 
 _BATCH: Final = 500
@@ -19,7 +20,7 @@ _LONGEST_SLEEP_SECONDS: Final = 3600.0
 
 @dataclass(slots=True)
 class _Observer:
-    task: asyncio.Task[None]
+    task: asyncio.Task[RequestRecord]
     waiting: int = 0
 
 
@@ -29,13 +30,14 @@ class WaitingRoom:
     A caller that is cancelled or runs out of time leaves; the request knows nothing of it.
     """
 
-    def __init__(self, changes: ChangeFeed, read_statuses: ReadStatuses) -> None:
+    def __init__(self, changes: ChangeFeed, read_record: ReadRecord, read_statuses: ReadStatuses) -> None:
         self._changes = changes
+        self._read_record = read_record
         self._statuses = _BatchedStatuses(read_statuses)
         self._observers: dict[str, _Observer] = {}
 
-    async def until_ended(self, request_id: str, timeout_seconds: float) -> bool:
-        """True once the request has ended or is gone, False after `timeout_seconds`."""
+    async def until_ended(self, request_id: str, timeout_seconds: float) -> RequestRecord | None:
+        """The request once it has ended, None after `timeout_seconds`. Raises what reading it raises."""
         observer = self._observers.get(request_id)
         if observer is None or observer.task.done():
             observer = _Observer(asyncio.create_task(self._observe(request_id)))
@@ -43,21 +45,21 @@ class WaitingRoom:
         observer.waiting += 1
         try:
             async with asyncio.timeout(timeout_seconds):
-                await asyncio.shield(observer.task)
+                return await asyncio.shield(observer.task)
         except TimeoutError:
-            return False
+            return None
         finally:
             observer.waiting -= 1
             if observer.waiting == 0:
                 observer.task.cancel()
                 if self._observers.get(request_id) is observer:
                     del self._observers[request_id]
-        return True
 
-    async def _observe(self, request_id: str) -> None:
+    async def _observe(self, request_id: str) -> RequestRecord:
         async with self._changes.watch(change_key(request_id)) as watch:
             while not await self._has_ended(request_id):
                 await watch.wait(_LONGEST_SLEEP_SECONDS)
+        return await self._read_record(request_id)
 
     async def _has_ended(self, request_id: str) -> bool:
         status = await self._statuses.read(request_id)

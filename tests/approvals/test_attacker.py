@@ -1,7 +1,7 @@
 """An attacker who writes the database as it likes, but does not hold the keys, never gets a token.
 
-The agent `agent-2` is the attacker's. What it wants is a token for a program nobody approved, or to go on using
-an approval that was withdrawn, used up or made for somebody else.
+The agent `agent-2` is the attacker's. What it wants is a token for a program nobody approved, or to go on
+using an approval that was withdrawn, used up or made for somebody else.
 """
 
 from __future__ import annotations

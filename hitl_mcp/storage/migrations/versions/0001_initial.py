@@ -138,11 +138,11 @@ def upgrade() -> None:
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("seal", sa.Text(), nullable=False),
         sa.Column("attachable_digest", sa.Text(), nullable=True),
+        sa.CheckConstraint("required_approvals >= 1", name=op.f("ck_requests_required_approvals_positive")),
         sa.CheckConstraint(
             "status IN ('PENDING', 'APPROVED', 'DENIED', 'TIMEOUT', 'CANCELLED')",
             name=op.f("ck_requests_status_known"),
         ),
-        sa.CheckConstraint("required_approvals >= 1", name=op.f("ck_requests_required_approvals_positive")),
         sa.ForeignKeyConstraint(
             ["action_digest"], ["actions.digest"], name=op.f("fk_requests_action_digest")
         ),
