@@ -146,7 +146,7 @@ def _prepare(path: Path) -> None:
         if path.stat().st_size <= CHECKED_ON_OPENING_BYTES:
             found = raw.execute("PRAGMA quick_check(1)").fetchone()[0]
             if found != "ok":
-                raise sqlite3.DatabaseError(found)
+                raise sqlite3.DatabaseError(" ".join(str(found).split()))
         raw.execute("BEGIN IMMEDIATE")
         raw.execute(
             "CREATE TABLE IF NOT EXISTS change_feed (sequence INTEGER PRIMARY KEY, key TEXT NOT NULL)"

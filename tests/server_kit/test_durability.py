@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import random
 import signal
+import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,65 +21,56 @@ from server_kit.database.opening import open_database
 from tests.server_kit.writer_process import POINTS, PRIVATE_KEY, lefts, make_log, metadata, rights, tables
 
 KEYS = PublicKeys([PRIVATE_KEY.public_key()])
-ROUNDS = 4
+ROUNDS = 3
 ROOT = Path(__file__).parents[2]
 
 
 class Writers:
     """Starts one writing process after another and listens to what each acknowledges before it dies."""
 
-    def __init__(self, parent: asyncio.subprocess.Process) -> None:
+    def __init__(self, parent: subprocess.Popen[bytes]) -> None:
         assert parent.stdin is not None
         assert parent.stdout is not None
         self._stdin = parent.stdin
         self._stdout = parent.stdout
 
-    async def run_until_killed(
-        self,
-        url: str,
-        witness: Path,
-        first: int,
-        point: str,
-        passes: int,
-        kill_after_lines: int | None = None,
+    def run_until_killed(
+        self, url: str, witness: Path, first: int, point: str, passes: int, kill_after: int | None = None
     ) -> set[int]:
-        """Return the numbers that the process acknowledged."""
+        """Return the numbers that the process acknowledged; with `kill_after` it is killed after so many."""
         job = {"url": url, "witness": str(witness), "first": first, "point": point, "passes": passes}
         self._stdin.write(json.dumps(job).encode() + b"\n")
+        self._stdin.flush()
         acknowledged: set[int] = set()
         process = 0
-        async with asyncio.timeout(30):
-            while True:
-                word, *number = (await self._stdout.readline()).split()
-                if word == b"started":
-                    process = int(number[0])
-                elif word == b"ended":
-                    assert int(number[0]) == -signal.SIGKILL
-                    return acknowledged
-                else:
-                    acknowledged.add(int(word))
-                if len(acknowledged) == kill_after_lines and process:
-                    os.kill(process, signal.SIGKILL)
-                    kill_after_lines = None
+        while True:
+            word, *number = self._stdout.readline().split()
+            if word == b"started":
+                process = int(number[0])
+            elif word == b"ended":
+                assert int(number[0]) == -signal.SIGKILL
+                return acknowledged
+            else:
+                acknowledged.add(int(word))
+            if len(acknowledged) == kill_after and process:
+                os.kill(process, signal.SIGKILL)
+                kill_after = None
 
 
-@pytest.fixture
-async def writers() -> AsyncIterator[Writers]:
-    parent = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.server_kit.writer_process",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
+@pytest.fixture(scope="module")
+def writers() -> Iterator[Writers]:
+    parent = subprocess.Popen(
+        [sys.executable, "-m", "tests.server_kit.writer_process"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         cwd=ROOT,
         start_new_session=True,
     )
-    try:
-        yield Writers(parent)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
+    with parent:
+        try:
+            yield Writers(parent)
+        finally:
             os.killpg(parent.pid, signal.SIGKILL)
-        await parent.wait()
 
 
 async def check(url: str, witness: Path, acknowledged: set[int]) -> int:
@@ -114,8 +105,8 @@ async def test_a_process_killed_at_a_point_of_the_transaction_loses_nothing_it_a
     acknowledged: set[int] = set()
     first = 1
     for turn in range(ROUNDS):
-        acknowledged |= await writers.run_until_killed(
-            database_url, witness, first, point, passes=turn * 2 + 1
+        acknowledged |= await asyncio.to_thread(
+            writers.run_until_killed, database_url, witness, first, point, turn * 2 + 1
         )
         first = await check(database_url, witness, acknowledged)
 
@@ -129,9 +120,9 @@ async def test_a_process_killed_at_any_moment_loses_nothing_it_acknowledged(
     moments = random.Random(20260728)
     acknowledged: set[int] = set()
     first = 1
-    for _ in range(15):
-        acknowledged |= await writers.run_until_killed(
-            database_url, witness, first, "never", 0, kill_after_lines=moments.randint(1, 200)
+    for _ in range(8):
+        acknowledged |= await asyncio.to_thread(
+            writers.run_until_killed, database_url, witness, first, "never", 0, moments.randint(1, 200)
         )
         first = await check(database_url, witness, acknowledged)
     assert acknowledged
