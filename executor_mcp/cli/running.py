@@ -23,6 +23,7 @@ from executor_mcp.settings import Settings, load
 from hitl_contract.errors import ContractError
 from server_kit.errors import ServerError
 from server_kit.http_serving import run
+from server_kit.logging import configure_logging
 
 
 class ExitCode(IntEnum):
@@ -95,6 +96,8 @@ def run_command(
 ) -> None:
     """Load the settings and run `operation` on an event loop of its own. Raises typer.Exit."""
     output = Output(json_output=json_output)
+    # Until the settings say otherwise: without this, a log line would go to stdout.
+    configure_logging(level="warning", format="text")
     try:
         run(operation(load(os.environ), output))
     except KeyboardInterrupt:

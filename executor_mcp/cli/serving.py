@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 from contextlib import suppress
@@ -12,7 +13,6 @@ from executor_mcp.cli.running import JsonOption, Output, run_command
 from executor_mcp.server import build_server
 from executor_mcp.settings import Settings
 from executor_mcp.tools.caller import ConfiguredCaller
-from executor_mcp.web.app import build_app
 from executor_mcp.wiring import open_executor
 from server_kit.errors import ConfigurationError
 from server_kit.http_serving import Address, bind
@@ -31,11 +31,14 @@ def mcp() -> None:
 
 
 async def _serve(settings: Settings, output: Output) -> None:
-    configure_logging(level=settings.log.level, format=settings.log.format)
+    _configure_logging(settings)
     asked = Address(settings.http.host, settings.http.port)
     listening = bind(asked)
     try:
         async with open_executor(settings) as executor:
+            # Lazily: FastAPI is not needed over stdio, where an agent waits for the start.
+            from executor_mcp.web.app import build_app
+
             app = build_app(executor, settings.http, require_api_key=settings.require_api_key)
 
             def ready(address: Address) -> None:
@@ -53,7 +56,7 @@ async def _serve(settings: Settings, output: Output) -> None:
 
 async def _mcp(settings: Settings, output: Output) -> None:
     del output
-    configure_logging(level=settings.log.level, format=settings.log.format)
+    _configure_logging(settings)
     async with open_executor(settings) as executor:
         agent = await _configured_agent(executor, settings)
         server = build_server(
@@ -75,6 +78,14 @@ async def _mcp(settings: Settings, output: Output) -> None:
         with suppress(BaseException):
             serving.cancel()
         os._exit(0)
+
+
+def _configure_logging(settings: Settings) -> None:
+    configure_logging(level=settings.log.level, format=settings.log.format)
+    # The SDK logs every refused call with the words meant for the agent, and an execution id in them is a
+    # right.
+    for noisy in ("mcp", "alembic", "uvicorn.error"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
 async def _configured_agent(executor: Executor, settings: Settings) -> str | None:

@@ -47,8 +47,8 @@ PROGRAM: dict[str, Any] = {"type": "code_execution", "language": "python", "code
 class Issuer:
     """Signs tokens as the approval server would."""
 
-    def __init__(self) -> None:
-        self.private = Ed25519PrivateKey.generate()
+    def __init__(self, private: Ed25519PrivateKey | None = None) -> None:
+        self.private = private or Ed25519PrivateKey.generate()
         self.key_id = key_id(self.private.public_key())
         self.actions: dict[str, Action] = {}
 
@@ -239,7 +239,11 @@ class Bench:
         """(event, subject, reason or status) of the audit log, in order."""
         entries = await self.executor.ledger.audit.tail(1000)
         return [
-            (entry.event, entry.subject, str(entry.details.get("reason") or entry.details.get("status") or ""))
+            (
+                entry.event,
+                entry.subject,
+                str(entry.details.get("reason") or entry.details.get("status") or ""),
+            )
             for entry in entries
         ]
 
@@ -258,7 +262,12 @@ async def counts(database: Database) -> tuple[int, int]:
 
 
 def bench(
-    database: Database, home: Path, *, issuer: Issuer | None = None, sandbox: TwinSandbox | None = None, **parts: Any
+    database: Database,
+    home: Path,
+    *,
+    issuer: Issuer | None = None,
+    sandbox: TwinSandbox | None = None,
+    **parts: Any,
 ) -> Bench:
     issuer = issuer or Issuer()
     source = IssuerTwin(issuer)
@@ -283,5 +292,3 @@ async def eventually(condition: Callable[[], bool], *, timeout_seconds: float = 
     async with asyncio.timeout(timeout_seconds):
         while not condition():
             await asyncio.sleep(0)
-
-

@@ -432,7 +432,5 @@ async def test_an_admitted_call_comes_from_the_gate_alone_and_is_taken_once(read
 
 
 def test_no_module_but_the_gate_names_its_seal() -> None:
-    naming = {
-        path.name for path in Path("executor_mcp").rglob("*.py") if "GATE_SEAL" in path.read_text()
-    }
+    naming = {path.name for path in Path("executor_mcp").rglob("*.py") if "GATE_SEAL" in path.read_text()}
     assert naming == {"admission.py", "gate.py"}

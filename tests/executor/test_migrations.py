@@ -56,5 +56,3 @@ async def test_a_newer_schema_is_refused(database_url: str) -> None:
 
     with pytest.raises(SchemaTooNew, match="9999_future"):
         await migrate(database_url, MIGRATIONS)
-
-
