@@ -57,7 +57,7 @@ class ApprovalService:
             ports, recorder, validity=validity, lifetime_seconds=token_lifetime_seconds
         )
         self._listing = Listing(ports)
-        self._waiting = WaitingRoom(ports.database.changes, self.get, self._read_statuses)
+        self._waiting = WaitingRoom(ports.database.changes, ports.clock, self.get, self._read_statuses)
 
     async def submit(self, agent: str, submission: Submission) -> RequestRecord:
         """Store a request durably, or return the one this asks for again (see `Submissions.submit`).
@@ -89,17 +89,10 @@ class ApprovalService:
 
         Cancelling the call only stops the waiting. Raises RequestNotFound.
         """
-        record = await self.get(request_id)
-        deadline = asyncio.get_running_loop().time() + timeout_seconds
-        while not record.request.status.is_terminal:
-            left = deadline - asyncio.get_running_loop().time()
-            if left <= 0:
-                break
-            expires_in = (record.request.expires_at - self._ports.clock.now()).total_seconds()
-            # At `expires_at` the reading below records the timeout itself, if nobody did yet.
-            ended = await self._waiting.until_ended(request_id, min(left, max(expires_in, 0.001)))
-            record = ended or await self.get(request_id)
-        return record
+        if timeout_seconds <= 0:
+            return await self.get(request_id)
+        ended = await self._waiting.until_ended(request_id, timeout_seconds)
+        return ended or await self.get(request_id)
 
     async def decide(self, decision: DecisionInput) -> RequestRecord:
         """Apply one person's verdict (see `Decisions.decide` for the checks, in order).

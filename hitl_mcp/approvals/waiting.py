@@ -9,6 +9,7 @@ from typing import Final
 
 from hitl_mcp.approvals.events import change_key
 from hitl_mcp.approvals.models import RequestRecord, RequestStatus
+from server_kit.clock import Clock
 from server_kit.database.base import ChangeFeed
 
 ReadRecord = Callable[[str], Awaitable[RequestRecord]]
@@ -25,13 +26,16 @@ class _Observer:
 
 
 class WaitingRoom:
-    """Where callers wait.
+    """Where callers wait. One that is cancelled or runs out of time leaves without a trace on the request.
 
-    A caller that is cancelled or runs out of time leaves; the request knows nothing of it.
+    `read_record` records the timeout of a request whose time is up: no waiter depends on a dispatcher.
     """
 
-    def __init__(self, changes: ChangeFeed, read_record: ReadRecord, read_statuses: ReadStatuses) -> None:
+    def __init__(
+        self, changes: ChangeFeed, clock: Clock, read_record: ReadRecord, read_statuses: ReadStatuses
+    ) -> None:
         self._changes = changes
+        self._clock = clock
         self._read_record = read_record
         self._statuses = _BatchedStatuses(read_statuses)
         self._observers: dict[str, _Observer] = {}
@@ -57,13 +61,19 @@ class WaitingRoom:
 
     async def _observe(self, request_id: str) -> RequestRecord:
         async with self._changes.watch(change_key(request_id)) as watch:
-            while not await self._has_ended(request_id):
-                await watch.wait(_LONGEST_SLEEP_SECONDS)
-        return await self._read_record(request_id)
+            while True:
+                record = await self._read_record(request_id)
+                if record.request.status.is_terminal:
+                    return record
+                expires_at = record.request.expires_at
+                while await self._is_pending(request_id):
+                    left = (expires_at - self._clock.now()).total_seconds()
+                    if left <= 0:
+                        break
+                    await watch.wait(min(left, _LONGEST_SLEEP_SECONDS))
 
-    async def _has_ended(self, request_id: str) -> bool:
-        status = await self._statuses.read(request_id)
-        return status is None or status.is_terminal
+    async def _is_pending(self, request_id: str) -> bool:
+        return await self._statuses.read(request_id) is RequestStatus.PENDING
 
 
 class _BatchedStatuses:
