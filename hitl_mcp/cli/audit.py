@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,12 +34,12 @@ _TAIL_DEFAULT = 20
 def verify(
     export: Annotated[
         Path | None,
-        typer.Argument(metavar="FILE", help="An export to check offline. Left out: this server's own log."),
+        typer.Option("--file", help="An export to check offline. Left out: this server's own log."),
     ] = None,
     keys: Annotated[
         Path | None,
         typer.Option(
-            "--keys", metavar="JWKS", help="With FILE: the public audit keys. Default: this HITL_HOME's."
+            "--keys", metavar="JWKS", help="With --file: public audit keys. Default: this HITL_HOME's."
         ),
     ] = None,
     json_output: JsonOption = False,
@@ -56,14 +57,16 @@ def verify(
 
 @audit_commands.command("export")
 def export_log(
-    keys: Annotated[
+    to: Annotated[
         Path | None,
-        typer.Option(
-            "--keys", metavar="JWKS", help="Also write the public audit keys here, for verify --keys."
-        ),
+        typer.Option("--output", metavar="FILE", help="Where to write. Default: standard output."),
     ] = None,
+    keys: Annotated[
+        Path | None, typer.Option("--keys", metavar="JWKS", help="Write the public audit keys here as well.")
+    ] = None,
+    json_output: JsonOption = False,
 ) -> None:
-    """Print every entry and every signed checkpoint, one JSON document a line."""
+    """Write every entry and signed checkpoint as JSON Lines, which `audit verify --file` checks anywhere."""
 
     async def operation(_output: Output) -> None:
         from hitl_mcp.cli.local_application import open_application
@@ -72,13 +75,15 @@ def export_log(
         async with open_application() as application:
             # What was not signed yet is signed first, so that the export vouches for its own end.
             await application.audit.checkpoint()
-            async for document in application.audit.export():
-                sys.stdout.write(json.dumps(document, separators=(",", ":"), ensure_ascii=True) + "\n")
-            sys.stdout.flush()
+            with ExitStack() as stack:
+                stream = sys.stdout if to is None else stack.enter_context(to.open("w", encoding="utf-8"))
+                async for document in application.audit.export():
+                    stream.write(json.dumps(document, separators=(",", ":"), ensure_ascii=True) + "\n")
+                stream.flush()
         if keys is not None:
             keys.write_text(json.dumps(_own_audit_keys().to_jwks(), indent=2) + "\n", "utf-8")
 
-    run_command(operation)
+    run_command(operation, json_output=json_output)
 
 
 @audit_commands.command("tail")
@@ -122,13 +127,14 @@ async def _verify_file(export: Path, keys: Path | None) -> "ChainReport":
 
 
 def _read_keys(path: Path) -> "PublicKeys":
+    from hitl_contract.canonical import parse_strict_json
     from hitl_contract.errors import CanonicalizationError, InvalidKeySet
+    from hitl_contract.keys import PublicKeys
 
     try:
-        known = _own_audit_keys() if keys is None else _read_keys(keys)
+        return PublicKeys.from_jwks(parse_strict_json(path.read_bytes()))
     except (CanonicalizationError, InvalidKeySet) as error:
-        raise CommandFailed(f"{keys} is no key set: {error}", exit_code=ExitCode.USAGE) from error
-    return await asyncio.to_thread(_verify_lines, export, known)
+        raise CommandFailed(f"{path} is no key set: {error}", exit_code=ExitCode.USAGE) from error
 
 
 def _verify_lines(export: Path, keys: "PublicKeys") -> "ChainReport":

@@ -1,6 +1,5 @@
 """`hitl doctor`: what is set up, what is reachable, what is missing, and how to put it right."""
 
-import shutil
 from collections.abc import AsyncGenerator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
@@ -113,10 +112,7 @@ async def _examine_servers(settings: "Settings") -> AsyncGenerator[Finding]:
         yield Finding("approval server", "warning", "is not up", "Run: hitl up")
     else:
         yield await _reachable("approval server", running.url)
-    if shutil.which("hitl-executor") is None:
-        yield Finding("executor", "warning", "is not installed here", "pip install 'hitl-mcp[executor]'")
-    else:
-        yield await _reachable("executor", settings.executor_url)
+    yield await _reachable("executor", settings.executor_url)
 
 
 async def _reachable(subject: str, url: str) -> Finding:

@@ -24,6 +24,7 @@ class ExitCode(IntEnum):
     INTERNAL = 70
     """A defect of this program."""
     INTERRUPTED = 130
+    TERMINATED = 143
 
 
 class CommandFailed(HitlError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -33,15 +34,28 @@ def run_command(
     """
     output = Output(json_output=json_output)
     try:
-        asyncio.run(operation(output))
+        asyncio.run(_until_signalled(operation(output)))
     except KeyboardInterrupt:
         raise typer.Exit(ExitCode.INTERRUPTED) from None
+    except asyncio.CancelledError:
+        raise typer.Exit(ExitCode.TERMINATED) from None
     except (typer.Exit, typer.Abort):
         raise
     except Exception as error:
         failure = as_failure(error)
         output.failure(failure)
         raise typer.Exit(failure.exit_code) from None
+
+
+async def _until_signalled(operation: Coroutine[Any, Any, None]) -> None:
+    """Runs it so that SIGTERM and a closed terminal end it as Ctrl-C does: with everything cleaned up."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # Under nohup a closed terminal is to be ignored.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, task.cancel)
+    await operation
 
 
 def as_failure(error: Exception) -> CommandFailed:

@@ -30,16 +30,16 @@ class Narrator:
     def opening(self) -> None:
         text = Text.assemble(
             ("An agent asks, a person decides, the program runs once.\n", "bold"),
-            ("Two servers, real HTTP, a real MCP client and a real sandbox; nothing is simulated.", "dim"),
+            ("Two servers, real HTTP, a real MCP client, a real sandbox. Nothing is simulated.", "dim"),
         )
-        self.console.print(Padding(text, (1, 0, 0, 0)))
+        self.console.print(Padding(text, (1, 0, 0, 0), expand=False))
 
     def chapter(self, number: int, title: str) -> None:
         self.console.print()
         self.console.print(Rule(Text(f" {number}  {title} ", "bold cyan"), align="left", style="dim cyan"))
 
     def say(self, *parts: str | tuple[str, str]) -> None:
-        self.console.print(Padding(Text.assemble(*parts), (0, 0, 0, 2)))
+        self.console.print(Padding(Text.assemble(*parts), (0, 0, 0, 2), expand=False))
 
     def show(self, renderable: RenderableType) -> None:
         self.console.print(renderable)
@@ -58,7 +58,7 @@ class Narrator:
         if detail:
             body.append(f"\n{safe_text(detail, multiline=True)}", "dim")
         grid.add_row(Text(self._mark, "bold green"), body)
-        self.console.print(Padding(grid, (0, 0, 0, 2)))
+        self.console.print(Padding(grid, (0, 0, 0, 2), expand=False))
 
     @contextmanager
     def waiting(self, text: str) -> Generator[Callable[[str], None]]:
@@ -83,4 +83,4 @@ class Narrator:
         next_steps.add_row(Text("hitl init", "bold"), Text("set up your own", "dim"))
         next_steps.add_row(Text("hitl up", "bold"), Text("run both servers", "dim"))
         next_steps.add_row(Text("hitl connect claude-code", "bold"), Text("let your agent ask", "dim"))
-        self.console.print(Padding(next_steps, (1, 0, 1, 2)))
+        self.console.print(Padding(next_steps, (1, 0, 1, 2), expand=False))

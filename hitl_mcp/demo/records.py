@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 from hitl_mcp.demo.failures import StepFailed
 from hitl_mcp.demo.narrator import Narrator
-from hitl_mcp.demo.world import World
+from hitl_mcp.demo.world import World, first_failure
 
 _STARTED: Final = "execution.started"
 _REFUSED: Final = "execution.refused"
@@ -19,12 +19,11 @@ async def verify_records(world: World, narrator: Narrator, *, refusals: int) -> 
     Raises:
         StepFailed: a chain does not verify, or tells of another number of runs or refusals.
     """
-    approvals, executions, exported = await asyncio.gather(
-        world.run("hitl", "audit", "verify", "--json"),
-        world.run("hitl-executor", "audit", "verify", "--json"),
-        world.run("hitl-executor", "audit", "export"),
-    )
-    for name, text in (("approval server", approvals), ("executor", executions)):
+    async with first_failure(), asyncio.TaskGroup() as together:
+        approvals = together.create_task(world.run("hitl", "audit", "verify", "--json"))
+        executor = together.create_task(_export_and_verify(world))
+    exported, executions = executor.result()
+    for name, text in (("approval server", approvals.result()), ("executor", executions)):
         report = cast("dict[str, Any]", json.loads(text))
         step = f"The audit chain of the {name} verifies"
         if report.get("intact") is not True:
@@ -36,6 +35,12 @@ async def verify_records(world: World, narrator: Narrator, *, refusals: int) -> 
     if started != 1 or _count(events, _REFUSED) != refusals:
         raise StepFailed(step, f"{started} runs and {_count(events, _REFUSED)} refusals are on record")
     narrator.held_true(step, f"{started} started, {refusals} refused")
+
+
+async def _export_and_verify(world: World) -> tuple[str, str]:
+    # In this order: the export signs what was not signed yet.
+    exported = await world.run("hitl-executor", "audit", "export")
+    return exported, await world.run("hitl-executor", "audit", "verify", "--json")
 
 
 def _count(events: list[dict[str, Any]], name: str) -> int:

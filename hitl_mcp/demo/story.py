@@ -80,7 +80,6 @@ class Story:
                     "risk_level": "low",
                     "wait_seconds": WAIT_FOR_DECISION_SECONDS,
                 },
-                on_progress=lambda _message: None,
             )
         )
         try:
@@ -160,8 +159,10 @@ class _StreamedOutput:
 
     def progress(self, message: str) -> None:
         for line in message.splitlines():
-            self._shown.append(line)
-            self._tell.output(line)
+            stream, separator, text = line.partition(": ")
+            if separator and stream in {"stdout", "stderr"}:
+                self._shown.append(text)
+                self._tell.output(text)
 
     def finish(self, output: str) -> bool:
         """Whether any line came while the program ran."""

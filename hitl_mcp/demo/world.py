@@ -18,7 +18,7 @@ from hitl_mcp.processes import ServerProcess, clean_environment, console_script,
 
 PERSON: Final = "ada"
 AGENT: Final = "demo-agent"
-TOKEN_LIFETIME_SECONDS: Final = 8
+TOKEN_LIFETIME_SECONDS: Final = 10
 LEEWAY_SECONDS: Final = 1
 START_SECONDS: Final = 40.0
 COMMAND_SECONDS: Final = 40.0
@@ -69,37 +69,42 @@ async def _servers(home: Path, sandbox: str) -> AsyncGenerator[World]:
             "EXECUTOR_HTTP__PORT": str(executor_port),
             "EXECUTOR_JWKS": f"{approval_url}/.well-known/jwks.json",
             "EXECUTOR_ISSUER": approval_url,
-            "EXECUTOR_ISSUER_URL": approval_url,
             "EXECUTOR_LEEWAY_SECONDS": str(LEEWAY_SECONDS),
             "EXECUTOR_SANDBOX": sandbox,
         }
     )
-    await run_command_line(
-        ("hitl", "init", "--person", PERSON, "--json"), {**environment, "HITL_INIT_PASSWORD": password}
-    )
-    made = await run_command_line(("hitl", "agents", "add", AGENT, "--json"), environment)
-    agent_key = cast("dict[str, str]", json.loads(made))["api_key"]
     approval = ServerProcess(
-        "The approval server",
-        [console_script("hitl"), "serve"],
-        environment,
-        output=home / "approval.log",
+        "The approval server", [console_script("hitl"), "serve"], environment, output=home / "approval.log"
     )
     executor = ServerProcess(
-        "The executor",
-        [console_script("hitl-executor"), "serve"],
-        environment,
-        output=home / "executor.log",
+        "The executor", [console_script("hitl-executor"), "serve"], environment, output=home / "executor.log"
     )
     try:
-        await approval.start()
+        # The executor needs nothing of the approval server until its first call.
         await executor.start()
-        async with asyncio.TaskGroup() as ready:
-            ready.create_task(approval.wait_ready("127.0.0.1", approval_port, timeout_seconds=START_SECONDS))
-            ready.create_task(executor.wait_ready("127.0.0.1", executor_port, timeout_seconds=START_SECONDS))
+        await run_command_line(
+            ("hitl", "init", "--person", PERSON, "--json"), {**environment, "HITL_INIT_PASSWORD": password}
+        )
+        await approval.start()
+        async with first_failure(), asyncio.TaskGroup() as together:
+            added = together.create_task(
+                run_command_line(("hitl", "agents", "add", AGENT, "--json"), environment)
+            )
+            for server, port in ((approval, approval_port), (executor, executor_port)):
+                together.create_task(server.wait_ready("127.0.0.1", port, timeout_seconds=START_SECONDS))
+        agent_key = cast("dict[str, str]", json.loads(added.result()))["api_key"]
         yield World(approval_url, executor_url, environment, password, agent_key)
     finally:
         await asyncio.gather(executor.stop(), approval.stop())
+
+
+@asynccontextmanager
+async def first_failure() -> AsyncGenerator[None]:
+    """Says the first thing that went wrong, not that several did."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from None
 
 
 async def run_command_line(command: tuple[str, ...], environment: Mapping[str, str]) -> str:
