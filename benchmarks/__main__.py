@@ -50,11 +50,12 @@ async def _measure(rounds: int, clicks: int, stored: int, warm_up: int) -> Measu
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hitl-bench-")))
         empty, filled, started = (make_home(directory / name) for name in ("empty", "filled", "started"))
+        replica = empty.replica(directory / "replica")
         await store_requests(filled, stored)
 
         floor = await stack.enter_async_context(floor_serving())
         first = await stack.enter_async_context(serving(empty))
-        second = await stack.enter_async_context(serving(empty))
+        second = await stack.enter_async_context(serving(replica))
         third = await stack.enter_async_context(serving(filled))
 
         http_floor = await stack.enter_async_context(http_client(floor))

@@ -21,7 +21,7 @@ class Echoed(BaseModel):
 
 def build_server() -> MCPServer:
     """A server whose one tool takes an argument of the shape that request_approval takes."""
-    server = MCPServer("floor")
+    server = MCPServer("floor", log_level="WARNING")
 
     @server.tool()
     async def echo(action: dict[str, Any], justification: str) -> Echoed:  # pyright: ignore[reportUnusedFunction]

@@ -6,12 +6,13 @@ import asyncio
 import json
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx2
@@ -37,6 +38,12 @@ class Home:
     path: Path
     password: str
     api_key: str
+    shared_database: Path | None = None
+
+    def replica(self, path: Path) -> Home:
+        """A second server's home with the same keys and the same database; made while nothing serves."""
+        shutil.copytree(self.path, path)
+        return replace(self, path=path, shared_database=self.path / "hitl.db")
 
     def environment(self, port: int | None = None) -> dict[str, str]:
         variables = {
@@ -49,7 +56,10 @@ class Home:
             "HITL_INIT_PASSWORD": self.password,
             # Cards on a console nobody reads would only add noise to what is measured.
             "HITL_CONSOLE__ENABLED": "false",
+            "HITL_LOG__LEVEL": "warning",
         }
+        if self.shared_database is not None:
+            variables["HITL_DATABASE_URL"] = f"sqlite+aiosqlite:///{self.shared_database}"
         if port is not None:
             variables["HITL_HTTP__PORT"] = str(port)
         return variables
@@ -70,7 +80,7 @@ def stdio_command(home: Home) -> tuple[str, list[str], dict[str, str]]:
 
 @asynccontextmanager
 async def serving(home: Home) -> AsyncGenerator[str]:
-    """`hitl serve` on this home; yields its address. A second one shares the database with the first."""
+    """`hitl serve` on this home; yields its address."""
     port = free_port()
     async with _process(
         [str(_BIN / "hitl"), "serve"], home.environment(port), f"http://127.0.0.1:{port}/ready"

@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from benchmarks.servers import AGENT, Home
 from hitl_contract.action import action_digest, canonical_action, parse_action
-from hitl_mcp.approvals import events
 from hitl_mcp.application import Application
+from hitl_mcp.approvals import events
 from hitl_mcp.settings import read_settings
 from hitl_mcp.storage.schema import actions, deadlines, requests
 from hitl_mcp.wiring import build_application
