@@ -23,7 +23,8 @@ wait_until() {
   done
 }
 
-# Merges the runtime into the engine's configuration. The ptrace platform needs no hardware virtualisation.
+# Merges the runtime into the engine's configuration, unless it has one of its own making. The ptrace platform needs
+# no hardware virtualisation; without --oci-seccomp runsc would leave the sandbox's filter out.
 register_runsc() {
   mkdir -p "$(dirname "$configuration")"
   RUNSC=$1 /usr/bin/python3 - "$configuration" <<'PYTHON'
@@ -31,7 +32,7 @@ import json, os, pathlib, sys
 
 path = pathlib.Path(sys.argv[1])
 settings = json.loads(path.read_text()) if path.exists() and path.read_text().strip() else {}
-runtime = {"path": os.environ["RUNSC"], "runtimeArgs": ["--platform=ptrace", "--network=none"]}
+runtime = {"path": os.environ["RUNSC"], "runtimeArgs": ["--platform=ptrace", "--network=none", "--oci-seccomp"]}
 if settings.setdefault("runtimes", {}).get("runsc") is None:
     settings["runtimes"]["runsc"] = runtime
     path.write_text(json.dumps(settings, indent=2) + "\n")

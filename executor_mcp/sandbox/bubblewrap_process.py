@@ -33,12 +33,13 @@ class BubblewrapProcess:
         self, process: asyncio.subprocess.Process, init: int, status: int, group: ControlGroup | None
     ) -> None:
         self._process = process
-        self._init = init
+        # None once closed: another file may get its number.
+        self._init: int | None = init
         # Kept open: bwrap writes to it again, and would die of a closed pipe before its sandbox is set up.
         self._status = status
         self._group = group
         self._errors = asyncio.create_task(_bounded_errors(process))
-        self._ended = asyncio.create_task(self._wait_for_the_end())
+        self._ended = asyncio.create_task(self._wait_for_the_end(init))
 
     @classmethod
     async def launch(
@@ -70,8 +71,9 @@ class BubblewrapProcess:
             writer.write(data)
 
     async def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._init, signal.SIGKILL)
+        if self._init is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._init, signal.SIGKILL)
         await asyncio.shield(self._ended)
 
     async def remove(self) -> Aftermath:
@@ -87,9 +89,10 @@ class BubblewrapProcess:
             detail=errors if removed else "its control group could not be removed",
         )
 
-    async def _wait_for_the_end(self) -> None:
-        await _readable(self._init)
-        os.close(self._init)
+    async def _wait_for_the_end(self, init: int) -> None:
+        await _readable(init)
+        self._init = None
+        os.close(init)
         os.close(self._status)
         cast("asyncio.StreamWriter", self._process.stdin).close()
         try:

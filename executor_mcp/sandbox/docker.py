@@ -25,6 +25,7 @@ from executor_mcp.sandbox.errors import ImageBuildFailed, SandboxFailed, Sandbox
 _CALL_SECONDS = 60
 _BUILD_SECONDS = 1200
 _THREADS = 16
+_DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
 _START_HINT = "start it (systemctl start docker, or scripts/start_docker.sh), or set DOCKER_HOST"
 
 Answer = TypeVar("Answer")
@@ -230,7 +231,16 @@ class DockerEngine:
 
 def _connect(timeout: int) -> Any:
     options = cast("dict[str, Any]", docker.utils.kwargs_from_env())  # pyright: ignore[reportUnknownMemberType]
+    _try_socket(str(options.get("base_url") or _DEFAULT_ADDRESS))
     return sdk.APIClient(timeout=timeout, version="auto", max_pool_size=_THREADS, **options)
+
+
+def _try_socket(address: str) -> None:
+    """The SDK leaves its socket open when nothing listens; so that is found out without it. Raises OSError."""
+    if address.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(_CALL_SECONDS)
+            connection.connect(address.removeprefix("unix://"))
 
 
 def _explanation(error: docker.errors.APIError) -> str:

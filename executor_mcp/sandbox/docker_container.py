@@ -42,6 +42,8 @@ def host_config(amounts: Amounts, *, runtime: str | None, seccomp: str) -> dict[
         "tmpfs": {
             "/tmp": f"{options},size={amounts.disk_bytes},nr_inodes={amounts.inodes}",  # noqa: S108
             "/dev/shm": f"{options},size={SHARED_MEMORY_BYTES},nr_inodes=256",  # noqa: S108
+            # The engine mounts message queues there, which can be written; this lies over them.
+            "/dev/mqueue": "ro,nosuid,nodev,noexec,size=4096,nr_inodes=2,mode=0555",
         },
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges", f"seccomp={seccomp}"],

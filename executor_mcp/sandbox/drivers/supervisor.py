@@ -425,6 +425,8 @@ def supervise(report: Report, control: int, out_of_memory_score: int) -> None:
 def main() -> None:
     if os.getpid() != 1:
         sys.exit("the supervisor runs only as process 1 of a sandbox")
+    # Python's own handler would raise here; without any, the kernel keeps the signal from process 1.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     # The report goes where the sandbox's own standard output went; nothing else may write there.
     report = Report(os.dup(1))
     control = os.dup(0)

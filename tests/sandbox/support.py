@@ -1,0 +1,115 @@
+"""Jobs, a sink that remembers, and what tests ask of the host."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from executor_mcp.sandbox.base import Sandbox, SandboxJob, SandboxOutcome, SandboxRun
+from hitl_contract.action_code import InputFile, Language, Limits, NetworkMode, Profile
+
+ANSWER_SECONDS = 20.0
+
+
+@dataclass
+class Recorder:
+    """An `OutputSink` that keeps what it was given and says when the first bytes came."""
+
+    out: bytes = b""
+    err: bytes = b""
+    first: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def stdout(self, chunk: bytes) -> None:
+        self.out += chunk
+        self.first.set()
+
+    def stderr(self, chunk: bytes) -> None:
+        self.err += chunk
+
+
+def make_job(
+    language: str,
+    code: str,
+    *,
+    input_data: Any = None,
+    files: Sequence[InputFile] = (),
+    network_mode: NetworkMode = NetworkMode.NONE,
+    packages: tuple[str, ...] = (),
+    runtime: str | None = None,
+    profile: Profile = Profile.RESTRICTED,
+    **limits: Any,
+) -> SandboxJob:
+    return SandboxJob(
+        execution_id=f"exe_{uuid.uuid4().hex}",
+        language=Language(language),
+        code=code,
+        input_data=input_data,
+        files=tuple(files),
+        limits=Limits(**limits),
+        profile=profile,
+        network_mode=network_mode,
+        packages=packages,
+        runtime=runtime,
+    )
+
+
+async def begin(sandbox: Sandbox, job: SandboxJob, sink: Recorder | None = None) -> SandboxRun:
+    return await sandbox.start(await sandbox.prepare(job), sink if sink is not None else Recorder())
+
+
+async def run(sandbox: Sandbox, language: str, code: str, **options: Any) -> SandboxOutcome:
+    return await (await begin(sandbox, make_job(language, code, **options))).wait()
+
+
+def result_of(outcome: SandboxOutcome) -> Any:
+    """The result value; a run without one fails the test with what the program said."""
+    assert outcome.result_json is not None, (outcome, outcome.stdout[-2000:], outcome.stderr[-2000:])
+    return json.loads(outcome.result_json)
+
+
+async def until(condition: Any, what: str, seconds: float = ANSWER_SECONDS) -> None:
+    deadline = time.monotonic() + seconds
+    while not await asyncio.to_thread(condition):
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        await asyncio.sleep(0.02)
+
+
+def processes_with(marker: str) -> list[int]:
+    """Processes of this host whose command line has the marker."""
+    found: list[int] = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if marker.encode() in path.read_bytes():
+                found.append(int(path.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+class LagMeter:
+    """Measures how long the event loop was kept from a task that wants to run every 5 ms."""
+
+    def __init__(self) -> None:
+        self.worst = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> LagMeter:
+        self._task = asyncio.create_task(self._measure())
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        assert self._task is not None
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _measure(self) -> None:
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.005)
+            self.worst = max(self.worst, time.monotonic() - before - 0.005)
