@@ -6,6 +6,7 @@ from enum import Enum, auto
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from server_kit.errors import DatabaseUnavailable
 
@@ -50,6 +51,8 @@ def sqlstate(error: BaseException) -> str | None:
 def meaning(error: BaseException) -> Meaning:
     """Classify an error that came out of an operation or a statement."""
     code = sqlstate(error)
+    if isinstance(error, PoolTimeout):
+        return Meaning.UNAVAILABLE
     if code in _CONFLICT:
         return Meaning.CONFLICT
     if code in _CONNECTION_LOST or (code or "").startswith("08"):
@@ -70,7 +73,7 @@ def unavailable(error: BaseException, place: str) -> DatabaseUnavailable:
     if code is not None:
         known = _UNAVAILABLE.get(code) or _UNAVAILABLE_CLASSES.get(code[:2])
         reason = known or _first_line(getattr(error, "orig", None) or error)
-    elif isinstance(error, TimeoutError):
+    elif isinstance(error, (TimeoutError, PoolTimeout)):
         reason = "it does not answer in time"
     elif isinstance(error, OSError):
         reason = f"no connection ({error.strerror or 'refused on every address'})"

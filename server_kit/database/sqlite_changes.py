@@ -11,6 +11,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import column, insert, table
@@ -20,12 +21,24 @@ from server_kit.database.sqlite_files import FileIdentity, connect
 from server_kit.database.watching import LocalWatch, Watchers, checked_key
 
 POLL_SECONDS = 0.025
+# People take their time: after two seconds without any commit half the pace does.
+QUIET_POLLS = 80
+QUIET_POLL_SECONDS = 0.05
 POLLS_PER_IDENTITY_CHECK = 20
+BROKEN_SECONDS = 0.25
 KEPT_ROWS = 8192
 PRUNED_EVERY = 1024
 
 _change_feed = table("change_feed", column("sequence"), column("key"))
 _insert = insert(_change_feed)
+
+
+@dataclass
+class _Position:
+    raw: sqlite3.Connection
+    identity: FileIdentity
+    version: int
+    sequence: int
 
 
 class SqliteChangeFeed:
@@ -37,6 +50,7 @@ class SqliteChangeFeed:
         self._published: list[tuple[int, str]] = []
         self._poller: asyncio.Task[None] | None = None
         self._own: set[int] = set()
+        self._connection: tuple[FileIdentity, sqlite3.Connection] | None = None
         self.polls = 0
 
     async def publish(self, connection: AsyncConnection, key: str) -> None:
@@ -61,10 +75,11 @@ class SqliteChangeFeed:
     @asynccontextmanager
     async def watch(self, *keys: str) -> AsyncGenerator[LocalWatch]:
         watch = LocalWatch(tuple(checked_key(key) for key in keys))
-        self._watchers.add(watch)
         if self._poller is None:
-            self._own.clear()
-            self._poller = asyncio.create_task(self._poll(), name="database change feed")
+            # Taken before the watch is entered, so that all that is committed from then on is seen.
+            position = self._position_or_none()
+            self._poller = asyncio.create_task(self._poll(position), name="database change feed")
+        self._watchers.add(watch)
         try:
             yield watch
         finally:
@@ -78,33 +93,53 @@ class SqliteChangeFeed:
             poller.cancel()
         return poller
 
-    async def _poll(self) -> None:
+    def _take_position(self) -> _Position:
+        """Say how far the file is now, on a connection that is kept from one watch to the next."""
+        identity = FileIdentity.of(self._path)
+        if self._connection is None or self._connection[0] != identity:
+            self._forget_connection()
+            self._connection = (identity, connect(self._path, read_only=True))
+        self._own.clear()
+        raw = self._connection[1]
+        return _Position(raw, identity, _data_version(raw), _last_sequence(raw))
+
+    def _position_or_none(self) -> _Position | None:
+        try:
+            return self._take_position()
+        except (sqlite3.Error, OSError):
+            return None
+
+    def _forget_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection[1].close()
+
+    async def _poll(self, position: _Position | None) -> None:
         """Watch until cancelled, whatever the database does; everybody is woken when it is back."""
         while True:
-            # What was committed before the position is known can not be told from what was not: everybody
-            # looks again.
-            self._watchers.wake_all()
             try:
-                await self._follow()
+                if position is None:
+                    position = self._take_position()
+                    self._watchers.wake_all()
+                await self._follow(position)
             except (sqlite3.Error, OSError):
-                await asyncio.sleep(POLL_SECONDS * 10)
+                self._forget_connection()
+                await asyncio.sleep(BROKEN_SECONDS)
+            position = None
 
-    async def _follow(self) -> None:
-        identity = FileIdentity.of(self._path)
-        raw = connect(self._path, read_only=True)
-        try:
-            version, sequence = _data_version(raw), _last_sequence(raw)
-            self._watchers.wake_all()
-            while identity == FileIdentity.of(self._path):
-                for _ in range(POLLS_PER_IDENTITY_CHECK):
-                    await asyncio.sleep(POLL_SECONDS)
-                    self.polls += 1
-                    seen = _data_version(raw)
-                    if seen != version:
-                        sequence = self._wake_after(raw, sequence)
-                        version = seen
-        finally:
-            raw.close()
+    async def _follow(self, position: _Position) -> None:
+        """Wake whom it concerns for as long as the path leads to the same file."""
+        quiet = 0
+        while position.identity == FileIdentity.of(self._path):
+            for _ in range(POLLS_PER_IDENTITY_CHECK):
+                quiet += 1
+                await asyncio.sleep(POLL_SECONDS if quiet < QUIET_POLLS else QUIET_POLL_SECONDS)
+                self.polls += 1
+                seen = _data_version(position.raw)
+                if seen != position.version:
+                    quiet = 0
+                    position.sequence = self._wake_after(position.raw, position.sequence)
+                    position.version = seen
 
     def _wake_after(self, raw: sqlite3.Connection, sequence: int) -> int:
         """Wake who watches what was published after `sequence`; return the last sequence seen."""
@@ -125,6 +160,7 @@ class SqliteChangeFeed:
         poller = self._stop()
         if poller is not None:
             await asyncio.gather(poller, return_exceptions=True)
+        self._forget_connection()
         self._watchers.wake_all()
 
 
