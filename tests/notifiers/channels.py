@@ -67,8 +67,8 @@ class Chat(Channel, Protocol):
         """Deliver the same press once more."""
         ...
 
-    async def poison(self) -> None:
-        """Deliver everything that a service should never send."""
+    async def poison(self, user: int) -> None:
+        """Deliver, as this user, everything that a service should never send."""
         ...
 
     def account(self, user: int) -> str: ...
@@ -178,7 +178,12 @@ class Telegram:
     async def repeat_last(self) -> None:
         await self.service.push(callback_query=self.service.last_callback)
 
-    async def poison(self) -> None:
+    async def poison(self, user: int) -> None:
+        place = {"id": self.service.chat_id}
+        for text in ("/approve \ud83d", "/status \x00", "/status \ud83d", "/reject \x00 \ud83d\x00"):
+            await self.service.push(message={"text": text, "from": {"id": user}, "chat": place})
+        for data in ("a:\ud83d", "d:\x00", "a:" + "x" * 100_000):
+            await self.service.push(callback_query={"id": "\x00", "from": {"id": user}, "data": data})
         await self.service.push(callback_query={"id": [], "from": {"id": "x"}, "data": 7})
         await self.service.push(callback_query=None)
         await self.service.push(callback_query={})
@@ -266,7 +271,11 @@ class Slack:
         envelope.pop("envelope_id")
         await self.service.acknowledged(await self.service.send_envelope(envelope))
 
-    async def poison(self) -> None:
+    async def poison(self, user: int) -> None:
+        card = next(iter(self.service.messages.values()))
+        for nonce in ("\ud83d", "\x00", "x" * 100_000):
+            for action in (APPROVE, DENY):
+                await self.service.send_action(card, action, nonce, self.account(user))
         await self.service.send_raw("this is no JSON")
         await self.service.send_raw("[" * 20_000)
         await self.service.send_raw('{"type": 7}')

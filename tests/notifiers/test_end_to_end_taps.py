@@ -16,7 +16,7 @@ from hitl_mcp.approvals.models import RequestRecord, RequestStatus, RiskLevel, V
 from hitl_mcp.notifiers.card_store import CardState
 from server_kit.clock import SystemClock
 from server_kit.database.base import Database
-from tests.approvals.world import AskSeveral, program, verdict
+from tests.approvals.world import AskSeveral, create_schema, program, verdict
 from tests.notifiers.channels import Chat, Console, open_channel
 from tests.notifiers.desk import Desk
 
@@ -206,11 +206,19 @@ async def test_a_suspended_person_decides_nothing(scene: Scene) -> None:
     await scene.still_pending(request_id)
 
 
-async def test_poisoned_updates_do_not_stop_later_taps(scene: Scene) -> None:
-    request_id = await scene.asked()
-    await scene.chat.poison()
-    await scene.chat.press(request_id, "Approve", ANNA)
-    assert (await scene.desk.ended(request_id)).request.status is RequestStatus.APPROVED
+async def test_poisoned_updates_do_not_stop_later_taps(
+    chat: Chat, database: Database, tmp_path: Path
+) -> None:
+    await create_schema(database)
+    desk = Desk(database, tmp_path, [chat.notifier])
+    await desk.people.add("anna", None)
+    await desk.people.link(chat.name, chat.account(ANNA), "anna")
+    async with desk.dispatching():
+        scene = Scene(desk, chat)
+        request_id = await scene.asked()
+        await chat.poison(ANNA)
+        await chat.press(request_id, "Approve", ANNA)
+        assert (await desk.ended(request_id)).request.status is RequestStatus.APPROVED
 
 
 async def test_a_time_limit_that_passes_closes_the_card_and_a_tap_after_it_decides_nothing(
