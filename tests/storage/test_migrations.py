@@ -25,7 +25,8 @@ SCHEMA_SQL = {
         "WHERE schemaname = 'public' AND tablename <> 'alembic_version' "
         "UNION ALL SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal "
         "UNION ALL SELECT table_name || column_name || data_type || is_nullable || "
-        "coalesce(column_default, '') FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'alembic_version'"
+        "coalesce(column_default, '') FROM information_schema.columns "
+        "WHERE table_schema = 'public' AND table_name <> 'alembic_version'"
     ),
 }
 
