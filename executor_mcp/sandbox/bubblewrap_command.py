@@ -15,7 +15,7 @@ from pathlib import Path
 
 from executor_mcp.sandbox.amounts import Amounts
 from executor_mcp.sandbox.control_groups import ControlGroup
-from executor_mcp.sandbox.job_message import PROGRAM_PATH, driver_source
+from executor_mcp.sandbox.job_message import PROGRAM_PATH, driver_source, supervisor_program
 
 TOOLS = ("bwrap", "unshare", "setpriv", "mount", "sh", "python3")
 TOOL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -32,7 +32,7 @@ GROUP = f"sandbox:x:{SANDBOX_USER}:\n".encode()
 
 @dataclass(frozen=True)
 class Descriptors:
-    """Inherited by bwrap: the compiled filter, two small files, and where it reports the sandbox's process."""
+    """Inherited by bwrap: the filter, two small files, and where it reports the sandbox's process."""
 
     filter: int
     passwd: int
@@ -53,7 +53,7 @@ def bubblewrap_command(amounts: Amounts, group: ControlGroup | None, descriptors
         *("unshare", "--user", "--map-root-user", "--mount", "--"),
         *("sh", "-c", stage, "stage", options),
         *_sandbox(descriptors),
-        *("--", "python3", "-I", "-S", "-c", driver_source("supervisor.py")),
+        *("--", "python3", "-I", "-S", "-c", supervisor_program()),
     ]
 
 

@@ -236,7 +236,7 @@ def _connect(timeout: int) -> Any:
 
 
 def _try_socket(address: str) -> None:
-    """The SDK leaves its socket open when nothing listens; so that is found out without it. Raises OSError."""
+    """Raises OSError when nothing listens: the SDK would find that out too, and leave its socket open."""
     if address.startswith("unix://"):
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(_CALL_SECONDS)

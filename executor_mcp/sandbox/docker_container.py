@@ -12,7 +12,7 @@ from executor_mcp.sandbox.amounts import MAX_OPEN_FILES, SHARED_MEMORY_BYTES, Am
 from executor_mcp.sandbox.docker import AttachedStream, DockerEngine
 from executor_mcp.sandbox.errors import SandboxError
 from executor_mcp.sandbox.frames import MAX_FRAME_BYTES, Frame, FrameError, read_frame
-from executor_mcp.sandbox.job_message import PROGRAM_PATH, driver_source
+from executor_mcp.sandbox.job_message import PROGRAM_PATH, supervisor_program
 from executor_mcp.sandbox.run import Aftermath
 
 SANDBOX_USER = 65532
@@ -78,7 +78,7 @@ def container_config(labels: Mapping[str, str]) -> dict[str, Any]:
 
 
 def supervisor_command() -> list[str]:
-    return ["python3", "-I", "-S", "-c", driver_source("supervisor.py")]
+    return ["python3", "-I", "-S", "-c", supervisor_program()]
 
 
 class DockerContainer:

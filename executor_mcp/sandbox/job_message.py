@@ -51,6 +51,8 @@ _RUNTIMES = {
     Language.SQL: _Runtime("python3", ("-I", "-B", "-X", "utf8"), "sql_driver.py", "program.sql"),
 }
 
+_SUPERVISOR_MODULES = ("supervisor_wire", "supervisor_files", "supervisor")
+
 INTERPRETERS = tuple(dict.fromkeys(runtime.interpreter for runtime in _RUNTIMES.values()))
 
 
@@ -61,6 +63,17 @@ def interpreter_of(language: Language) -> str:
 def driver_source(name: str) -> str:
     """Source text of a file that runs inside a sandbox."""
     return (resources.files("executor_mcp.sandbox") / "drivers" / name).read_text(encoding="utf-8")
+
+
+def supervisor_program() -> str:
+    """The supervisor's modules as one program for `python3 -c`: in a sandbox there is no file to import."""
+    sources = {name: driver_source(f"{name}.py") for name in _SUPERVISOR_MODULES}
+    return (
+        "import sys, types\n"
+        f"for name, source in {sources!r}.items():\n"
+        "    sys.modules[name] = types.ModuleType(name)\n"
+        "    exec(compile(source, name, 'exec'), sys.modules[name].__dict__)\n"
+    )
 
 
 def file_content(file: InputFile) -> bytes:

@@ -92,7 +92,7 @@ class FileReceiver:
 
 
 def safe_path(raw: bytes) -> str | None:
-    """The path as text, or None when it is absolute, climbs, is too long, or would not print as what it is."""
+    """The path as text; None when it is absolute, climbs, is too long, or would not print as it is."""
     try:
         path = raw.decode("utf-8")
     except UnicodeDecodeError:

@@ -22,7 +22,10 @@ NEVER = {
 
 def test_calls_that_no_program_needs_are_allowed_by_no_rule() -> None:
     allowed = {
-        name for rule in load_profile()["syscalls"] if rule["action"] == "SCMP_ACT_ALLOW" for name in rule["names"]
+        name
+        for rule in load_profile()["syscalls"]
+        if rule["action"] == "SCMP_ACT_ALLOW"
+        for name in rule["names"]
     }
     assert not allowed & NEVER
 

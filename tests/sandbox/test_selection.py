@@ -48,6 +48,6 @@ async def test_auto_refuses_with_what_to_install_and_never_runs_unsandboxed(
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
     monkeypatch.setattr("executor_mcp.sandbox.bubblewrap.TOOL_PATH", "/nonexistent")
-    with pytest.raises(SandboxUnavailable, match="apt-get install .*bubblewrap") as caught:
+    with pytest.raises(SandboxUnavailable, match=r"apt-get install .*bubblewrap") as caught:
         await choose_sandbox("auto", SandboxSettings())
     assert "docker: " in str(caught.value)

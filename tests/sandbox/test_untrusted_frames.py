@@ -177,7 +177,13 @@ def test_a_path_that_is_kept_is_relative_normal_and_printable(raw: bytes) -> Non
         assert not {"", ".", ".."} & set(path.split("/"))
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=20,
+    )
+)
 def test_a_json_result_keeps_its_value(value: Any) -> None:
     checked = checked_result(json.dumps(value).encode())
     assert checked is not None
@@ -185,7 +191,9 @@ def test_a_json_result_keeps_its_value(value: Any) -> None:
     assert json.loads(checked) == expected
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"NaN", b"[" * 5000, b"[" * 100 + b"]" * 100, b"\xff", b"1" * 5000])
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"NaN", b"[" * 5000, b"[" * 100 + b"]" * 100, b"\xff", b"1" * 5000]
+)
 def test_a_result_that_is_no_json_or_too_deep_is_none(data: bytes) -> None:
     assert checked_result(data) is None
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import errno
 import fcntl
 import hashlib
 import json
@@ -24,53 +23,31 @@ import os
 import resource
 import select
 import signal
-import stat
-import struct
 import sys
 import time
 from typing import Any, NoReturn
 
-READY, STDOUT, STDERR, RESULT, EXITED, FILE, FILE_DATA, END, FAILED = range(1, 10)
-JOB, STOP = 65, 66
+from supervisor_files import Collector
+from supervisor_wire import (
+    END,
+    EXITED,
+    FAILED,
+    FRAME_BYTES,
+    JOB,
+    READY,
+    RESULT,
+    STDERR,
+    STDOUT,
+    Report,
+    receive,
+)
 
-FRAME_BYTES = 65536
 RESULT_DESCRIPTOR = 3
 ROOT = "/tmp"  # noqa: S108 - the sandbox's own, the only place that can be written
 WORK = ROOT + "/work"
 INPUT = ROOT + "/input.json"
 WATCH_SECONDS = 0.05
 INTERPRETERS = ("python3", "node", "bash")
-
-
-class Report:
-    """Writes frames to the host."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def send(self, kind: int, payload: bytes = b"") -> None:
-        view = memoryview(struct.pack(">BI", kind, len(payload)) + payload)
-        while view:
-            view = view[os.write(self._descriptor, view) :]
-
-    def send_json(self, kind: int, value: object) -> None:
-        self.send(kind, json.dumps(value).encode())
-
-
-def read_exactly(descriptor: int, count: int) -> bytes:
-    parts: list[bytes] = []
-    while count:
-        part = os.read(descriptor, min(count, 1 << 20))
-        if not part:
-            os._exit(0)
-        parts.append(part)
-        count -= len(part)
-    return b"".join(parts)
-
-
-def receive(descriptor: int) -> tuple[int, bytes]:
-    kind, length = struct.unpack(">BI", read_exactly(descriptor, 5))
-    return kind, read_exactly(descriptor, length)
 
 
 def find_interpreter(name: str) -> str | None:
@@ -252,80 +229,6 @@ def lay_out(job: dict[str, Any]) -> dict[str, bytes]:
     return given
 
 
-class Collector:
-    """Sends the regular files of the work directory that are new or changed, within bounds."""
-
-    def __init__(self, report: Report, given: dict[str, bytes], bounds: dict[str, int]) -> None:
-        self._report = report
-        self._given = given
-        self._files = bounds["files"]
-        self._bytes = bounds["bytes"]
-        self._entries = bounds["entries"]
-        self._depth = bounds["depth"]
-        self.truncated = False
-
-    def collect(self) -> None:
-        try:
-            self._directory(os.open(WORK, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW), "", 0)
-        except OSError:
-            self.truncated = True
-
-    def _directory(self, directory: int, prefix: str, depth: int) -> None:
-        try:
-            with os.scandir(directory) as entries:
-                names: list[str] = []
-                for entry in entries:
-                    if self._entries == 0:
-                        self.truncated = True
-                        break
-                    self._entries -= 1
-                    names.append(entry.name)
-            for name in sorted(names):
-                self._entry(directory, name, prefix, depth)
-        finally:
-            os.close(directory)
-
-    def _entry(self, directory: int, name: str, prefix: str, depth: int) -> None:
-        try:
-            kind = stat.S_IFMT(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
-            if kind == stat.S_IFDIR:
-                if depth >= self._depth:
-                    self.truncated = True
-                    return
-                flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-                self._directory(os.open(name, flags, dir_fd=directory), prefix + name + "/", depth + 1)
-            elif kind == stat.S_IFREG:
-                self._file(directory, name, prefix + name)
-        except OSError as error:
-            # A program can take its own permissions away; what cannot be read is left out and said so.
-            self.truncated = self.truncated or error.errno != errno.ENOENT
-
-    def _file(self, directory: int, name: str, path: str) -> None:
-        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
-        with os.fdopen(descriptor, "rb") as file:
-            size = os.fstat(descriptor).st_size
-            if path in self._given and self._digest(file) == self._given[path]:
-                return
-            if self._files == 0 or size > self._bytes:
-                self.truncated = True
-                return
-            self._files -= 1
-            self._bytes -= size
-            file.seek(0)
-            self._report.send(FILE, struct.pack(">Q", size) + os.fsencode(path))
-            while size:
-                chunk = file.read(min(size, FRAME_BYTES))
-                self._report.send(FILE_DATA, chunk)
-                size -= len(chunk)
-
-    @staticmethod
-    def _digest(file: Any) -> bytes:
-        digest = hashlib.sha256()
-        for chunk in iter(lambda: file.read(FRAME_BYTES), b""):
-            digest.update(chunk)
-        return digest.digest()
-
-
 def wake(number: int, frame: object) -> None:
     """Nothing: that the signal is handled at all makes it write to the wake-up pipe."""
 
@@ -417,7 +320,7 @@ def supervise(report: Report, control: int, out_of_memory_score: int) -> None:
             "result_bytes": outputs[2].total,
         },
     )
-    collector = Collector(report, given, job["file_bounds"])
+    collector = Collector(report, WORK, given, job["file_bounds"])
     collector.collect()
     report.send_json(END, {"files_truncated": collector.truncated})
 

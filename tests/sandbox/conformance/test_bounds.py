@@ -10,7 +10,14 @@ import pytest
 from executor_mcp.sandbox.base import Sandbox
 from tests.sandbox.support import LagMeter, Recorder, begin, make_job, run
 
-FORK_BOMB = "import os, time\nwhile True:\n    try:\n        os.fork()\n    except OSError:\n        time.sleep(0.01)"
+FORK_BOMB = """
+import os, time
+while True:
+    try:
+        os.fork()
+    except OSError:
+        time.sleep(0.01)
+"""
 STUBBORN = (
     "import signal, sys, time\nfor n in range(1, 32):\n    try: signal.signal(n, signal.SIG_IGN)\n"
     "    except (OSError, ValueError): pass\nprint('ready', flush=True)\nwhile True: pass"
@@ -28,7 +35,8 @@ async def test_a_program_that_ignores_every_signal_is_ended_at_its_wall_limit(sa
 @pytest.mark.parametrize("program", [STUBBORN, FORK_BOMB], ids=["stubborn", "fork_bomb"])
 async def test_cancel_ends_everything_within_seconds(sandbox: Sandbox, program: str) -> None:
     sink = Recorder()
-    running = await begin(sandbox, make_job("python", "print('up', flush=True)\n" + program, wall_seconds=60), sink)
+    job = make_job("python", "print('up', flush=True)\n" + program, wall_seconds=60)
+    running = await begin(sandbox, job, sink)
     await asyncio.wait_for(sink.first.wait(), 20)
     before = time.monotonic()
     await running.cancel()
@@ -129,7 +137,16 @@ total
 
 
 async def test_inodes_are_bounded(sandbox: Sandbox) -> None:
-    code = "n = 0\ntry:\n    while n < 200_000:\n        open(f'f{n}', 'w').close()\n        n += 1\nexcept OSError: pass\nn"
+    code = """
+n = 0
+try:
+    while n < 200_000:
+        open(f"f{n}", "w").close()
+        n += 1
+except OSError:
+    pass
+n
+"""
     outcome = await run(sandbox, "python", code, disk_mb=1, memory_mb=64, wall_seconds=8)
     if sandbox.name == "gvisor":
         # Its tmpfs counts no inodes; they are memory of its own kernel, which the control group bounds.
@@ -148,7 +165,8 @@ async def test_processor_time_is_held_to_the_share(sandbox: Sandbox) -> None:
 
 
 async def test_many_hostile_programs_at_once_leave_the_event_loop_responsive(sandbox: Sandbox) -> None:
-    programs = [("python", STUBBORN), ("python", FORK_BOMB), ("bash", "yes"), ("python", "x = bytearray(10**9)")]
+    greedy = "x = bytearray(10**9)"
+    programs = [("python", STUBBORN), ("python", FORK_BOMB), ("bash", "yes"), ("python", greedy)]
     async with LagMeter() as lag:
         outcomes = await asyncio.gather(
             *(run(sandbox, language, code, wall_seconds=2, pids=16) for language, code in programs)

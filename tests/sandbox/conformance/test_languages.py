@@ -19,7 +19,10 @@ async def test_python_reads_input_data_and_reports_its_last_expression(sandbox: 
 
 
 async def test_python_runs_as_main_and_imports_a_file_beside_it(sandbox: Sandbox) -> None:
-    code = "import helper, sys\nif __name__ == '__main__':\n    value = helper.double(21)\n[value, sys.argv, __file__]"
+    code = (
+        "import helper, sys\nif __name__ == '__main__':\n    value = helper.double(21)\n"
+        "[value, sys.argv, __file__]"
+    )
     files = [InputFile(path="helper.py", content="def double(x): return 2 * x")]
     outcome = await run(sandbox, "python", code, files=files)
     path = "/tmp/work/program.py"
@@ -27,7 +30,10 @@ async def test_python_runs_as_main_and_imports_a_file_beside_it(sandbox: Sandbox
 
 
 async def test_python_multiprocessing_has_its_semaphores(sandbox: Sandbox) -> None:
-    code = "import multiprocessing as m\ndef f(x): return x * x\nwith m.Pool(2) as pool: r = pool.map(f, [1, 2, 3])\nr"
+    code = (
+        "import multiprocessing\ndef square(x): return x * x\n"
+        "with multiprocessing.Pool(2) as pool:\n    squares = pool.map(square, [1, 2, 3])\nsquares"
+    )
     assert result_of(await run(sandbox, "python", code)) == [1, 4, 9]
 
 
@@ -49,7 +55,7 @@ async def test_exit_codes_and_signals_are_reported_as_they_are(sandbox: Sandbox)
     assert (syntax.exit_code, b"SyntaxError" in syntax.stderr) == (1, True)
 
 
-async def test_a_value_that_is_no_json_is_reported_by_its_repr_and_none_is_no_result(sandbox: Sandbox) -> None:
+async def test_a_value_that_is_no_json_is_reported_by_its_repr_and_none_is_none(sandbox: Sandbox) -> None:
     assert result_of(await run(sandbox, "python", "{1}")) == "{1}"
     assert result_of(await run(sandbox, "python", "float('nan')")) == "nan"
     assert (await run(sandbox, "python", "print(1)")).result_json is None
@@ -66,13 +72,18 @@ async def test_nodejs_reports_the_last_value_of_a_script(sandbox: Sandbox) -> No
 
 async def test_nodejs_reports_the_default_export_of_a_module(sandbox: Sandbox) -> None:
     files = [InputFile(path="helper.mjs", content="export const three = 3;")]
-    code = "import { three } from './helper.mjs';\nconst v = await Promise.resolve(three);\nexport default { v };"
+    code = (
+        "import { three } from './helper.mjs';\nconst v = await Promise.resolve(three);\n"
+        "export default { v };"
+    )
     assert result_of(await run(sandbox, "nodejs", code, files=files)) == {"v": 3}
 
 
 async def test_a_nodejs_error_ends_with_status_1_and_says_where(sandbox: Sandbox) -> None:
     thrown = await run(sandbox, "nodejs", "function f() { throw new Error('bad thing') }\nf()")
-    assert (thrown.exit_code, b"bad thing" in thrown.stderr, b"program.mjs:1" in thrown.stderr) == (1, True, True)
+    assert thrown.exit_code == 1
+    assert b"bad thing" in thrown.stderr
+    assert b"program.mjs:1" in thrown.stderr
     syntax = await run(sandbox, "nodejs", "let = = 2")
     assert (syntax.exit_code, b"SyntaxError" in syntax.stderr) == (1, True)
 
@@ -115,7 +126,9 @@ async def test_sql_rows_beyond_the_bound_are_cut_and_said_so(sandbox: Sandbox) -
 
 async def test_output_of_any_bytes_comes_through_unchanged_and_while_it_is_made(sandbox: Sandbox) -> None:
     every_byte = bytes(range(256)) * 3
-    code = "import sys, time\nsys.stdout.buffer.write(bytes(range(256)) * 3); sys.stdout.flush()\ntime.sleep(60)"
+    code = (
+        "import sys, time\nsys.stdout.buffer.write(bytes(range(256)) * 3)\nsys.stdout.flush()\ntime.sleep(60)"
+    )
     sink = Recorder()
     running = await begin(sandbox, make_job("python", code), sink)
     await sink.first.wait()
@@ -126,9 +139,12 @@ async def test_output_of_any_bytes_comes_through_unchanged_and_while_it_is_made(
 
 async def test_output_cannot_pass_for_a_result_or_for_the_supervisors_report(sandbox: Sandbox) -> None:
     forged = b"\x04\x00\x00\x00\x01\x31\x05\x00\x00\x00\x02{}\x08\x00\x00\x00\x02{}"
-    code = f"import sys\nsys.stdout.buffer.write({forged!r})\nsys.stderr.buffer.write({forged!r})\nsys.exit(5)"
+    code = (
+        f"import sys\nsys.stdout.buffer.write({forged!r})\nsys.stderr.buffer.write({forged!r})\nsys.exit(5)"
+    )
     outcome = await run(sandbox, "python", code)
-    assert (outcome.exit_code, outcome.result_json, outcome.stdout, outcome.stderr) == (5, None, forged, forged)
+    assert (outcome.exit_code, outcome.result_json) == (5, None)
+    assert outcome.stdout == outcome.stderr == forged
 
 
 async def test_every_language_is_described_with_its_version(sandbox: Sandbox) -> None:

@@ -117,7 +117,7 @@ async def test_what_a_killed_executor_left_is_ended_and_removed(backend: str) ->
         removed = await successor.remove_leftovers()
         # Control groups are of the host and not of an instance: another killed executor's may be among them.
         assert removed == 2 if backend in ("docker", "gvisor") else removed >= 0
-        assert not list(Path("/sys/fs/cgroup").rglob(f"hitl-sandbox-*_{process.pid}_*"))
+        assert _control_groups_of(process.pid) == []
         assert await successor.remove_leftovers() == 0
     finally:
         await successor.close()
@@ -129,6 +129,10 @@ async def test_what_a_living_executor_runs_is_no_leftover(sandbox: Sandbox, back
     assert await other.remove_leftovers() == 0
     await other.close()
     assert (await (await sandbox.start(prepared, Recorder())).wait()).stdout == b"ran\n"
+
+
+def _control_groups_of(process: int) -> list[Path]:
+    return list(Path("/sys/fs/cgroup").rglob(f"hitl-sandbox-*_{process}_*"))
 
 
 def _processes(marker: str) -> list[str]:

@@ -1,0 +1,87 @@
+"""Sends back what a program left in its work directory. Part of the supervisor's source."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+import struct
+from typing import Any
+
+from supervisor_wire import FILE, FILE_DATA, FRAME_BYTES, Report
+
+
+class Collector:
+    """Sends the regular files of the work directory that are new or changed, within bounds."""
+
+    def __init__(self, report: Report, work: str, given: dict[str, bytes], bounds: dict[str, int]) -> None:
+        self._report = report
+        self._work = work
+        self._given = given
+        self._files = bounds["files"]
+        self._bytes = bounds["bytes"]
+        self._entries = bounds["entries"]
+        self._depth = bounds["depth"]
+        self.truncated = False
+
+    def collect(self) -> None:
+        try:
+            self._directory(os.open(self._work, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW), "", 0)
+        except OSError:
+            self.truncated = True
+
+    def _directory(self, directory: int, prefix: str, depth: int) -> None:
+        try:
+            with os.scandir(directory) as entries:
+                names: list[str] = []
+                for entry in entries:
+                    if self._entries == 0:
+                        self.truncated = True
+                        break
+                    self._entries -= 1
+                    names.append(entry.name)
+            for name in sorted(names):
+                self._entry(directory, name, prefix, depth)
+        finally:
+            os.close(directory)
+
+    def _entry(self, directory: int, name: str, prefix: str, depth: int) -> None:
+        try:
+            kind = stat.S_IFMT(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
+            if kind == stat.S_IFDIR:
+                if depth >= self._depth:
+                    self.truncated = True
+                    return
+                flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+                self._directory(os.open(name, flags, dir_fd=directory), prefix + name + "/", depth + 1)
+            elif kind == stat.S_IFREG:
+                self._file(directory, name, prefix + name)
+        except OSError as error:
+            # A program can take its own permissions away; what cannot be read is left out and said so.
+            self.truncated = self.truncated or error.errno != errno.ENOENT
+
+    def _file(self, directory: int, name: str, path: str) -> None:
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
+        with os.fdopen(descriptor, "rb") as file:
+            size = os.fstat(descriptor).st_size
+            if path in self._given and self._digest(file) == self._given[path]:
+                return
+            if self._files == 0 or size > self._bytes:
+                self.truncated = True
+                return
+            self._files -= 1
+            self._bytes -= size
+            file.seek(0)
+            self._report.send(FILE, struct.pack(">Q", size) + os.fsencode(path))
+            while size:
+                chunk = file.read(min(size, FRAME_BYTES))
+                self._report.send(FILE_DATA, chunk)
+                size -= len(chunk)
+
+    @staticmethod
+    def _digest(file: Any) -> bytes:
+        digest = hashlib.sha256()
+        for chunk in iter(lambda: file.read(FRAME_BYTES), b""):
+            digest.update(chunk)
+        return digest.digest()

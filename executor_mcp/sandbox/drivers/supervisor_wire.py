@@ -1,0 +1,45 @@
+"""The supervisor's end of the frames; `executor_mcp.sandbox.frames` is the other one. Part of the
+supervisor's source.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+
+READY, STDOUT, STDERR, RESULT, EXITED, FILE, FILE_DATA, END, FAILED = range(1, 10)
+JOB, STOP = 65, 66
+
+FRAME_BYTES = 65536
+
+
+class Report:
+    """Writes frames to the host."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def send(self, kind: int, payload: bytes = b"") -> None:
+        view = memoryview(struct.pack(">BI", kind, len(payload)) + payload)
+        while view:
+            view = view[os.write(self._descriptor, view) :]
+
+    def send_json(self, kind: int, value: object) -> None:
+        self.send(kind, json.dumps(value).encode())
+
+
+def read_exactly(descriptor: int, count: int) -> bytes:
+    parts: list[bytes] = []
+    while count:
+        part = os.read(descriptor, min(count, 1 << 20))
+        if not part:
+            os._exit(0)
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)
+
+
+def receive(descriptor: int) -> tuple[int, bytes]:
+    kind, length = struct.unpack(">BI", read_exactly(descriptor, 5))
+    return kind, read_exactly(descriptor, length)
