@@ -8,6 +8,6 @@ export PATH="$PWD/.venv/bin:$PATH:/usr/sbin:/sbin"
 if [ "$(id -u)" = 0 ] || ! docker info >/dev/null 2>&1; then
   scripts/start_docker.sh
 fi
-hitl-executor image build --if-missing
+docker image inspect hitl-sandbox:latest >/dev/null 2>&1 || hitl-executor image build
 
 exec pytest "$@"
