@@ -69,10 +69,16 @@ async def test_an_exception_undoes_the_operation_and_reaches_the_caller(store: D
 
 async def test_a_failing_operation_in_a_group_is_undone_alone(store: Database) -> None:
     await store.write(add("taken"))
-    asked = [store.write(add(note)) for note in ("a", "taken", "b", "taken", "c")]
+
+    async def twice(connection: AsyncConnection, note: str) -> str:
+        await add(f"before {note}")(connection)
+        return await add(note)(connection)
+
+    wanted = ("a", "taken", "b", "taken", "c")
+    asked = [store.write(lambda connection, n=note: twice(connection, n)) for note in wanted]
     outcomes = await asyncio.gather(*asked, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [str, IntegrityError, str, IntegrityError, str]
-    assert await store.read(all_notes) == {"taken", "a", "b", "c"}
+    assert await store.read(all_notes) == {"taken", "a", "b", "c", "before a", "before b", "before c"}
 
 
 async def test_sixteen_callers_share_commits(store: Database) -> None:

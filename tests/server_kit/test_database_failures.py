@@ -118,6 +118,8 @@ async def test_while_another_process_holds_the_write_lock_reads_go_on_and_writes
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
+    if os.geteuid() != 0:
+        pytest.fail("run as root: a full disk is tried on a tmpfs of its own, which only root may mount")
     directory = tmp_path / "small"
     directory.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(directory)], check=True)
@@ -177,6 +179,27 @@ async def test_a_file_taken_away_or_damaged_under_a_running_server_is_an_error_u
     shutil.move(tmp_path / "copy.db", path)
     assert await database.write(add("back")) == "back"
     assert await database.read(all_notes) == ["kept", "back"]
+    await database.close()
+
+
+async def test_what_is_written_goes_to_the_file_that_is_under_the_path_now(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    database = await open_database(sqlite_url)
+    await database.write(create)
+    await database.write(add("kept"))
+    with sqlite3.connect(tmp_path / "test.db") as connection, sqlite3.connect(tmp_path / "copy.db") as copy:
+        connection.backup(copy)
+    connection.close()
+    copy.close()
+    for name in ("test.db-wal", "test.db-shm"):
+        os.unlink(tmp_path / name)
+    os.replace(tmp_path / "copy.db", tmp_path / "test.db")
+    await database.write(add("new"))
+    assert await database.read(all_notes) == ["kept", "new"]
+    with sqlite3.connect(tmp_path / "test.db") as connection:
+        assert connection.execute("SELECT count(*) FROM notes").fetchone() == (2,)
+    connection.close()
     await database.close()
 
 
@@ -305,7 +328,3 @@ async def test_a_reader_whose_connection_is_cut_reads_again(postgresql_url: str)
     assert await asyncio.gather(*(database.read(all_notes) for _ in range(5))) == [[]] * 5
     assert await database.write(add("x")) == "x"
     await database.close()
-
-
-def test_these_tests_can_mount_a_small_disk() -> None:
-    assert os.geteuid() == 0, "run as root: a full disk is tried on a tmpfs of its own"
