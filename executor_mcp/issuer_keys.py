@@ -103,20 +103,18 @@ class FetchedKeys:
         self._problem = "not asked yet"
 
     async def keys(self, key_id: str | None) -> PublicKeys:
-        if self._wants_refresh(key_id):
+        if self._lacks(key_id):
             async with self._lock:
-                if self._wants_refresh(key_id):
+                # Another caller may have brought them while this one waited.
+                if self._lacks(key_id) and self._monotonic() - self._tried_at >= self._floor:
                     await self._refresh()
         if self._keys is None or self._monotonic() - self._fetched_at > self._max_stale:
             raise KeySourceUnavailable(f"the issuer's keys cannot be read from {self._url}: {self._problem}")
         return self._keys
 
-    def _wants_refresh(self, key_id: str | None) -> bool:
-        now = self._monotonic()
-        if now - self._tried_at < self._floor:
-            return False
+    def _lacks(self, key_id: str | None) -> bool:
         unknown = self._keys is None or (key_id is not None and self._keys.get(key_id) is None)
-        return unknown or now - self._fetched_at > self._max_age
+        return unknown or self._monotonic() - self._fetched_at > self._max_age
 
     async def _refresh(self) -> None:
         self._tried_at = self._monotonic()

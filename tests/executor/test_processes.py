@@ -50,6 +50,12 @@ async def start(
     return process
 
 
+async def end(*executors: Bench) -> None:
+    for made in executors:
+        await made.executor.service.close()
+        await made.executor.recovery.end()
+
+
 def started(home: Path) -> list[str]:
     log = home / "started.log"
     return log.read_text().split() if log.exists() else []
@@ -138,8 +144,7 @@ async def test_an_execution_of_a_living_process_is_left_alone(database_url: str,
         assert await second.executor.recovery.begin() == 0
         assert not (await second.executor.service.get(execution_id)).status.is_final
     finally:
-        await first.executor.service.close()
-        await second.executor.service.close()
+        await end(first, second)
         await database.close()
 
 
@@ -164,7 +169,7 @@ async def test_an_execution_whose_owners_lease_ran_out_is_interrupted_by_another
         assert (await second.executor.service.get(execution_id)).status is ExecutionStatus.INTERRUPTED
         assert (await second.events())[-1][0] == "execution.late_end_discarded"
     finally:
-        await second.executor.service.close()
+        await end(first, second)
         await database.close()
 
 
@@ -184,6 +189,6 @@ async def test_an_execution_is_cancelled_from_another_process(database_url: str,
         assert execution.outcome is not None
         assert execution.outcome.stdout == b"partial"
     finally:
-        await owner.executor.service.close()
+        await end(owner)
         await owner_database.close()
         await other_database.close()
