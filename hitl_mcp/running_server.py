@@ -12,11 +12,15 @@ SERVER_FILE = "server.json"
 
 @dataclass(frozen=True, slots=True)
 class RunningServer:
-    """A server that says it runs here. `started` tells its process from a later one of the same id."""
+    """A server that says it runs here. `started` tells its process from a later one of the same id.
+
+    `url` is the public one, `address` the one on this machine.
+    """
 
     pid: int
     started: str
     url: str
+    address: str
 
 
 def find_running_server(home: Path) -> RunningServer | None:
@@ -29,9 +33,11 @@ def find_running_server(home: Path) -> RunningServer | None:
         return None
     fields = cast("dict[str, Any]", stated)
     pid, started, url = fields.get("pid"), fields.get("started"), fields.get("url")
-    if not (isinstance(pid, int) and isinstance(started, str) and isinstance(url, str)):
+    address = fields.get("address", url)
+    if not (isinstance(pid, int) and all(isinstance(text, str) for text in (started, url, address))):
         return None
-    return RunningServer(pid, started, url) if started and process_started(pid) == started else None
+    running = RunningServer(pid, str(started), str(url), str(address))
+    return running if running.started and process_started(pid) == running.started else None
 
 
 def process_started(pid: int) -> str:

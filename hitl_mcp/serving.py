@@ -7,30 +7,15 @@ import contextlib
 import json
 import os
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, cast
+from dataclasses import asdict
 
 from hitl_mcp.application import Application
+from hitl_mcp.running_server import SERVER_FILE, RunningServer, find_running_server, process_started
 from hitl_mcp.settings import Settings
 from hitl_mcp.tools.principal import ConfiguredPrincipal
 from hitl_mcp.wiring import build_application
 from server_kit.errors import ConfigurationError
 from server_kit.http_serving import Address, bind, serve
-
-
-@dataclass(frozen=True, slots=True)
-class RunningServer:
-    """A server that says it runs on a home directory.
-
-    `url` is the public one, `address` the one on this machine; `started` tells the process from a later one
-    of its id.
-    """
-
-    pid: int
-    started: str
-    url: str
-    address: str
 
 
 async def serve_http(
@@ -87,43 +72,11 @@ async def serve_stdio(settings: Settings) -> None:
                 f"`hitl agents add {agent}`"
             )
         server = application.build_mcp_server(ConfiguredPrincipal(agent))
-        if running_server(settings) is not None:
+        if find_running_server(settings.home) is not None:
             await server.run_stdio_async()
             return
         async with _dispatching(application):
             await server.run_stdio_async()
-
-
-def running_server(settings: Settings) -> RunningServer | None:
-    """The server that is up on this home directory; None when none is, whatever an old file says."""
-    try:
-        stated: object = json.loads(settings.server_file.read_bytes())
-    except (OSError, ValueError):
-        return None
-    if not isinstance(stated, dict):
-        return None
-    fields = cast("dict[str, Any]", stated)
-    pid, started = fields.get("pid"), fields.get("started")
-    url, address = fields.get("url"), fields.get("address")
-    if not (
-        isinstance(pid, int)
-        and isinstance(started, str)
-        and isinstance(url, str)
-        and isinstance(address, str)
-    ):
-        return None
-    alive = started and process_started(pid) == started
-    return RunningServer(pid, started, url, address) if alive else None
-
-
-def process_started(pid: int) -> str:
-    """When a process started, in the kernel's terms; empty when there is none. Process ids are used again."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return ""
-    # Field 22 of proc(5), counted after the name in parentheses; a zombie answers nobody.
-    return "" if fields[0] in {"Z", "X"} else fields[19]
 
 
 @contextlib.asynccontextmanager
@@ -141,12 +94,12 @@ async def _announced(settings: Settings) -> AsyncGenerator[None]:
     http = settings.http
     local = http.model_copy(update={"public_url": None})
     own = RunningServer(os.getpid(), process_started(os.getpid()), http.url, local.url)
-    file = settings.server_file
+    file = settings.home / SERVER_FILE
     temporary = file.with_name(f".{file.name}.{own.pid}")
     temporary.write_text(json.dumps(asdict(own)) + "\n")
     temporary.replace(file)
     try:
         yield
     finally:
-        if running_server(settings) == own:
+        if find_running_server(settings.home) == own:
             file.unlink(missing_ok=True)

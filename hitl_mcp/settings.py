@@ -146,11 +146,6 @@ class Settings(SettingsModel):
         """The audit log's witness, outside of the database."""
         return self.home / "audit-witness.jsonl"
 
-    @property
-    def server_file(self) -> Path:
-        """Where a running server says that it runs."""
-        return self.home / "server.json"
-
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """The settings of this process.

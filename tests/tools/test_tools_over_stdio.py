@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from mcp import Client, StdioServerParameters
 
-from hitl_mcp.serving import running_server, serve_stdio
+from hitl_mcp.running_server import SERVER_FILE, find_running_server
+from hitl_mcp.serving import serve_stdio
 from hitl_mcp.settings import Settings
 from server_kit.errors import ConfigurationError
 from tests.tools.served import REVISIONS, Served, Template, asking, settings_for
@@ -55,16 +56,16 @@ async def test_it_works_alone_when_no_server_is_up(template: Template, tmp_path:
         asked = (await client.call_tool("request_approval", asking(wait_seconds=0))).structured_content
         checked = await client.call_tool("check_status", {"request_id": asked["request_id"]})
     assert checked.structured_content["status"] == "PENDING"
-    assert running_server(settings) is None
+    assert find_running_server(settings.home) is None
 
 
 async def test_a_server_says_that_it_is_up_and_takes_it_back(template: Template, tmp_path: Path) -> None:
     async with template.served(tmp_path / "home") as server:
-        running = running_server(server.settings)
+        running = find_running_server(server.settings.home)
         assert running is not None
         assert running.url == server.url
         assert running.pid == os.getpid()
-    assert running_server(server.settings) is None
+    assert find_running_server(server.settings.home) is None
 
 
 @pytest.mark.parametrize(
@@ -72,8 +73,8 @@ async def test_a_server_says_that_it_is_up_and_takes_it_back(template: Template,
 )
 async def test_a_file_left_behind_is_no_server(tmp_path: Path, content: str) -> None:
     settings = settings_for(tmp_path)
-    settings.server_file.write_text(content)
-    assert running_server(settings) is None
+    (settings.home / SERVER_FILE).write_text(content)
+    assert find_running_server(settings.home) is None
 
 
 @pytest.mark.parametrize("agent", [None, "stranger"])

@@ -1,0 +1,5 @@
+from __future__ import annotations
+
+from tests.tools.conftest import server, template
+
+__all__ = ["server", "template"]
