@@ -104,6 +104,10 @@ async def _examine_application(application: "Application") -> AsyncGenerator[Fin
         result = await notifier.check()
         state: State = "ok" if result.ok else "problem"
         yield Finding(f"channel {notifier.channel}", state, result.detail)
+        await notifier.aclose()
+    for letter in await application.dispatcher.undelivered(10):
+        subject = f"undelivered to {letter.channel}"
+        yield Finding(subject, "warning", f"{letter.request_id}: {letter.error}", "Decide it on its page")
 
 
 async def _examine_servers(settings: "Settings") -> AsyncGenerator[Finding]:

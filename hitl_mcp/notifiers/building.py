@@ -92,4 +92,5 @@ def build_dispatcher(
             audit=audit,
             clock=clock,
         ),
+        outbox=outbox,
     )

@@ -18,6 +18,7 @@ from typing import Protocol
 from hitl_mcp.notifiers.base import DecisionInbox, Notifier
 from hitl_mcp.notifiers.delivery import ChannelWorker
 from hitl_mcp.notifiers.lease import Lease
+from hitl_mcp.notifiers.outbox import DeadLetter
 from server_kit.clock import Clock
 from server_kit.errors import ServerError
 
@@ -32,6 +33,12 @@ class Deadlines(Protocol):
     """Ends what is due; implemented by `approvals.service.ApprovalService`."""
 
     async def run_deadlines(self, *, now: datetime) -> int: ...
+
+
+class Undelivered(Protocol):
+    """Knows what was given up; implemented by `outbox.SqlOutbox`."""
+
+    async def dead_letters(self, limit: int = 50) -> tuple[DeadLetter, ...]: ...
 
 
 class _LeaseLost(Exception):
@@ -50,6 +57,7 @@ class Dispatcher:
         notifiers: Sequence[Notifier],
         workers: Sequence[ChannelWorker],
         inbox: DecisionInbox,
+        outbox: Undelivered,
     ) -> None:
         self._lease = lease
         self._clock = clock
@@ -57,8 +65,13 @@ class Dispatcher:
         self._notifiers = tuple(notifiers)
         self._workers = tuple(workers)
         self._inbox = inbox
+        self._outbox = outbox
         self.leading = asyncio.Event()
         """Set while this process dispatches."""
+
+    async def undelivered(self, limit: int = 50) -> tuple[DeadLetter, ...]:
+        """What was given up, the newest first; in every process, dispatching or not."""
+        return await self._outbox.dead_letters(limit)
 
     async def run(self) -> None:
         """Dispatch whenever the lease can be had, until cancelled; then give it back."""

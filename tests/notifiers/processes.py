@@ -28,6 +28,7 @@ LEASE_HOLDER = textwrap.dedent(
             notifiers=[],
             workers=[],
             inbox=None,
+            outbox=None,
         )
         running = asyncio.create_task(dispatcher.run())
         await dispatcher.leading.wait()

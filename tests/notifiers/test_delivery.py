@@ -100,7 +100,7 @@ async def test_after_the_last_try_it_is_a_dead_letter_shown_and_audited(
     async with desk.dispatching():
         request_id = (await desk.ask()).request.request_id
         await until_dead(desk.outbox)
-    (letter,) = await desk.outbox.dead_letters()
+    (letter,) = await desk.dispatcher.undelivered()
     assert (letter.request_id, letter.channel) == (request_id, chat.name)
     assert letter.attempts == QUICK_RETRIES.max_attempts
     assert "Check HITL_" in letter.error
