@@ -44,6 +44,7 @@ async def test_a_wrong_name_and_a_wrong_password_are_refused_in_the_same_words(
     with pytest.raises(SignInRefused) as refused:
         await directories.people.authenticate(person, password)
     assert str(refused.value) == "The name or the password is wrong."
+    assert directories.trail.events()[-1] == "sign_in.refused"
 
 
 async def test_a_person_without_a_password_cannot_sign_in(directories: Directories) -> None:
