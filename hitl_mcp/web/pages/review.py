@@ -16,7 +16,8 @@ from hitl_mcp.web.pages.guard import Guard
 from hitl_mcp.web.pages.rendering import Pages
 from hitl_mcp.web.pages.views import view_request
 
-WAIT_SECONDS = 20.0
+# Shorter than a graceful shutdown, so that open pages do not hold it up.
+WAIT_SECONDS = 8.0
 MAX_REASON_CHARACTERS = 1000
 
 
