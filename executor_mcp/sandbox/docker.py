@@ -47,6 +47,14 @@ class ContainerFacts:
     created: str
 
 
+@dataclass(frozen=True)
+class FinalState:
+    """How a container ended, as the engine knows it so far."""
+
+    exit_code: int
+    out_of_memory: bool
+
+
 class AttachedStream:
     """Standard input, output and error of a container as one asyncio stream."""
 
@@ -113,25 +121,27 @@ class DockerEngine:
     async def start(self, container_id: str) -> None:
         await self._call(lambda client: client.start(container_id))
 
-    async def kill(self, container_id: str) -> None:
-        """Returns when nothing in it is alive, also when it had ended or is gone."""
+    async def kill(self, container_id: str) -> bool:
+        """Returns when nothing in it is alive; False when it had ended or was gone already."""
 
-        def kill(client: Any) -> None:
+        def kill(client: Any) -> bool:
             try:
                 client.kill(container_id)
             except docker.errors.NotFound:
-                return
+                return False
             except docker.errors.APIError as error:
                 if error.status_code != requests.codes.conflict:
                     raise
+                return False
+            return True
 
-        await self._call(kill)
+        return await self._call(kill)
 
-    async def was_out_of_memory(self, container_id: str) -> bool:
+    async def final_state(self, container_id: str) -> FinalState:
         state: dict[str, Any] = await self._call(
             lambda client: client.inspect_container(container_id)["State"]
         )
-        return bool(state.get("OOMKilled"))
+        return FinalState(exit_code=int(state["ExitCode"]), out_of_memory=bool(state.get("OOMKilled")))
 
     async def remove(self, container_id: str) -> None:
         def remove(client: Any) -> None:

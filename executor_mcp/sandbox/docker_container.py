@@ -21,6 +21,8 @@ _GVISOR_TASKS = 256
 _MAX_CHUNK_BYTES = 1 << 20
 _ERROR_BYTES = 4096
 _STANDARD_OUTPUT = 1
+_MEMORY_ATTEMPTS = 10
+_MEMORY_PAUSE_SECONDS = 0.1
 
 
 def host_config(amounts: Amounts, *, runtime: str | None, seccomp: str) -> dict[str, Any]:
@@ -90,7 +92,7 @@ class DockerContainer:
         self._stream = stream
         self._output = _Demultiplexer(stream.reader)
         self._killing: asyncio.Task[None] | None = None
-        self._gone = False
+        self._ended_alone = False
 
     @classmethod
     async def launch(
@@ -120,19 +122,31 @@ class DockerContainer:
 
     async def kill(self) -> None:
         if self._killing is None:
-            self._killing = asyncio.create_task(self._engine.kill(self._container_id))
-        with contextlib.suppress(SandboxError):
-            await asyncio.shield(self._killing)
+            self._killing = asyncio.create_task(self._kill_and_note())
+        await asyncio.shield(self._killing)
 
     async def remove(self) -> Aftermath:
         self._stream.close()
         try:
-            out_of_memory = await self._engine.was_out_of_memory(self._container_id)
+            out_of_memory = await self._was_out_of_memory()
             await self._engine.remove(self._container_id)
         except SandboxError as error:
             # Left for `remove_leftovers`; the run itself is known to have ended or to be unreachable.
             return Aftermath(detail=str(error))
         return Aftermath(out_of_memory=out_of_memory, detail=self._output.last_error())
+
+    async def _kill_and_note(self) -> None:
+        with contextlib.suppress(SandboxError):
+            self._ended_alone = not await self._engine.kill(self._container_id)
+
+    async def _was_out_of_memory(self) -> bool:
+        """The engine hears of a kill for want of memory a little later than of the end itself."""
+        for _ in range(_MEMORY_ATTEMPTS):
+            state = await self._engine.final_state(self._container_id)
+            if state.out_of_memory or not self._ended_alone or state.exit_code == 0:
+                return state.out_of_memory
+            await asyncio.sleep(_MEMORY_PAUSE_SECONDS)
+        return False
 
 
 class _Demultiplexer:

@@ -27,7 +27,7 @@ from executor_mcp.sandbox.job_message import BoundsInside
 from executor_mcp.sandbox.owner import Owner
 from executor_mcp.sandbox.refusals import refuse_what_is_not_offered
 from executor_mcp.sandbox.run import Channel
-from executor_mcp.sandbox.seccomp import load_profile
+from executor_mcp.sandbox.seccomp import gvisor_profile, load_profile
 from executor_mcp.sandbox.settings import DEFAULT_IMAGE
 from executor_mcp.sandbox.supervised import SupervisedSandboxes, probe_languages
 
@@ -141,7 +141,8 @@ class DockerSandbox:
 
     async def _seccomp_text(self) -> str:
         if self._seccomp is None:
-            self._seccomp = await asyncio.to_thread(lambda: json.dumps(load_profile(self._seccomp_profile)))
+            profile = await asyncio.to_thread(load_profile, self._seccomp_profile)
+            self._seccomp = json.dumps(profile if self._runtime is None else gvisor_profile(profile))
         return self._seccomp
 
     async def _describe_languages(self) -> tuple[str, tuple[LanguageDescription, ...]]:

@@ -159,7 +159,8 @@ n
 async def test_processor_time_is_held_to_the_share(sandbox: Sandbox) -> None:
     outcome = await run(sandbox, "python", "while True: pass", cpus=0.25, wall_seconds=2, pids=16)
     assert outcome.termination == "timed_out"
-    if await _bounds_processors(sandbox):
+    # gVisor measures by its own clock, which runs on while its processor share is used up.
+    if sandbox.name != "gvisor" and await _bounds_processors(sandbox):
         assert outcome.usage.cpu_seconds is not None
         assert outcome.usage.cpu_seconds < 1.2
 
