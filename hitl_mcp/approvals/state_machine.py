@@ -93,13 +93,11 @@ def transition(state: State, event: Event, now: datetime) -> Transition | Refusa
         return _to(state, RequestStatus.TIMEOUT) if expired else Refusal(RefusalReason.NOT_DUE)  # rule 3
     if expired:  # rule 2
         return Refusal(RefusalReason.EXPIRED)
-    match event:
-        case Cancel():
-            return _to(state, RequestStatus.CANCELLED)
-        case Deny():  # rule 4
-            return _to(state, RequestStatus.DENIED)
-        case Approve(quorum_reached=reached):  # rule 5
-            return _to(state, RequestStatus.APPROVED if reached else RequestStatus.PENDING)
+    if isinstance(event, Cancel):
+        return _to(state, RequestStatus.CANCELLED)
+    if isinstance(event, Deny):  # rule 4
+        return _to(state, RequestStatus.DENIED)
+    return _to(state, RequestStatus.APPROVED if event.quorum_reached else RequestStatus.PENDING)  # rule 5
 
 
 def _revoke(state: State) -> Transition | Refusal:

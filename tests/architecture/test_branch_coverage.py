@@ -40,6 +40,22 @@ COVERED = (
             "tests/contract/test_vectors.py",
         ),
     ),
+    Covered(
+        "state machine",
+        ("hitl_mcp/approvals/state_machine.py", "hitl_mcp/approvals/quorum.py"),
+        ("tests/approvals/test_state_machine.py", "tests/approvals/test_quorum.py"),
+    ),
+    Covered(
+        "gate",
+        (
+            "executor_mcp/admission.py",
+            "executor_mcp/gate.py",
+            "executor_mcp/refusals.py",
+            "executor_mcp/spent_tokens.py",
+            "executor_mcp/start_record.py",
+        ),
+        ("tests/executor/test_gate.py",),
+    ),
 )
 
 
