@@ -68,9 +68,7 @@ def open_keys(settings: Settings, *, clock: Clock | None = None) -> KeyRing:
 
 
 @asynccontextmanager
-async def build_application(
-    settings: Settings, *, clock: Clock | None = None, ladder: Ladder | None = None
-) -> AsyncGenerator[Application]:
+async def build_application(settings: Settings, *, clock: Clock | None = None) -> AsyncGenerator[Application]:
     """A whole approval server on these settings; closed again on leaving.
 
     The database is brought to this release's schema first. Any number of these may run on one database at the
@@ -88,7 +86,7 @@ async def build_application(
         closing.push_async_callback(database.close)
         core = _Core.of(settings, database, keys, clock)
         closing.push_async_callback(core.audit.close)
-        yield _application(settings, core, ladder)
+        yield _application(settings, core)
 
 
 @dataclass(frozen=True)
@@ -126,7 +124,7 @@ class _Core:
         return cls(database, keys, clock, audit, trail, sealer, people)
 
 
-def _application(settings: Settings, core: _Core, ladder: Ladder | None) -> Application:
+def _application(settings: Settings, core: _Core) -> Application:
     notifiers = build_notifiers(console=settings.console, slack=settings.slack, telegram=settings.telegram)
     outbox = SqlOutbox(
         database=core.database,
@@ -147,7 +145,7 @@ def _application(settings: Settings, core: _Core, ladder: Ladder | None) -> Appl
     )
 
     def mcp_server(principal: PrincipalResolver) -> MCPServer[Any]:
-        return build_mcp_server(service, views, principal, ladder=ladder or Ladder(service))
+        return build_mcp_server(service, views, principal, ladder=Ladder(service))
 
     def http_app() -> ASGIApp:
         # FastAPI and what it brings take long to import, which a start over stdio should not pay.
