@@ -40,7 +40,8 @@ async def main(url: str, home: str, key: str, log: str, step: str, token_file: s
     sandbox = TwinSandbox(log=Path(log))
     made = bench(database, Path(home), issuer=issuer, sandbox=sandbox, steps=KillAt(step), places=100)
     await made.executor.recovery.begin()
-    print("ready", flush=True)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
     await asyncio.to_thread(sys.stdin.readline)
 
     async def use(token: str) -> dict[str, str | None]:
@@ -51,12 +52,17 @@ async def main(url: str, home: str, key: str, log: str, step: str, token_file: s
         execution = await made.executor.service.get(execution_id, wait_seconds=30)
         return {"status": execution.status, "execution_id": execution_id}
 
-    tokens = Path(token_file).read_text().split()
-    print(json.dumps(await asyncio.gather(*(use(token) for token in tokens))), flush=True)
+    tokens = await asyncio.to_thread(_tokens, token_file)
+    sys.stdout.write(json.dumps(await asyncio.gather(*(use(token) for token in tokens))) + "\n")
+    sys.stdout.flush()
     await made.executor.service.close()
     await made.executor.recovery.end()
     await made.executor.ledger.audit.close()
     await database.close()
+
+
+def _tokens(file: str) -> list[str]:
+    return Path(file).read_text().split()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""What the executor's tests share: an issuer that signs tokens, a sandbox twin that counts, an assembled executor."""
+"""What the executor's tests share: an issuer that signs tokens, a sandbox twin that counts, an assembled
+executor.
+"""
 
 from __future__ import annotations
 
@@ -290,5 +292,5 @@ def bench(
 async def eventually(condition: Callable[[], bool], *, timeout_seconds: float = 10.0) -> None:
     """Give the loop turns until the condition holds; fails after the timeout."""
     async with asyncio.timeout(timeout_seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - any condition, of any part
             await asyncio.sleep(0)

@@ -1,4 +1,6 @@
-"""The gate: what is refused, that a refusal leaves nothing but an audit entry, and that one admission is one run."""
+"""The gate: what is refused, that a refusal leaves nothing but an audit entry, and that one admission is one
+run.
+"""
 
 from __future__ import annotations
 

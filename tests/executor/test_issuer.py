@@ -1,4 +1,6 @@
-"""Reading the issuer's keys and actions: over real HTTP and from files, bounded, refreshed, never trusted too long."""
+"""Reading the issuer's keys and actions: over real HTTP and from files, bounded, refreshed, never trusted too
+long.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From admission to the recorded end: what is recorded, what a caller's leaving changes, what failures leave."""
+"""From admission to the recorded end: what is recorded, and what a caller's leaving or a failure changes."""
 
 from __future__ import annotations
 
@@ -234,7 +234,7 @@ async def test_files_and_streams_are_read_by_their_paths_and_nothing_else(ready:
     assert (await service.output_file(execution_id, "/dev/stdout")).content == b"42\n"
     assert (await service.output_file(execution_id, "/dev/result")).content == b"42"
     for path in ("../out.txt", "/etc/passwd", "missing", "out.txt\x00"):
-        with pytest.raises(OutputFileNotFound, match="out.txt"):
+        with pytest.raises(OutputFileNotFound, match=r"out\.txt"):
             await service.output_file(execution_id, path)
 
 

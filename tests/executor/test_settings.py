@@ -83,7 +83,7 @@ def test_a_key_that_is_none_or_of_another_kind_is_refused(tmp_path: Path) -> Non
         path = tmp_path / "receipts.pem"
         path.write_bytes(content)
         path.chmod(0o600)
-        with pytest.raises(ConfigurationError, match="receipts.pem"):
+        with pytest.raises(ConfigurationError, match=r"receipts\.pem"):
             load_or_create_receipt_key(tmp_path)
 
 
