@@ -28,7 +28,7 @@ cards = Table(
     metadata,
     Column("request_id", Text, ForeignKey("requests.request_id"), primary_key=True),
     Column("channel", Text, primary_key=True),
-    # What the card's buttons carry: a MAC over channel, request, digest and `offers_approve` (see notifiers.nonces).
+    # What the buttons carry: a MAC over channel, request, digest and `offers_approve` (notifiers.nonces).
     Column("nonce", Text, nullable=False, unique=True),
     Column("action_digest", Text, nullable=False),
     Column("offers_approve", Boolean, nullable=False),
