@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.resources import files
 from pathlib import Path
 
@@ -12,9 +13,10 @@ def approval_configuration() -> str:
 
 
 def executor_configuration(home: Path) -> str:
-    """`executor.yaml` of the executor beside it: the template, and under it what ties it to this home."""
-    own = f"home: {_quoted(str(home / 'executor'))}"
-    return f"{_template('executor.yaml')}\n# Set by hitl init.\n{own}\n"
+    """`executor.yaml` of the executor beside it, whose home is inside of this one."""
+    template, own = _template("executor.yaml"), f"home: {_quoted(str(home / 'executor'))}"
+    text, found = re.subn(r"(?m)^home: .*$", lambda _match: own, template, count=1)
+    return text if found else f"{text}{own}\n"
 
 
 def _template(name: str) -> str:

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.cli.commands import PASSWORD, CommandLine
+
+
+@pytest.fixture(scope="session")
+def initialized(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home that `hitl init` made, with the agent `builder`; to be copied."""
+    cli = CommandLine(tmp_path_factory.mktemp("initialized") / "home")
+    made = cli.run("init", "--person", "ada", HITL_INIT_PASSWORD=PASSWORD)
+    assert made.exit_code == 0, made.output
+    assert cli.run("agents", "add", "builder").exit_code == 0
+    return cli.home
+
+
+@pytest.fixture
+def cli(tmp_path: Path, initialized: Path) -> CommandLine:
+    shutil.copytree(initialized, tmp_path / "home")
+    return CommandLine(tmp_path / "home")
