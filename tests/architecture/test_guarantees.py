@@ -24,12 +24,19 @@ MENTION = re.compile(r"\b[ATEDW]\d{1,2}\b")
 
 
 def functions_in(path: str) -> set[str]:
+    """The names of a module's tests: functions, and the test cases that hypothesis makes of a state machine."""
     tree = ast.parse((ROOT / path).read_text())
-    return {
-        node.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
+    functions = {
+        node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     }
+    cases = {
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    return {name for name in functions | cases if name.startswith(("test_", "Test"))}
 
 
 def test_every_promise_is_listed_once_and_in_order() -> None:
