@@ -24,7 +24,7 @@ MENTION = re.compile(r"\b[ATEDW]\d{1,2}\b")
 
 
 def functions_in(path: str) -> set[str]:
-    """The names of a module's tests: functions, and the test cases that hypothesis makes of a state machine."""
+    """The names of a module's tests: functions, and what hypothesis makes of a state machine."""
     tree = ast.parse((ROOT / path).read_text())
     functions = {
         node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
