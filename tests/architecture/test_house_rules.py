@@ -26,7 +26,7 @@ MACHINE_PATHS = re.compile(
             r"\.lib" + "rary",
             "far" + "m-",
             "sha" + "red/[A-Z]+\\.md",
-            "/ro" + "ot/",
+            r"(?<!\w)/ro" + "ot/",
         ]
     )
 )
