@@ -1,0 +1,96 @@
+"""What is promised about running programs."""
+
+from __future__ import annotations
+
+from tests.promises.promise import Promise
+
+EXECUTION = (
+    Promise(
+        "E1",
+        "Without a valid token nothing is run, written or pulled, and Docker is not called.",
+        tests=(
+            "tests/end_to_end/test_ask_decide_run_once.py::test_what_is_not_approved_does_not_run",
+            "tests/executor/test_gate.py::test_a_forged_token_gets_one_flat_refusal_and_touches_nothing",
+            "tests/executor/test_gate.py::test_an_admitted_call_comes_from_the_gate_alone_and_is_taken_once",
+        ),
+    ),
+    Promise(
+        "E2",
+        (
+            "An approved action runs exactly once; a crash in the middle is reported as interrupted, "
+            "never re-run."
+        ),
+        tests=(
+            "tests/end_to_end/test_ask_decide_run_once.py::"
+            "test_what_is_approved_runs_exactly_once_and_its_result_stays",
+            "tests/executor/test_processes.py::"
+            "test_a_process_killed_at_any_step_never_runs_a_program_twice_nor_loses_its_record",
+            "tests/executor/test_transports.py::"
+            "test_a_server_killed_while_a_program_runs_reports_it_as_interrupted",
+            "tests/executor/test_gate.py::test_a_token_spent_twice_is_refused_with_its_execution_id",
+        ),
+    ),
+    Promise(
+        "E3",
+        (
+            "Programs cannot reach the network, the host's files, the engine or other executions, nor "
+            "outlive their end."
+        ),
+        tests=(
+            "tests/sandbox/conformance/test_isolation.py",
+            "tests/sandbox/test_seccomp.py",
+            "tests/sandbox/conformance/test_life.py::test_what_a_killed_executor_left_is_ended_and_removed",
+        ),
+    ),
+    Promise(
+        "E4",
+        "Memory, cpu, process, disk, inode, output, file and time bounds hold against hostile programs.",
+        tests=(
+            "tests/sandbox/conformance/test_bounds.py",
+            "tests/sandbox/conformance/test_files.py::"
+            "test_more_files_or_bytes_than_the_bounds_are_left_out_and_said_so",
+        ),
+    ),
+    Promise(
+        "E5",
+        "No state passes from one execution to another.",
+        tests=(
+            "tests/sandbox/conformance/test_files.py::test_nothing_passes_from_one_run_to_the_next",
+            "tests/sandbox/conformance/test_life.py::"
+            "test_a_prepared_sandbox_runs_nothing_until_it_is_started_and_only_once",
+        ),
+    ),
+    Promise(
+        "E6",
+        "Output of any bytes harms no reader: bounded, marked truncated, made safe where shown.",
+        tests=(
+            "tests/sandbox/conformance/test_languages.py::"
+            "test_output_of_any_bytes_comes_through_unchanged_and_while_it_is_made",
+            "tests/sandbox/conformance/test_bounds.py::"
+            "test_a_flood_of_output_is_bounded_on_both_streams_and_the_program_goes_on",
+            "tests/sandbox/test_untrusted_frames.py",
+        ),
+    ),
+    Promise(
+        "E7",
+        "Cancel stops a program within 5 s; a disconnected client leaves none running past its limit.",
+        tests=(
+            "tests/sandbox/conformance/test_bounds.py::test_cancel_ends_everything_within_seconds",
+            "tests/sandbox/conformance/test_bounds.py::"
+            "test_a_program_that_ignores_every_signal_is_ended_at_its_wall_limit",
+            "tests/executor/test_transports.py::test_a_program_that_runs_is_cancelled_within_five_seconds",
+        ),
+    ),
+    Promise(
+        "E8",
+        (
+            "Every execution has a receipt that binds token, action, output and image, checkable with "
+            "public keys."
+        ),
+        tests=(
+            "tests/executor/test_runner.py::"
+            "test_a_receipt_binds_token_action_output_and_image_and_needs_public_keys_alone",
+            "tests/executor/test_runner.py::test_a_receipt_that_was_changed_or_signed_by_another_is_not_one",
+        ),
+    ),
+)
