@@ -146,8 +146,8 @@ ensure_environment() {
 purpose="${1:-}"
 case "$purpose" in
   demo)
-    # An engine that answers is a sandbox already; without one the demo runs in bubblewrap.
-    docker info >/dev/null 2>&1 || ensure_system_packages bubblewrap
+    # An engine that has the sandbox image is a sandbox already; without one the demo runs in bubblewrap.
+    docker image inspect hitl-sandbox:latest >/dev/null 2>&1 || ensure_system_packages bubblewrap
     ;;
   check | bench) ;;
   test)
