@@ -12,11 +12,17 @@ def approval_configuration() -> str:
     return _template("hitl.yaml")
 
 
-def executor_configuration(home: Path) -> str:
-    """`executor.yaml` of the executor beside it, whose home is inside of this one."""
-    template, own = _template("executor.yaml"), f"home: {_quoted(str(home / 'executor'))}"
-    text, found = re.subn(r"(?m)^home: .*$", lambda _match: own, template, count=1)
-    return text if found else f"{text}{own}\n"
+def executor_configuration(home: Path, *, issuer: str, audience: str) -> str:
+    """`executor.yaml` of the executor beside it, which trusts this server and lives inside of its home."""
+    text = _template("executor.yaml")
+    for name, value in (("home", str(home / "executor")), ("issuer", issuer), ("audience", audience)):
+        text = _with_setting(text, f"{name}: {_quoted(value)}", name)
+    return text
+
+
+def _with_setting(text: str, line: str, name: str) -> str:
+    changed, found = re.subn(rf"(?m)^{name}: .*$", lambda _match: line, text, count=1)
+    return changed if found else f"{text}{line}\n"
 
 
 def _template(name: str) -> str:

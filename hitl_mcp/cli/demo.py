@@ -30,7 +30,7 @@ def demo(
 
     async def operation(output: Output) -> None:
         # The story brings an MCP client along, which takes a second to import.
-        from hitl_mcp.demo.failures import StepFailed
+        from hitl_mcp.demo.failures import Declined, StepFailed
         from hitl_mcp.demo.running import run_demonstration
 
         if not yes and not output.interactive:
@@ -50,6 +50,9 @@ def demo(
             held = await run_demonstration(output.console, decide, sandbox=sandbox)
         except StepFailed as failure:
             raise CommandFailed(str(failure), exit_code=ExitCode.REFUSED) from failure
+        except Declined as declined:
+            output.show(f"\n{declined}")
+            raise typer.Exit(ExitCode.REFUSED) from None
         if output.json_output:
             output.result({"held": list(held)}, lambda _console: None)
 

@@ -115,7 +115,7 @@ async def _examine_servers(settings: "Settings") -> AsyncGenerator[Finding]:
     if running is None:
         yield Finding("approval server", "warning", "is not up", "Run: hitl up")
     else:
-        yield await _reachable("approval server", running.url)
+        yield await _reachable("approval server", running.address)
     yield await _reachable("executor", settings.executor_url)
 
 

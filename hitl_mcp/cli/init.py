@@ -84,7 +84,9 @@ async def _set_up(home: Path, name: str, password: str) -> tuple[str, str]:
     settings = quiet_settings()
     files = {
         home / CONFIGURATION_FILE: approval_configuration(),
-        home / EXECUTOR_CONFIGURATION_FILE: executor_configuration(home),
+        home / EXECUTOR_CONFIGURATION_FILE: executor_configuration(
+            home, issuer=settings.issuer, audience=settings.audience
+        ),
     }
     create_keys(settings)
     settings.home.chmod(0o700)

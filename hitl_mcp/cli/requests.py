@@ -114,7 +114,7 @@ async def _open_desk(output: Output, person: str | None) -> AsyncGenerator["Desk
         # The desk that is not used is not loaded: one brings httpx2, the other the whole server.
         from hitl_mcp.cli.remote_desk import open_remote_desk
 
-        async with open_remote_desk(server.url, credentials) as desk:
+        async with open_remote_desk(server.address, credentials) as desk:
             yield desk
         return
     from hitl_mcp.cli.local_application import open_application

@@ -47,6 +47,12 @@ def up(
                 exit_code=ExitCode.ENVIRONMENT,
                 hint="Use it, or stop it first.",
             )
+        if settings.http.port == 0:
+            raise CommandFailed(
+                "http.port (HITL_HTTP__PORT) is 0; the executor has to know the port beforehand.",
+                exit_code=ExitCode.USAGE,
+                hint="Set a port, or leave it out for 3003.",
+            )
         async with _stop_signal() as stop:
             await _run_both(output, settings, _executor_environment(settings, sandbox), stop)
 
@@ -58,7 +64,8 @@ def _executor_environment(settings: "Settings", sandbox: str | None) -> dict[str
     own = {"EXECUTOR_ISSUER": settings.issuer, "EXECUTOR_AUDIENCE": settings.audience}
     if not settings.issuer.startswith(("http://", "https://")) or settings.http.public_url:
         # Both are on this host: the keys are read from it and not by way of a proxy.
-        own["EXECUTOR_ISSUER_URL"] = f"http://127.0.0.1:{settings.http.port}"
+        host = _local(settings.http.host)
+        own["EXECUTOR_ISSUER_URL"] = f"http://{f'[{host}]' if ':' in host else host}:{settings.http.port}"
     own["EXECUTOR_HTTP__PORT"] = str(urlsplit(settings.executor_url).port or EXECUTOR_PORT)
     configuration = settings.home / EXECUTOR_CONFIGURATION_FILE
     if configuration.is_file():
@@ -67,6 +74,11 @@ def _executor_environment(settings: "Settings", sandbox: str | None) -> dict[str
         own["EXECUTOR_HOME"] = str(settings.home / "executor")
     environment = {**own, **os.environ}
     return {**environment, "EXECUTOR_SANDBOX": sandbox} if sandbox else environment
+
+
+def _local(host: str) -> str:
+    """Where to reach on this machine what listens on `host`."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - only compared
 
 
 async def _run_both(
@@ -81,7 +93,9 @@ async def _run_both(
         executor_port = int(executor_environment["EXECUTOR_HTTP__PORT"])
         await _until(
             stopping,
-            approval.wait_ready("127.0.0.1", settings.http.port, timeout_seconds=READY_SECONDS),
+            approval.wait_ready(
+                _local(settings.http.host), settings.http.port, timeout_seconds=READY_SECONDS
+            ),
             executor.wait_ready("127.0.0.1", executor_port, timeout_seconds=READY_SECONDS),
         )
         if not stop.is_set():
@@ -148,8 +162,8 @@ def _print_welcome(output: Output, approval_url: str, executor_url: str, home: P
         Text.assemble("\nDecide here:    ", (approval_url, "bold cyan")),
         Text.assemble("Executor:       ", executor_url),
         Text(f"HITL_HOME:      {home}"),
-        Text("\nConnect an agent with `hitl connect claude-code` (or claude-desktop, cursor, vscode,"),
-        Text("codex), or make a key with `hitl agents add NAME` and paste:\n"),
+        Text("\nConnect an agent: `hitl connect claude-code`, claude-desktop, cursor, vscode or"),
+        Text("codex. Or make a key with `hitl agents add NAME`, and paste:\n"),
     )
     # Past rich: wrapped lines could not be pasted.
     typer.echo(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import cast
+
 from hitl_mcp.errors import HitlError
 
 
@@ -15,3 +19,18 @@ class StepFailed(HitlError):
 
 class Declined(HitlError):
     """The person at the terminal said no; the agent was told so, and nothing ran."""
+
+
+@contextmanager
+def first_failure() -> Generator[None]:
+    """Raises the first thing that went wrong itself, not the group that a task group makes of it."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        raise _first(group) from None
+
+
+def _first(error: BaseException) -> BaseException:
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    return _first(cast("BaseExceptionGroup[BaseException]", error).exceptions[0])

@@ -6,9 +6,9 @@ import asyncio
 import json
 from typing import Any, Final, cast
 
-from hitl_mcp.demo.failures import StepFailed
+from hitl_mcp.demo.failures import StepFailed, first_failure
 from hitl_mcp.demo.narrator import Narrator
-from hitl_mcp.demo.world import World, first_failure
+from hitl_mcp.demo.world import World
 
 _STARTED: Final = "execution.started"
 _REFUSED: Final = "execution.refused"
@@ -19,9 +19,10 @@ async def verify_records(world: World, narrator: Narrator, *, refusals: int) -> 
     Raises:
         StepFailed: a chain does not verify, or tells of another number of runs or refusals.
     """
-    async with first_failure(), asyncio.TaskGroup() as together:
-        approvals = together.create_task(world.run("hitl", "audit", "verify", "--json"))
-        executor = together.create_task(_export_and_verify(world))
+    with first_failure():
+        async with asyncio.TaskGroup() as together:
+            approvals = together.create_task(world.run("hitl", "audit", "verify", "--json"))
+            executor = together.create_task(_export_and_verify(world))
     exported, executions = executor.result()
     for name, text in (("approval server", approvals.result()), ("executor", executions)):
         report = cast("dict[str, Any]", json.loads(text))

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from hitl_mcp.approvals.models import RequestStatus
 from hitl_mcp.demo.agent import McpAgent, connect_agent
-from hitl_mcp.demo.failures import Declined, StepFailed
+from hitl_mcp.demo.failures import Declined, StepFailed, first_failure
 from hitl_mcp.demo.narrator import Narrator
 from hitl_mcp.demo.person import ApproverApi, sign_in
 from hitl_mcp.demo.program import EXPECTED_RESULT, JUSTIFICATION, SUMMARY, approved_program
@@ -50,20 +50,23 @@ class Story:
             StepFailed: something did not hold.
             Declined: the person said no.
         """
-        async with (
-            connect_agent(self._world.approval_url, api_key=self._world.agent_key) as agent,
-            connect_agent(self._world.executor_url, api_key=None) as executor,
-            sign_in(self._world.approval_url, PERSON, self._world.password) as approver,
-        ):
-            cast = Cast(agent, executor, approver)
-            token = await self._ask_and_decide(cast)
-            execution = await self._run(cast, token)
-            self._tell.chapter(4, "Nothing else works")
-            self._tell.say(("A second request is approved, and its token is left unused.", "dim"))
-            unspent = await unspent_token(agent, approver)
-            await show_refusals(executor, self._tell, spent=token, unspent=unspent, execution=execution)
+        with first_failure():
+            async with (
+                connect_agent(self._world.approval_url, api_key=self._world.agent_key) as agent,
+                connect_agent(self._world.executor_url, api_key=None) as executor,
+                sign_in(self._world.approval_url, PERSON, self._world.password) as approver,
+            ):
+                await self._act(Cast(agent, executor, approver))
         self._tell.chapter(5, "The record")
         await verify_records(self._world, self._tell, refusals=REFUSALS_AT_EXECUTOR)
+
+    async def _act(self, cast: Cast) -> None:
+        token = await self._ask_and_decide(cast)
+        execution = await self._run(cast, token)
+        self._tell.chapter(4, "Nothing else works")
+        self._tell.say(("A second request is approved, and its token is left unused.", "dim"))
+        unspent = await unspent_token(cast.agent, cast.approver)
+        await show_refusals(cast.executor, self._tell, spent=token, unspent=unspent, execution=execution)
 
     async def _ask_and_decide(self, cast: Cast) -> str:
         self._tell.chapter(1, "An agent asks")
@@ -90,9 +93,7 @@ class Story:
             self._tell.show(render_card(card, now=datetime.now(UTC)))
             await agent_cannot_decide(self._world, self._tell, card)
             approved = await self._decide(card)
-            verdict, reason = (
-                ("approve", None) if approved else ("deny", "No, said the person at the terminal.")
-            )
+            verdict, reason = ("approve", None) if approved else ("deny", "Not this time.")
             decided_at = time.monotonic()
             await cast.approver.decide(
                 card.request_id, verdict, action_digest=card.action_digest, reason=reason

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, cast
 
-from hitl_mcp.demo.failures import StepFailed
+from hitl_mcp.demo.failures import StepFailed, first_failure
 from hitl_mcp.processes import ServerProcess, clean_environment, console_script, free_port
 
 PERSON: Final = "ada"
@@ -86,25 +86,18 @@ async def _servers(home: Path, sandbox: str) -> AsyncGenerator[World]:
             ("hitl", "init", "--person", PERSON, "--json"), {**environment, "HITL_INIT_PASSWORD": password}
         )
         await approval.start()
-        async with first_failure(), asyncio.TaskGroup() as together:
-            added = together.create_task(
-                run_command_line(("hitl", "agents", "add", AGENT, "--json"), environment)
-            )
-            for server, port in ((approval, approval_port), (executor, executor_port)):
-                together.create_task(server.wait_ready("127.0.0.1", port, timeout_seconds=START_SECONDS))
+        with first_failure():
+            async with asyncio.TaskGroup() as together:
+                added = together.create_task(
+                    run_command_line(("hitl", "agents", "add", AGENT, "--json"), environment)
+                )
+                for server, port in ((approval, approval_port), (executor, executor_port)):
+                    ready = server.wait_ready("127.0.0.1", port, timeout_seconds=START_SECONDS)
+                    together.create_task(ready)
         agent_key = cast("dict[str, str]", json.loads(added.result()))["api_key"]
         yield World(approval_url, executor_url, environment, password, agent_key)
     finally:
         await asyncio.gather(executor.stop(), approval.stop())
-
-
-@asynccontextmanager
-async def first_failure() -> AsyncGenerator[None]:
-    """Says the first thing that went wrong, not that several did."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        raise group.exceptions[0] from None
 
 
 async def run_command_line(command: tuple[str, ...], environment: Mapping[str, str]) -> str:

@@ -72,6 +72,45 @@ def test_the_whole_story_holds_and_nothing_is_left_of_it(tmp_path: Path) -> None
     assert left_behind(tmp_path) == []
 
 
+WEAKENED = {
+    "A changed program under a good token": """
+import hitl_contract.verify as verify
+
+def bind_anything(verified, action):
+    return verify.VerifiedCapability(verified, action, verified.claims.action_digest)
+
+verify.bind_action = bind_anything
+""",
+    "has expired, is refused": """
+import hitl_contract.verify as verify
+
+verify._check_times = lambda claims, now, leeway: None
+""",
+}
+
+
+@pytest.mark.timeout(SECONDS)
+@pytest.mark.parametrize("step", list(WEAKENED))
+def test_a_weakened_gate_ends_the_story_with_the_name_of_the_step(tmp_path: Path, step: str) -> None:
+    weakness, temporary = tmp_path / "weakness", tmp_path / "temporary"
+    for directory in (weakness, temporary):
+        directory.mkdir()
+    # Python imports this module by itself in every process of the story.
+    (weakness / "sitecustomize.py").write_text(WEAKENED[step])
+    result = subprocess.run(
+        [HITL, "demo", "--yes", "--sandbox", "bubblewrap"],
+        env={**environment(temporary), "PYTHONPATH": str(weakness)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert step in result.stderr
+    assert left_behind(temporary) == []
+
+
 @pytest.mark.timeout(SECONDS)
 @pytest.mark.parametrize(("answer", "exit_code", "said"), [(b"y\n", 0, b"held"), (b"n\n", 1, b"nothing ran")])
 def test_a_person_at_a_terminal_decides(tmp_path: Path, answer: bytes, exit_code: int, said: bytes) -> None:

@@ -38,6 +38,15 @@ def test_the_written_configuration_files_load(cli: CommandLine) -> None:
     assert executor.home.name == "executor"
 
 
+def test_the_executor_beside_it_trusts_the_server_as_it_was_set_up(tmp_path: Path) -> None:
+    cli = CommandLine(tmp_path / "home", {"HITL_HTTP__PORT": "4321", "HITL_AUDIENCE": "my-executor"})
+    cli.json("init", "--person", "ada", HITL_INIT_PASSWORD=PASSWORD)
+    executor = load_executor_settings({"EXECUTOR_CONFIG": str(cli.home / "executor.yaml")})
+    assert executor.home == cli.home / "executor"
+    assert executor.issuer == "http://127.0.0.1:4321"
+    assert executor.audience == "my-executor"
+
+
 def test_the_template_holds_the_defaults(tmp_path: Path) -> None:
     template = Path(__file__).parents[2] / "configs" / "hitl.yaml"
     stated = read_settings({"HITL_CONFIG": str(template), "HITL_HOME": str(tmp_path)})

@@ -111,8 +111,10 @@ def up(cli: CommandLine, **environment: str) -> Iterator[tuple[subprocess.Popen[
     try:
         yield process, f"http://127.0.0.1:{approval}", f"http://127.0.0.1:{executor}"
     finally:
-        process.kill() if process.poll() is None else None
-        process.wait()
+        if process.poll() is None:
+            # Asked, not killed: both servers are processes of their own, which only a living `hitl up` stops.
+            process.terminate()
+            process.wait(30)
         assert process.stdout is not None
         process.stdout.close()
 

@@ -186,7 +186,8 @@ async def test_everything_that_can_be_pressed_is_reachable_by_keyboard_and_large
     await sign_in(phone, server, f"/requests/{request_id}")
     small = await phone.evaluate(
         """[...document.querySelectorAll('button, summary, input:not([type=hidden]), textarea, .brand')]
-          .filter((e) => e.checkVisibility()).map((e) => [e.textContent.trim(), e.getBoundingClientRect().height])
+          .filter((e) => e.checkVisibility())
+          .map((e) => [e.textContent.trim(), e.getBoundingClientRect().height])
           .filter(([, height]) => height < 43)"""
     )
     assert small == []

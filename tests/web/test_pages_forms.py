@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx2
 import pytest
 import pytest_asyncio
 
+from hitl_mcp.running_server import find_running_server
 from tests.tools.served import Served, Template, make_template
 from tests.web.pages import Visitor, ask, forms_of, status_of, text_of, visitor
 
@@ -373,3 +375,18 @@ async def test_a_link_from_a_chat_still_finds_the_session(stranger: Visitor) -> 
     assert answer.status_code == 200
     assert 'content="0;url=/requests/req_x"' in answer.text
     assert "password" not in answer.text
+
+
+async def test_over_https_cookies_are_secure_and_bound_to_the_host(tmp_path: Path, home: Template) -> None:
+    public = "https://approvals.example.com"
+    async with home.served(tmp_path / "home", HITL_HTTP__PUBLIC_URL=public) as running:
+        # What a reverse proxy passes on: the public name, over plain HTTP. The real address is in the file.
+        address = find_running_server(running.settings.home)
+        assert address is not None
+        async with httpx2.AsyncClient(base_url=address.address) as http:
+            answer = await http.get("/sign-in", headers={"host": "approvals.example.com"})
+    assert answer.status_code == 200
+    cookie = answer.headers["set-cookie"]
+    assert cookie.startswith("__Host-hitl_sign_in=")
+    assert "; Secure" in cookie
+    assert answer.headers["strict-transport-security"].startswith("max-age=")
