@@ -17,6 +17,7 @@ import uvicorn
 import uvloop
 
 from server_kit.errors import ConfigurationError, PortInUse, ServerError
+from server_kit.http_connections import BoundedConnection
 
 T = TypeVar("T")
 
@@ -87,7 +88,7 @@ async def serve(
     taken = listening or bind(address)
     config = uvicorn.Config(
         application,
-        http="httptools",
+        http=BoundedConnection,
         log_config=None,
         access_log=False,
         server_header=False,
