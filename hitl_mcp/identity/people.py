@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Row, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hitl_mcp.approvals.ports import PersonRecord
 from hitl_mcp.approvals.quorum import person_key
-from hitl_mcp.errors import AlreadyExists, UnknownPerson
+from hitl_mcp.errors import AlreadyExists, NameRefused, UnknownPerson
 from hitl_mcp.identity.names import checked_person_id
 from hitl_mcp.identity.passwords import Passwords
 from hitl_mcp.identity.ports import AuditTrail, RowSealer
@@ -22,6 +22,10 @@ from hitl_mcp.identity.sign_in import SignInThrottle
 from hitl_mcp.storage.schema import channel_identities, people
 from server_kit.clock import Clock
 from server_kit.database.base import Database
+
+
+NOBODY: Final = "(nobody's name)"
+"""What stands for every name that nobody can have, such as one with control characters."""
 
 
 class Role(StrEnum):
@@ -111,7 +115,7 @@ class PeopleDirectory:
             TooManyAttempts: before the password is looked at.
             SignInRefused: wrong name, wrong password, or suspended.
         """
-        key = person_key(person)[:200]
+        key = _key_of(person)
         async with self._throttle.attempt(key, address) as attempt:
             row = await self._find(key)
             matches = await self._passwords.matches(row.password_hash if row else None, password)
@@ -126,7 +130,7 @@ class PeopleDirectory:
 
     async def active(self, person_id: str) -> PersonRecord | None:
         """The person, when known and not suspended, whatever the roles."""
-        row = await self._find(person_key(person_id)[:200])
+        row = await self._find(_key_of(person_id))
         return _record(row) if row is not None and row.suspended_at is None else None
 
     async def set_password(self, person: str, password: str, *, actor: str = "operator") -> None:
@@ -261,7 +265,7 @@ class PeopleDirectory:
         return row if row is not None and self._people.holds(row) else None
 
     async def _require(self, connection: AsyncConnection, person: str) -> Row[Any]:
-        row = await _row_of(connection, person_key(person))
+        row = await _row_of(connection, _key_of(person))
         if row is None or not self._people.holds(row):
             raise UnknownPerson(f"There is no person called {person[:80]!r}. See: hitl people list")
         return row
@@ -276,6 +280,14 @@ class PeopleDirectory:
             await self._audit.append(connection, event, actor=actor, subject=row.person_id, details={})
 
         await self._database.write(store)
+
+
+def _key_of(person: str) -> str:
+    try:
+        return checked_person_id(person)
+    except NameRefused:
+        # Some of what cannot be a name cannot be sent to a database either, or would disfigure the log.
+        return NOBODY
 
 
 async def _row_of(connection: AsyncConnection, person_id: str) -> Row[Any] | None:

@@ -33,9 +33,11 @@ class InvalidArguments(Exception):
         self.problems = problems
 
 
-def _without_nul(value: str) -> str:
+def _storable(value: str) -> str:
     if "\x00" in value:
         raise ValueError("must not contain a NUL character")
+    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError("must not contain half of a surrogate pair, which is no character")
     return value
 
 
@@ -57,7 +59,7 @@ def _small_json(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return value
 
 
-Text = Annotated[str, AfterValidator(_without_nul)]
+Text = Annotated[str, AfterValidator(_storable)]
 RequestId = Annotated[
     Text, Field(min_length=1, max_length=100, description="The request_id that request_approval returned")
 ]

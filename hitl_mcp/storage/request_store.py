@@ -88,6 +88,9 @@ class SqlRequestStore:
         return True
 
     async def load(self, connection: AsyncConnection, request_id: str) -> RequestRecord | None:
+        if not request_id.isascii() or "\x00" in request_id:
+            # No id is like that, and PostgreSQL would refuse the question.
+            return None
         records = await self._records(connection, _REQUEST, {"id": request_id})
         return records[0] if records else None
 

@@ -13,7 +13,7 @@ from hitl_mcp.errors import (
     TooManyAttempts,
     UnknownPerson,
 )
-from hitl_mcp.identity.people import Role
+from hitl_mcp.identity.people import NOBODY, Role
 from hitl_mcp.identity.sign_in import FAILURES_FROM_ADDRESS, FAILURES_OF_PERSON_FROM_ADDRESS, WINDOW
 from hitl_mcp.storage.schema import channel_identities, people
 from tests.conftest import ManualClock
@@ -202,3 +202,14 @@ async def test_a_new_password_replaces_the_old_one(directories: Directories) -> 
     assert await directories.people.authenticate("ada", "another horse")
     with pytest.raises(UnknownPerson):
         await directories.people.set_password("eve", "another horse")
+
+
+@pytest.mark.parametrize("name", ["a\x00b", "a\ud800b", "\x1b[31m", "x" * 5000])
+async def test_a_name_that_nobody_can_have_is_refused_like_any_other(
+    directories: Directories, name: str
+) -> None:
+    with pytest.raises(SignInRefused):
+        await directories.people.authenticate(name, PASSWORD)
+    assert await directories.people.eligible(name) is None
+    # What a stranger typed is not what an entry of the log is about.
+    assert directories.trail.entries[-1] == ("sign_in.refused", "terminal", NOBODY)

@@ -205,3 +205,8 @@ async def test_the_cache_of_parsed_actions_is_bounded(stored: Stored) -> None:
     for number in range(520):
         stored.store._keep(f"sha-256:{number}", program(), 10)
     assert len(stored.store._parsed) == 512
+
+
+@pytest.mark.parametrize("request_id", ["a\x00b", "a\ud800b", "é"])
+async def test_an_id_that_no_request_can_have_is_looked_up_in_vain(stored: Stored, request_id: str) -> None:
+    assert await stored.write(lambda connection: stored.store.load(connection, request_id)) is None

@@ -279,3 +279,14 @@ async def test_probes_need_nothing_and_tell_nothing(server: Served, path: str) -
         answer = await client.get(path)
     assert answer.status_code == 200
     assert answer.json().keys() == {"status"}
+
+
+async def test_text_that_is_no_text_is_the_callers_mistake(server: Served) -> None:
+    async with server.http() as client:
+        for field in ("person", "password"):
+            body = {"person": "ada", "password": PASSWORD, field: "a\ud800b"}
+            answer = await client.post(
+                "/api/v1/session", content=json.dumps(body), headers={"Content-Type": "application/json"}
+            )
+            assert answer.status_code == 422
+            assert [each["field"] for each in answer.json()["errors"]] == [field]
