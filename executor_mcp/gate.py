@@ -30,6 +30,7 @@ from hitl_contract.verify import (
     VerifiedCapability,
     VerifiedToken,
     bind_action,
+    check_times,
     verify_token,
 )
 from server_kit.clock import Clock
@@ -97,7 +98,7 @@ class Gate:
         Before step 4 has held nothing outside this process is asked, except for the issuer's keys. A token
         known to be spent is refused after step 5, before the sandbox is asked for anything; step 9 alone
         decides between simultaneous calls. A place and a sandbox are taken between 8 and 9: what is missing
-        there leaves the token unspent.
+        there leaves the token unspent, and a token that has expired by then is refused.
 
         Args:
             capability_token: the compact token.
@@ -204,11 +205,12 @@ class Gate:
             detail = f"every place for a program is taken and {error}; try again with the same token"
             raise Refused(RefusalReason.BUSY, detail, step=9) from error
         try:
-            execution = self._execution(capability, program, description)
-            job = _job(execution.execution_id, program)
+            job = _job(new_identifier("exe"), program)
             prepared = await self._prepare(job)
             try:
                 await self._steps.reached(Step.SANDBOX_PREPARED)
+                self._refuse_late(capability.token)
+                execution = self._execution(capability, program, description, prepared)
                 await self._start_record.write(execution, capability.token, findings)
                 await self._steps.reached(Step.ADMITTED)
             except BaseException:
@@ -219,6 +221,13 @@ class Gate:
             self._capacity.give_back()
             raise
 
+    def _refuse_late(self, token: VerifiedToken) -> None:
+        """The wait for a place and a sandbox may have outlasted the token."""
+        try:
+            check_times(token, policy=self._rules.verification, now=self._clock.now().timestamp())
+        except TokenRefused as error:
+            raise from_contract(error) from error
+
     async def _prepare(self, job: SandboxJob) -> PreparedRun:
         try:
             return await self._sandbox.prepare(job)
@@ -228,18 +237,23 @@ class Gate:
             raise _sandbox_unavailable(error, step=9) from error
 
     def _execution(
-        self, capability: VerifiedCapability, program: CodeExecution, description: SandboxDescription
+        self,
+        capability: VerifiedCapability,
+        program: CodeExecution,
+        description: SandboxDescription,
+        prepared: PreparedRun,
     ) -> Execution:
         claims = capability.token.claims
         return Execution(
-            execution_id=new_identifier("exe"),
+            execution_id=prepared.execution_id,
             token_id=claims.token_id,
             request_id=claims.request_id,
             agent=claims.subject,
             action_digest=capability.action_digest,
             language=program.language.value,
             owner=self._owner,
-            sandbox=SandboxIdentity(description.backend, description.runtime, description.image_digest),
+            # The image of this very sandbox: its name may have come to mean another one since it was described.
+            sandbox=SandboxIdentity(description.backend, description.runtime, prepared.image_digest),
             status=ExecutionStatus.PENDING,
             created_at=self._clock.now(),
             started_at=None,

@@ -117,13 +117,15 @@ class FetchedKeys:
         return unknown or self._monotonic() - self._fetched_at > self._max_age
 
     async def _refresh(self) -> None:
-        self._tried_at = self._monotonic()
         try:
             self._keys = _parse(await fetch(self._client, self._url, limit=MAX_KEY_SET_BYTES), self._url)
         except (FetchFailed, KeySourceUnavailable) as error:
             self._problem = str(error)
         else:
             self._fetched_at = self._monotonic()
+        finally:
+            # From the end: those who waited for an attempt that timed out must not each make their own.
+            self._tried_at = self._monotonic()
 
 
 def _parse(data: bytes, source: str) -> PublicKeys:

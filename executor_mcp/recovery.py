@@ -13,7 +13,7 @@ from executor_mcp.live_output import LiveExecutions
 from executor_mcp.models import ExecutionStatus
 from executor_mcp.outcomes import empty_outcome
 from executor_mcp.storage.executions import ExecutionStore
-from executor_mcp.storage.processes import ProcessLock, ProcessRegistry, is_known_dead, remove_lock_file
+from executor_mcp.storage.processes import ProcessLock, ProcessRegistry, is_known_alive, remove_lock_file
 from server_kit.clock import Clock
 from server_kit.errors import HomeNotWritable, ServerError
 
@@ -23,8 +23,8 @@ _ADMISSION_GRACE = timedelta(seconds=60)
 class Recovery:
     """Keeps this process's own sign of life, and looks after those that no longer give one.
 
-    A process is dead when its lease has run out, or when it shared this home and no longer holds its lock
-    file. An execution that belongs to this process and that it does not know (its admission was committed
+    A process that shares this home is dead when it no longer holds its lock file, any other when its lease
+    has run out. An execution that belongs to this process and that it does not know (its admission was committed
     while the answer of the database got lost) is interrupted as well.
     """
 
@@ -62,7 +62,7 @@ class Recovery:
             raise HomeNotWritable(
                 f"cannot write in {self._locks}: {error.strerror}; make it writable or set EXECUTOR_HOME"
             ) from error
-        await self._registry.register(self._owner)
+        await self._registry.renew(self._owner)
         return await self.recover()
 
     async def run(self) -> None:
@@ -86,7 +86,8 @@ class Recovery:
     async def recover(self) -> int:
         dead: list[str] = []
         for owner, lease_is_over in await self._registry.suspects():
-            if owner != self._owner and (lease_is_over or is_known_dead(self._locks, owner)):
+            alive = is_known_alive(self._locks, owner)
+            if owner != self._owner and (alive is False or (alive is None and lease_is_over)):
                 dead.append(owner)
         marked = 0
         for execution_id in await self._registry.unfinished_of(dead) if dead else ():

@@ -167,7 +167,9 @@ class ExecutionService:
     async def output_file(self, execution_id: str, path: str) -> FileContent:
         """Raises ExecutionNotFound, or OutputFileNotFound naming the files that there are."""
         execution = await self._get(execution_id)
-        found = _stream(execution, path) or await self._executions.file(execution_id, path)
+        found = _stream(execution, path)
+        if found is None and _can_be_stored(path):
+            found = await self._executions.file(execution_id, path)
         if found is not None:
             return found
         files = () if execution.outcome is None else execution.outcome.files
@@ -233,6 +235,11 @@ def _stream(execution: Execution, path: str) -> FileContent | None:
     return FileContent(StoredFile(path, len(content), digest, media_type), content)
 
 
+def _can_be_stored(path: str) -> bool:
+    """False for what a file's path never is and a database refuses to be asked for."""
+    return path.isprintable()
+
+
 def _cursor(execution: Execution) -> str:
     microseconds = round(execution.created_at.timestamp() * _MICROSECONDS)
     return base64.urlsafe_b64encode(f"{microseconds}:{execution.execution_id}".encode()).decode()
@@ -241,6 +248,8 @@ def _cursor(execution: Execution) -> str:
 def _read_cursor(cursor: str) -> tuple[datetime, str]:
     try:
         microseconds, _, execution_id = base64.urlsafe_b64decode(cursor.encode()).decode().partition(":")
+        if not _EXECUTION_ID.match(execution_id):
+            raise ValueError("not an execution id")
         return datetime.fromtimestamp(int(microseconds) / _MICROSECONDS, UTC), execution_id
     except (ValueError, OverflowError, OSError) as error:
         raise InvalidArgument("cursor: not one that list_executions returned as next_cursor") from error

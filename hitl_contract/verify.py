@@ -99,6 +99,15 @@ def verify_token(token: str, *, keys: PublicKeys, policy: VerificationPolicy, no
     return VerifiedToken(claims, cast("str", header["kid"]))
 
 
+def check_times(token: VerifiedToken, *, policy: VerificationPolicy, now: float) -> None:
+    """Step 8 of :func:`verify_token` again, for a verifier that made the token wait after it was verified.
+
+    Raises:
+        TokenRefused: ``expired`` or ``not_yet_valid``.
+    """
+    _check_times(token.claims, now, policy.leeway_seconds)
+
+
 def bind_action(verified: VerifiedToken, action: Action) -> VerifiedCapability:
     """Bind a verified token to an action: type and digest must both be the token's.
 

@@ -139,6 +139,11 @@ class PreparedRun(Protocol):
     @property
     def execution_id(self) -> str: ...
 
+    @property
+    def image_digest(self) -> str | None:
+        """The image it was made from; None for a sandbox without images."""
+        ...
+
 
 class SandboxRun(Protocol):
     """A program under way."""

@@ -105,7 +105,7 @@ class DockerSandbox:
             host = host_config(amounts, runtime=self._runtime, seccomp=seccomp)
             return await DockerContainer.launch(self._engine, image_id, host, container_config(labels))
 
-        return await self._sandboxes.prepare(job, launch)
+        return await self._sandboxes.prepare(job, launch, image_digest=image_id)
 
     async def start(self, prepared: PreparedRun, sink: OutputSink) -> SandboxRun:
         return await self._sandboxes.start(prepared, sink)

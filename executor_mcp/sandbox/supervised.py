@@ -36,6 +36,7 @@ class PreparedSandbox:
     job: SandboxJob
     channel: Channel
     amounts: Amounts
+    image_digest: str | None = None
 
     @property
     def execution_id(self) -> str:
@@ -51,7 +52,11 @@ class SupervisedSandboxes:
         self._running: set[SupervisedRun] = set()
 
     async def prepare(
-        self, job: SandboxJob, launch: Callable[[Amounts], Awaitable[Channel]]
+        self,
+        job: SandboxJob,
+        launch: Callable[[Amounts], Awaitable[Channel]],
+        *,
+        image_digest: str | None = None,
     ) -> PreparedSandbox:
         amounts = amounts_of(job)
         channel = await launch(amounts)
@@ -68,7 +73,7 @@ class SupervisedSandboxes:
         except BaseException:
             await remove(channel)
             raise
-        prepared = PreparedSandbox(job, channel, amounts)
+        prepared = PreparedSandbox(job, channel, amounts, image_digest)
         self._prepared.add(prepared)
         return prepared
 

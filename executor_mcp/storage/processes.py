@@ -1,7 +1,7 @@
 """Which executor processes are alive, and what the dead ones left unfinished.
 
-A process is dead when its lease has run out by the database's clock, or at once when it ran in this home and
-the lock file that a living process holds can be taken.
+Where a process shares this home its lock file tells: it is dead at once when the lock can be taken, and alive
+while it cannot, whatever a clock says. Elsewhere it is dead when its lease has run out by the database's clock.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from executor_mcp.models import UNFINISHED
@@ -43,14 +44,16 @@ class ProcessLock:
             self._file = None
 
 
-def is_known_dead(directory: Path, owner: str) -> bool:
-    """True when the owner's lock file is here and nobody holds it; False also when nothing is known."""
+def is_known_alive(directory: Path, owner: str) -> bool | None:
+    """Whether somebody holds the owner's lock file; None when it is not here, so that nothing is known."""
     try:
         with (directory / f"{owner}.lock").open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
     except OSError:
-        return False
-    return True
+        return None
+    return False
 
 
 class ProcessRegistry:
@@ -62,26 +65,18 @@ class ProcessRegistry:
         self._lease = int(lease_seconds * _MICROSECONDS)
         self._clock = database_clock(database.dialect)
 
-    async def register(self, owner: str) -> None:
-        async def write(connection: AsyncConnection) -> None:
-            await connection.execute(
-                insert(executor_processes).values(
-                    owner=owner,
-                    host=self._host,
-                    process_id=os.getpid(),
-                    alive_until=self._clock + self._lease,
-                )
-            )
-
-        await self._database.write(write)
-
     async def renew(self, owner: str) -> None:
+        """Register the process, or lengthen its lease; also when another one took it for dead and forgot it."""
+        insert = postgresql.insert if self._database.dialect == "postgresql" else sqlite.insert
+        until = self._clock + self._lease
+        row = {"owner": owner, "host": self._host, "process_id": os.getpid(), "alive_until": until}
+        statement = insert(executor_processes).values(row)
+        renewed = statement.on_conflict_do_update(
+            index_elements=[executor_processes.c.owner], set_={"alive_until": until}
+        )
+
         async def write(connection: AsyncConnection) -> None:
-            await connection.execute(
-                update(executor_processes)
-                .where(executor_processes.c.owner == owner)
-                .values(alive_until=self._clock + self._lease)
-            )
+            await connection.execute(renewed)
 
         await self._database.write(write)
 

@@ -123,6 +123,7 @@ def outcome(
 class TwinPrepared:
     execution_id: str
     job: SandboxJob
+    image_digest: str
 
 
 class TwinRun:
@@ -151,6 +152,7 @@ class TwinSandbox:
     """A sandbox in memory: counts, ends at once or when told, fails where told."""
 
     hold: bool = False
+    image: str = IMAGE
     outcome: SandboxOutcome = field(default_factory=outcome)
     chunks: tuple[bytes, ...] = (b"42\n",)
     fail_describe: SandboxError | None = None
@@ -178,7 +180,7 @@ class TwinSandbox:
         return SandboxDescription(
             backend="docker",
             runtime="runc",
-            image_digest=IMAGE,
+            image_digest=self.image,
             languages=tuple(LanguageDescription(language, "1.0") for language in Language),
         )
 
@@ -186,7 +188,7 @@ class TwinSandbox:
         self.prepared += 1
         if self.fail_prepare is not None:
             raise self.fail_prepare
-        return TwinPrepared(job.execution_id, job)
+        return TwinPrepared(job.execution_id, job, self.image)
 
     async def start(self, prepared: TwinPrepared, sink: OutputSink) -> TwinRun:
         if self.log is not None:
