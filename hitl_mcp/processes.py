@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Final
 
+from hitl_mcp import tether
 from hitl_mcp.errors import HitlError
 
 STOP_SECONDS: Final = 10.0
@@ -72,7 +73,7 @@ class ServerProcess:
             stream: IO[bytes] | None = stack.enter_context(self._output.open("ab")) if self._output else None
             # A group of its own: a Ctrl-C at the terminal reaches us alone, and we stop both in order.
             self._process = await asyncio.create_subprocess_exec(
-                *self._command,
+                *_tethered(self._command),
                 env=self._environment,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=stream,
@@ -127,6 +128,11 @@ class ServerProcess:
             return ""
         lines = self._output.read_text("utf-8", errors="replace").strip().splitlines()
         return f" It said: {lines[-1]}" if lines else ""
+
+
+def _tethered(command: Sequence[str]) -> list[str]:
+    # Isolated mode: what the command may import does not change what the tether does.
+    return [sys.executable, "-I", tether.__file__, str(os.getpid()), *command]
 
 
 async def _answers_ready(host: str, port: int) -> bool:

@@ -58,9 +58,20 @@ def configure_logging(*, level: LogLevel, format: LogFormat, stream: TextIO | No
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # These repeat each statement and each request; what is worth knowing of them is logged where they are
-    # used.
-    for noisy in ("sqlalchemy", "aiosqlite", "httpx", "httpx2", "httpcore", "uvicorn.access", "asyncio"):
+    # These repeat each statement, request and step of a start; what is worth knowing of them is logged where
+    # they are used.
+    for noisy in (
+        "sqlalchemy",
+        "aiosqlite",
+        "alembic",
+        "httpx",
+        "httpx2",
+        "httpcore",
+        "mcp.server.streamable_http_manager",
+        "uvicorn.access",
+        "uvicorn.error",
+        "asyncio",
+    ):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

@@ -179,6 +179,20 @@ def test_up_says_which_server_died_and_stops_the_other(cli: CommandLine) -> None
 
 
 @pytest.mark.timeout(120)
+def test_servers_do_not_outlive_an_up_that_was_killed(cli: CommandLine) -> None:
+    with up(cli) as (process, approval, executor):
+        read_until(process, "Ctrl-C")
+        assert len(children(process.pid)) == 2
+        process.kill()
+        process.wait(30)
+        deadline = time.monotonic() + 30
+        while (answers(approval) or answers(executor)) and time.monotonic() < deadline:
+            pass
+        assert not answers(approval)
+        assert not answers(executor)
+
+
+@pytest.mark.timeout(120)
 def test_a_second_up_on_the_same_home_is_refused(cli: CommandLine) -> None:
     with up(cli) as (process, approval, _executor):
         read_until(process, "Ctrl-C")
