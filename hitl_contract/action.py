@@ -7,6 +7,8 @@ parser happened to keep (``1.0`` is ``1``, ``-0.0`` is ``0``, object keys are in
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Sequence
 from typing import Annotated, Union, cast
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -26,6 +28,12 @@ Action = Annotated[
 MAX_ACTION_BYTES = 8 * 1024 * 1024
 """Largest canonical form of an action, in bytes."""
 
+MAX_VALUES = 100_000
+"""Most JSON values in an action: whoever parses, canonicalises or draws it works on each of them."""
+
+MAX_LINES = 100_000
+"""Most lines in all texts of an action together; a display has at least as many."""
+
 _ADAPTER: TypeAdapter[Action] = TypeAdapter(Action)
 
 
@@ -39,6 +47,7 @@ def parse_action(value: object) -> Action:
         InvalidAction: naming each field that is wrong and what is allowed there.
     """
     document = value.model_dump() if isinstance(value, ActionModel) else value
+    _refuse_excess(document)
     return _normalise(_validate(document))
 
 
@@ -70,6 +79,38 @@ def action_json_schema() -> dict[str, object]:
     return cast("dict[str, object]", _ADAPTER.json_schema(mode="validation"))
 
 
+def _refuse_excess(document: object) -> None:
+    """Refuse what would take long to check, before it is checked."""
+    waiting, values, lines = [document], 0, 0
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            held = cast("dict[object, object]", value)
+            waiting.extend(held.values())
+            values += len(held)
+        elif isinstance(value, list | tuple):
+            items = cast("Sequence[object]", value)
+            waiting.extend(items)
+            values += len(items)
+        elif isinstance(value, str):
+            lines += value.count("\n")
+        if values > MAX_VALUES or lines > MAX_LINES:
+            what = f"{MAX_VALUES} values" if values > MAX_VALUES else f"{MAX_LINES} lines of text"
+            raise InvalidAction(
+                (FieldProblem("action", f"holds more than {what}; nobody could review that"),)
+            )
+
+
+def _refuse_hidden_lines(action: Action) -> None:
+    """Base64 that holds text is shown as the text that it is."""
+    if not isinstance(action, CodeExecution):
+        return
+    encoded = (file.content_base64 for file in action.files if file.content_base64)
+    if sum(base64.b64decode(each).count(b"\n") for each in encoded) > MAX_LINES:
+        message = f"holds more than {MAX_LINES} lines of text; nobody could review that"
+        raise InvalidAction((FieldProblem("files", message),))
+
+
 def _validate(document: object) -> Action:
     try:
         return _ADAPTER.validate_python(document)
@@ -86,4 +127,5 @@ def _normalise(action: Action) -> Action:
     if len(canonical) > MAX_ACTION_BYTES:
         message = f"is {len(canonical)} bytes in all; at most {MAX_ACTION_BYTES} are allowed"
         raise InvalidAction((FieldProblem("action", message),))
+    _refuse_hidden_lines(action)
     return _validate(normal_form)

@@ -62,6 +62,11 @@ def render_action(action: Action) -> Display:
     return Display(text, digest_of_bytes(text.encode("utf-8")), headline, warnings)
 
 
+def headline_of(action: Action) -> str:
+    """Return the headline alone, for lists: it costs little however large the action is."""
+    return _headline(action)
+
+
 def excerpt(display: Display, max_characters: int) -> Excerpt:
     """Return at most ``max_characters`` of a display, cut after a whole line where there is one."""
     if len(display.text) <= max_characters:

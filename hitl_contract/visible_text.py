@@ -44,18 +44,21 @@ def escape_line(text: str) -> str:
     """Return one line in which every character is what it looks like; line breaks are escaped too."""
     if text.isascii() and text.isprintable():
         return _escape_long_spaces(text.replace("\\u{", "\\u{5C}u{"))
+    if not _needs_care(text):
+        return _escape_long_spaces(text.replace("\\u{", "\\u{5C}u{"))
     deceptive = _deceptive_positions(text)
     pieces: list[str] = []
     marks = 0
     for position, character in enumerate(text):
+        if _kind(character) == _PLAIN:
+            escaped = character == "\\" and text.startswith("\\u{", position)
+            pieces.append("\\u{5C}" if escaped else character)
+            marks = 0
+            continue
         marks = (
             marks + 1 if unicodedata.combining(character) or unicodedata.category(character) == "Mn" else 0
         )
-        if character == "\\" and text.startswith("\\u{", position):
-            pieces.append("\\u{5C}")
-        elif (
-            position in deceptive or marks > _MAX_MARKS or (marks and position == 0) or _is_hidden(character)
-        ):
+        if position in deceptive or marks > _MAX_MARKS or (marks and position == 0) or _is_hidden(character):
             pieces.append(f"\\u{{{ord(character):X}}}")
         else:
             pieces.append(character)
@@ -64,12 +67,41 @@ def escape_line(text: str) -> str:
 
 def has_hidden_characters(text: str) -> bool:
     """Tell whether a text, line breaks and tabs aside, holds characters that cannot be seen."""
-    return any(_is_hidden(character) for character in text if character not in "\n\t")
+    return any(_is_hidden(character) for character in set(text) - {"\n", "\t"})
 
 
 def has_lookalike_characters(text: str) -> bool:
     """Tell whether a text holds letters that pass for others, or mixes writing directions within a line."""
-    return any(_deceptive_positions(line) for line in text.split("\n"))
+    return _needs_care(text.replace("\n", "").replace("\t", "")) and any(
+        _deceptive_positions(line) for line in text.split("\n")
+    )
+
+
+# For each code point: not looked at yet, plain, or one that a rule is about. Texts may hold millions of
+# characters, and a dictionary of all characters would be large.
+_UNKNOWN, _PLAIN, _CARE = 0, 1, 2
+_KINDS: Final = bytearray(0x110000)
+
+
+def _needs_care(text: str) -> bool:
+    """Whether any rule may apply; where none does, a text is shown as it is."""
+    return any(_kind(character) == _CARE for character in set(text))
+
+
+def _kind(character: str) -> int:
+    point = ord(character)
+    known = _KINDS[point]
+    if known == _UNKNOWN:
+        about = (
+            _is_hidden(character)
+            or _is_lookalike(character)
+            or _is_lookalike_script(character)
+            or unicodedata.combining(character)
+            or unicodedata.category(character) == "Mn"
+            or unicodedata.bidirectional(character) in {"R", "AL", "AN"}
+        )
+        known = _KINDS[point] = _CARE if about else _PLAIN
+    return known
 
 
 def _escape_long_spaces(text: str) -> str:
@@ -77,7 +109,7 @@ def _escape_long_spaces(text: str) -> str:
     return _LONG_SPACE.sub(lambda run: f"\\u{{20*{len(run.group())}}}", text)
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=65_536)
 def _is_hidden(character: str) -> bool:
     if character.isascii():
         return not character.isprintable()
@@ -88,13 +120,16 @@ def _is_hidden(character: str) -> bool:
 
 
 def _deceptive_positions(line: str) -> frozenset[int]:
-    if line.isascii():
+    if line.isascii() or not _needs_care(line):
         return frozenset()
     found = {position for position, character in enumerate(line) if _is_lookalike(character)}
-    for word in _WORD.finditer(line):
+    has_foreign = any(_is_lookalike_script(character) for character in set(line))
+    for word in _WORD.finditer(line) if has_foreign else ():
         foreign = [index for index in range(*word.span()) if _is_lookalike_script(line[index])]
+        if not foreign:
+            continue
         mixed = len(foreign) < sum(line[index].isalpha() for index in range(*word.span()))
-        disguised = bool(foreign) and all(line[index] in _LATIN_SHAPED for index in foreign)
+        disguised = all(line[index] in _LATIN_SHAPED for index in foreign)
         if mixed or disguised:
             found.update(foreign)
     directions = {unicodedata.bidirectional(character) for character in line}
@@ -107,13 +142,13 @@ def _deceptive_positions(line: str) -> frozenset[int]:
     return frozenset(found)
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=65_536)
 def _is_lookalike(character: str) -> bool:
     if character.isascii() or character in _HARMLESS_COMPATIBILITY:
         return False
     return character in _PUNCTUATION_LOOKALIKES or unicodedata.normalize("NFKC", character).isascii()
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=65_536)
 def _is_lookalike_script(character: str) -> bool:
     return not character.isascii() and unicodedata.name(character, "").startswith(_LOOKALIKE_SCRIPTS)

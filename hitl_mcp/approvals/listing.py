@@ -34,16 +34,14 @@ class Listing:
             raise InvalidSubmission("limit", f"is {limit}; 1 to {MAX_PAGE} are allowed")
         after = None if cursor is None else _position(cursor)
 
-        async def operation(connection: AsyncConnection) -> tuple[RequestRecord, ...]:
-            found = await self._ports.store.page(
-                connection, agent=agent, status=status, limit=limit + 1, after=after
+        async def operation(connection: AsyncConnection) -> tuple[tuple[RequestRecord, ...], bool]:
+            found, more = await self._ports.store.page(
+                connection, agent=agent, status=status, limit=limit, after=after
             )
-            return tuple(found)
+            return tuple(found), more
 
-        records = await self._ports.database.read(operation)
-        if len(records) <= limit:
-            return Page(records, None)
-        return Page(records[:limit], _cursor(records[limit - 1]))
+        records, more = await self._ports.database.read(operation)
+        return Page(records, _cursor(records[-1]) if more else None)
 
 
 def _cursor(record: RequestRecord) -> str:

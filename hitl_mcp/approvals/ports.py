@@ -161,7 +161,9 @@ class RequestStore(Protocol):
         status: RequestStatus | None,
         limit: int,
         after: ListPosition | None,
-    ) -> Sequence[RequestRecord]: ...
+    ) -> tuple[Sequence[RequestRecord], bool]:
+        """At most `limit` records, fewer where their actions are large, and whether more follow."""
+        ...
 
     async def action_bytes(self, connection: AsyncConnection, digest: str) -> bytes | None: ...
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hitl_contract.action import MAX_ACTION_BYTES, canonical_action
+from hitl_contract.action import MAX_ACTION_BYTES, Action, canonical_action
 from hitl_contract.canonical import digest_of_bytes
-from hitl_contract.display import render_action
+from hitl_contract.display import Display, render_action
 from hitl_mcp.approvals import events
 from hitl_mcp.approvals.errors import IdempotencyKeyReused, InvalidSubmission, RequestNotFound
 from hitl_mcp.approvals.models import ApprovalRequest, RequestRecord, RequestStatus, Submission
@@ -17,6 +19,8 @@ from hitl_mcp.approvals.ports import ApprovalPorts, NotificationKind
 from hitl_mcp.approvals.recording import Recorder
 from hitl_mcp.approvals.validation import check_submission
 from server_kit.identifiers import new_identifier
+
+_DRAWN_AT_ONCE_BYTES: Final = 65_536
 
 
 class Submissions:
@@ -59,13 +63,14 @@ class Submissions:
         self, agent: str, submission: Submission, canonical: bytes, timeout_seconds: int
     ) -> ApprovalRequest:
         outcome = await self._ports.policy.evaluate(agent, submission)
+        display = await _rendered(submission.action, len(canonical))
         now = self._ports.clock.now()
         request = ApprovalRequest(
             request_id=new_identifier("req"),
             agent=agent,
             action=submission.action,
             action_digest=digest_of_bytes(canonical),
-            display_digest=render_action(submission.action).digest,
+            display_digest=display.digest,
             justification=submission.justification,
             summary=submission.summary,
             risk_level=outcome.risk_level,
@@ -156,3 +161,10 @@ class Submissions:
                 subject=request.request_id,
                 details={"action_digest": request.action_digest},
             )
+
+
+async def _rendered(action: Action, size: int) -> Display:
+    # Drawing megabytes takes seconds, during which everybody else would wait.
+    if size <= _DRAWN_AT_ONCE_BYTES:
+        return render_action(action)
+    return await asyncio.to_thread(render_action, action)

@@ -23,7 +23,6 @@ from hitl_mcp.storage.schema import channel_identities, people
 from server_kit.clock import Clock
 from server_kit.database.base import Database
 
-
 NOBODY: Final = "(nobody's name)"
 """What stands for every name that nobody can have, such as one with control characters."""
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Select, bindparam, delete, func, select, tuple_, update
+from sqlalchemy import RowMapping, Select, bindparam, delete, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -24,6 +24,7 @@ from server_kit.database.base import Dialect
 
 _CACHED_ACTIONS: Final = 512
 _CACHED_ACTION_BYTES: Final = 65_536
+_PAGE_ACTION_BYTES: Final = 8 * 1024 * 1024
 
 _REQUEST = select(requests).where(requests.c.request_id == bindparam("id"))
 _DECISIONS = (
@@ -91,7 +92,7 @@ class SqlRequestStore:
         if not request_id.isascii() or "\x00" in request_id:
             # No id is like that, and PostgreSQL would refuse the question.
             return None
-        records = await self._records(connection, _REQUEST, {"id": request_id})
+        records = await self._records(connection, await self._found(connection, _REQUEST, {"id": request_id}))
         return records[0] if records else None
 
     async def attached(self, connection: AsyncConnection, agent: str, digest: str) -> str | None:
@@ -148,8 +149,13 @@ class SqlRequestStore:
         status: RequestStatus | None,
         limit: int,
         after: ListPosition | None,
-    ) -> Sequence[RequestRecord]:
-        query = select(requests).order_by(requests.c.created_at.desc(), requests.c.request_id.desc())
+    ) -> tuple[Sequence[RequestRecord], bool]:
+        size = func.length(actions.c.canonical).label("action_bytes")
+        query = (
+            select(requests, size)
+            .outerjoin(actions, actions.c.digest == requests.c.action_digest)
+            .order_by(requests.c.created_at.desc(), requests.c.request_id.desc())
+        )
         if agent is not None:
             query = query.where(requests.c.agent == agent)
         if status is not None:
@@ -157,7 +163,9 @@ class SqlRequestStore:
         if after is not None:
             position = tuple_(requests.c.created_at, requests.c.request_id)
             query = query.where(position < (after.created_at, after.request_id))
-        return await self._records(connection, query.limit(limit), {})
+        found = await self._found(connection, query.limit(limit + 1), {})
+        taken = _fitting(found[:limit])
+        return await self._records(connection, taken), len(taken) < len(found)
 
     async def action_bytes(self, connection: AsyncConnection, digest: str) -> bytes | None:
         """Raises StoredActionDamaged when the stored bytes do not have this digest."""
@@ -166,11 +174,16 @@ class SqlRequestStore:
             raise StoredActionDamaged(digest)
         return canonical
 
-    async def _records(
+    async def _found(
         self, connection: AsyncConnection, query: Select[Any], parameters: Mapping[str, object]
-    ) -> list[RequestRecord]:
+    ) -> Sequence[RowMapping]:
         try:
-            found = (await connection.execute(query, parameters)).mappings().all()
+            return (await connection.execute(query, parameters)).mappings().all()
+        except (ValueError, TypeError) as error:
+            raise StoredRowDamaged from error
+
+    async def _records(self, connection: AsyncConnection, found: Sequence[RowMapping]) -> list[RequestRecord]:
+        try:
             # A request of version 1 has not changed since it was made, so it has no decisions to look for.
             decided = await self._decisions(
                 connection, [row["request_id"] for row in found if row["version"] > 1]
@@ -212,3 +225,13 @@ class SqlRequestStore:
         self._parsed[digest] = action
         if len(self._parsed) > _CACHED_ACTIONS:
             self._parsed.popitem(last=False)
+
+
+def _fitting(found: Sequence[RowMapping]) -> Sequence[RowMapping]:
+    """The first rows, at least one, whose actions are together no larger than a page may be."""
+    total = 0
+    for index, row in enumerate(found):
+        total += row["action_bytes"] or 0
+        if total > _PAGE_ACTION_BYTES and index:
+            return found[:index]
+    return found

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from hitl_contract.action import Action, action_digest, parse_action
-from hitl_contract.display import render_action, safe_text
+from hitl_contract.display import headline_of, render_action, safe_text
 from hitl_mcp.approvals.models import RequestStatus, RiskLevel
 from hitl_mcp.errors import HitlError
 
@@ -183,7 +183,7 @@ def render_list(cards: list[RequestCard], *, now: datetime) -> RenderableType:
         risk = (card.risk_level.value, _RISK_STYLES[card.risk_level])
         ends = (f"  ends {in_words(card.expires_at - now)}", "dim")
         entries.append(Text.assemble((card.request_id, "bold"), "  ", risk, " risk", ends))
-        headline = render_action(card.action).headline
+        headline = headline_of(card.action)
         entries.append(Text.assemble("  ", safe_text(card.agent), (" asks to ", "dim"), headline))
     return Group(*entries)
 

@@ -1,5 +1,6 @@
 """Actions: defaults, strictness, normal form, digests."""
 
+import base64
 import json
 from typing import Any
 
@@ -180,3 +181,21 @@ def test_the_schema_names_every_kind_of_action() -> None:
     text = json.dumps(action_json_schema())
     for kind in ("code_execution", "shell_command", "tool_call", "http_request", "file_change", "generic"):
         assert kind in text
+
+
+@pytest.mark.parametrize(
+    ("field", "more"),
+    [
+        ("action", {"input_data": [0] * 100_001}),
+        ("action", {"input_data": {str(number): None for number in range(100_001)}}),
+        ("action", {"code": "\n" * 100_001 + "x"}),
+        ("action", {"files": [{"path": name, "content": "\n" * 60_000} for name in "ab"]}),
+        ("files", {"files": [{"path": "a", "content_base64": base64.b64encode(b"\n" * 100_001).decode()}]}),
+    ],
+    ids=["values", "keys", "lines of code", "lines of files", "lines in base64"],
+)
+def test_what_would_take_long_to_draw_is_refused(field: str, more: dict[str, object]) -> None:
+    action = {"type": "code_execution", "language": "python", "code": "1", **more}
+    with pytest.raises(InvalidAction, match="nobody could review") as refused:
+        parse_action(action)
+    assert [problem.field for problem in refused.value.problems] == [field]

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, StatementError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hitl_contract.action import action_digest, canonical_action
+from hitl_contract.action import action_digest, canonical_action, parse_action
 from hitl_mcp.approvals.models import ApprovalRequest, Decision, RequestStatus
 from hitl_mcp.approvals.ports import ListPosition
 from hitl_mcp.storage.errors import ConcurrentChange, StoredActionDamaged
@@ -155,16 +155,37 @@ async def test_pages_continue_below_the_last_record_also_within_one_instant(stor
     seen: list[str] = []
     after: ListPosition | None = None
     while True:
-        page = await stored.write(
+        page, more = await stored.write(
             lambda connection, after=after: stored.store.page(
                 connection, agent=None, status=None, limit=2, after=after
             )
         )
-        if not page:
+        if not more:
             break
         seen += [record.request.request_id for record in page]
         after = ListPosition(page[-1].request.created_at, page[-1].request.request_id)
+    seen += [record.request.request_id for record in page]
     assert seen == ["req_004", "req_003", "req_002", "req_001", "req_000"]
+
+
+async def test_large_actions_make_short_pages(stored: Stored) -> None:
+    for number in range(4):
+        code = parse_action(
+            {
+                "type": "code_execution",
+                "language": "python",
+                "code": f"print({number})",
+                "files": [{"path": "data", "content": "y" * 3_900_000}],
+            }
+        )
+        await stored.insert(
+            replace(request(), request_id=f"req_{number:03}", action=code, action_digest=action_digest(code))
+        )
+    page, more = await stored.write(
+        lambda connection: stored.store.page(connection, agent=None, status=None, limit=100, after=None)
+    )
+    assert [record.request.request_id for record in page] == ["req_003", "req_002"]
+    assert more
 
 
 async def test_statuses_are_given_for_known_requests_only(stored: Stored) -> None:

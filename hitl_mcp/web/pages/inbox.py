@@ -47,9 +47,9 @@ class InboxPages:
             status=RequestStatus.PENDING, limit=PENDING_SHOWN, cursor=None
         )
         latest = await self.service.list_for_people(status=None, limit=ENDED_SHOWN * 2, cursor=None)
-        pending = [view_request(record, reader=reader) for record in waiting.records]
+        pending = [view_request(record, reader=reader, listed=True) for record in waiting.records]
         ended = [
-            view_request(record, reader=reader)
+            view_request(record, reader=reader, listed=True)
             for record in latest.records
             if record.request.status is not RequestStatus.PENDING
         ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from hitl_contract.display import render_action, safe_text
+from hitl_contract.display import headline_of, render_action, safe_text
 from hitl_mcp.approvals.models import RequestRecord, RequestStatus, Verdict
 
 _OUTCOMES = {
@@ -56,20 +56,21 @@ class RequestView:
     version: int
 
 
-def view_request(record: RequestRecord, *, reader: str) -> RequestView:
+def view_request(record: RequestRecord, *, reader: str, listed: bool = False) -> RequestView:
+    """What a page shows of a request; of one that is `listed` only the headline of its action."""
     request = record.request
-    display = render_action(request.action)
+    display = None if listed else render_action(request.action)
     return RequestView(
         request_id=request.request_id,
         agent=safe_text(request.agent),
-        headline=display.headline,
+        headline=headline_of(request.action) if display is None else display.headline,
         summary=safe_text(request.summary) if request.summary else None,
         justification=safe_text(request.justification, multiline=True),
         risk=request.risk_level.value,
-        display_lines=tuple(display.text.removesuffix("\n").split("\n")),
-        warnings=display.warnings,
+        display_lines=() if display is None else tuple(display.text.removesuffix("\n").split("\n")),
+        warnings=() if display is None else display.warnings,
         action_digest=request.action_digest,
-        display_digest=display.digest,
+        display_digest=request.display_digest if display is None else display.digest,
         status=request.status.value,
         outcome=_OUTCOMES[request.status],
         pending=request.status is RequestStatus.PENDING,
