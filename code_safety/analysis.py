@@ -7,6 +7,7 @@ from typing import Protocol
 from code_safety.findings import Finding, Rule, Severity
 from code_safety.hidden_characters import find_hidden_characters
 from code_safety.python_code import analyse_python
+from code_safety.source_encoding import find_source_encodings
 from hitl_contract.action import Action, CodeExecution
 
 MAX_ANALYSED_CHARACTERS = 200_000
@@ -30,9 +31,10 @@ class BuiltInStaticAnalysis:
     def findings(self, action: Action) -> tuple[Finding, ...]:
         if not isinstance(action, CodeExecution):
             return (_unknown(Rule.NOT_ANALYSED, f"no analysis exists for actions of type {action.type}"),)
+        encodings = find_source_encodings(action)
         if len(action.code) > MAX_ANALYSED_CHARACTERS:
             message = f"longer than {MAX_ANALYSED_CHARACTERS:,} characters: nothing is known about it"
-            return (_unknown(Rule.NOT_ANALYSED_TOO_LARGE, message),)
+            return (*encodings, _unknown(Rule.NOT_ANALYSED_TOO_LARGE, message))
         hidden = find_hidden_characters(action.code)
         paths = tuple(
             finding
@@ -40,9 +42,9 @@ class BuiltInStaticAnalysis:
             for finding in find_hidden_characters(file.path, where="files.path")
         )
         if action.language == "python":
-            return (*hidden, *paths, *analyse_python(action.code))
+            return (*encodings, *hidden, *paths, *analyse_python(action.code))
         message = f"beyond hidden characters nothing is known about programs in {action.language}"
-        return (*hidden, *paths, _unknown(Rule.NOT_ANALYSED, message))
+        return (*encodings, *hidden, *paths, _unknown(Rule.NOT_ANALYSED, message))
 
 
 def _unknown(rule: Rule, message: str) -> Finding:

@@ -22,6 +22,7 @@ class Rule(StrEnum):
     """Names of the findings. They are stable: policies block by these names."""
 
     PYTHON_SYNTAX_ERROR = "python.syntax_error"
+    PYTHON_SOURCE_ENCODING = "python.source_encoding"
     PYTHON_RUNS_TEXT_AS_CODE = "python.runs_text_as_code"
     PYTHON_STARTS_PROCESSES = "python.starts_processes"
     PYTHON_OPENS_NETWORK = "python.opens_network"

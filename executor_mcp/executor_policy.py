@@ -29,7 +29,9 @@ class ExecutorPolicy:
     ceilings: Ceilings = Ceilings()
     profiles: frozenset[str] = frozenset({"restricted", "standard"})
     blocked_rules: frozenset[str] = field(
-        default_factory=lambda: frozenset({Rule.PYTHON_SYNTAX_ERROR, Rule.BIDIRECTIONAL_CONTROL})
+        default_factory=lambda: frozenset(
+            {Rule.PYTHON_SYNTAX_ERROR, Rule.PYTHON_SOURCE_ENCODING, Rule.BIDIRECTIONAL_CONTROL}
+        )
     )
 
     def problems(self, action: Action, sandbox: SandboxDescription) -> tuple[str, ...]:

@@ -74,7 +74,7 @@ class PolicySettings(SettingsModel):
     limits: LimitSettings = LimitSettings()
     profiles: tuple[Literal["restricted", "standard", "trusted"], ...] = ("restricted", "standard")
     blocked_findings: tuple[Rule, ...] = Field(
-        default=(Rule.PYTHON_SYNTAX_ERROR, Rule.BIDIRECTIONAL_CONTROL),
+        default=(Rule.PYTHON_SYNTAX_ERROR, Rule.PYTHON_SOURCE_ENCODING, Rule.BIDIRECTIONAL_CONTROL),
         description="findings of static analysis that stop a program",
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -99,3 +101,41 @@ def test_no_text_makes_the_analysis_fail_or_quote_the_program(code: str) -> None
     secret = "QZXJVKWPSECRET"
     for finding in (*analyse_python(f"{code}\n{secret} ="), *find_hidden_characters(code)):
         assert secret not in finding.message
+
+
+@pytest.mark.parametrize(
+    ("code", "line"),
+    [
+        ("# coding: utf-7\n# +AAo-print(1)", 1),
+        ("#!/usr/bin/python3\n# -*- coding: unicode_escape -*-\nx = 1", 2),
+        ("# a\r# vim: set fileencoding=utf_7 :\n", 2),
+        ("# coding=latin-1\nx = 'é'", 1),
+        ("# coding: utf-7\n" + "x = 1\n" * 50_000, 1),
+        ("# coding: utf-8\nx = 'é'", None),
+        ("# coding: latin-1\nx = 1", None),
+        ("x = 1\n# coding: utf-7", None),
+        ("# one\n# two\n# coding: utf-7", None),
+    ],
+)
+def test_a_declared_encoding_that_changes_the_program_is_a_danger(code: str, line: int | None) -> None:
+    findings = BuiltInStaticAnalysis().findings(
+        parse_action({"type": "code_execution", "language": "python", "code": code})
+    )
+    found = [finding for finding in findings if finding.rule == "python.source_encoding"]
+    assert [(finding.line, finding.severity) for finding in found] == (
+        [] if line is None else [(line, "danger")]
+    )
+
+
+def test_declared_encodings_of_python_files_are_found_in_any_language() -> None:
+    declared = "# coding: utf-7\n# +AAo-print(1)"
+    files = [
+        {"path": "notes.txt", "content": declared},
+        {"path": "helper.py", "content_base64": base64.b64encode(declared.encode()).decode()},
+    ]
+    findings = BuiltInStaticAnalysis().findings(
+        parse_action(
+            {"type": "code_execution", "language": "bash", "code": "python3 -m helper", "files": files}
+        )
+    )
+    assert [finding.where for finding in findings if finding.rule == "python.source_encoding"] == ["files[1]"]

@@ -34,7 +34,8 @@ def report(value: object) -> None:
 
 
 def run(path: str, namespace: dict[str, object]) -> None:
-    with open(path, "rb") as file:
+    # As text: from bytes Python would follow a declared encoding, and run what nobody has seen.
+    with open(path, encoding="utf-8", newline="") as file:
         source = file.read()
     tree = compile(source, path, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
     if not isinstance(tree, ast.Module):

@@ -97,7 +97,8 @@ def rows_within(cursor: sqlite3.Cursor, bound: int) -> dict[str, object]:
 
 
 def main() -> int:
-    with open(sys.argv[1], encoding="utf-8") as file:
+    # Line breaks as they are: one that was made of a carriage return would end a comment that goes on.
+    with open(sys.argv[1], encoding="utf-8", newline="") as file:
         script = file.read()
     with open(os.environ["INPUT_DATA"], encoding="utf-8") as file:
         input_data = json.load(file)

@@ -154,3 +154,13 @@ async def test_every_language_is_described_with_its_version(sandbox: Sandbox) ->
     assert {language.language for language in description.languages} == set(Language)
     assert all(language.version for language in description.languages)
     assert (description.image_digest is None) == (sandbox.name == "bubblewrap")
+
+
+async def test_a_declared_encoding_makes_no_other_program_of_python_source(sandbox: Sandbox) -> None:
+    code = "# coding: utf-7\n# a comment +AAo-print('hidden')\nprint('shown +AOk-')\n"
+    assert (await run(sandbox, "python", code)).stdout == b"shown +AOk-\n"
+
+
+async def test_a_carriage_return_stays_one_in_sql(sandbox: Sandbox) -> None:
+    code = "CREATE TABLE t(x); -- note\rINSERT INTO t VALUES (1);\nSELECT count(*), length('a\r\nb') FROM t;"
+    assert result_of(await run(sandbox, "sql", code))["rows"] == [[0, 4]]
