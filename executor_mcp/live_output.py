@@ -11,30 +11,42 @@ Stream = Literal["stdout", "stderr"]
 
 @dataclass(frozen=True)
 class Chunk:
-    """A piece of output as the sandbox handed it over."""
+    """A piece of one stream."""
 
     stream: Stream
     data: bytes = field(repr=False)
 
 
+@dataclass(frozen=True)
+class Position:
+    """How much of each stream a watcher has seen, in bytes."""
+
+    stdout: int = 0
+    stderr: int = 0
+
+
 class LiveExecution:
     """One program under way: the sink of its output, and the switch that ends it.
 
-    Chunks are kept until the end because a watcher may come late; the sandbox bounds their sum.
+    The output is kept until the end because a watcher may come late; the sandbox bounds it. As plain bytes,
+    because a program that writes them one by one would make each cost a hundred times its size.
     """
 
     def __init__(self) -> None:
-        self._chunks: list[Chunk] = []
+        self._stdout = bytearray()
+        self._stderr = bytearray()
         self._ended = False
         self._changed = asyncio.Event()
         self.stop = asyncio.Event()
         self.shutting_down = False
 
     def stdout(self, chunk: bytes) -> None:
-        self._append(Chunk("stdout", chunk))
+        self._stdout += chunk
+        self._changed.set()
 
     def stderr(self, chunk: bytes) -> None:
-        self._append(Chunk("stderr", chunk))
+        self._stderr += chunk
+        self._changed.set()
 
     def end(self) -> None:
         self._ended = True
@@ -44,19 +56,26 @@ class LiveExecution:
     def ended(self) -> bool:
         return self._ended
 
-    def since(self, position: int) -> tuple[Chunk, ...]:
-        """The chunks after the first `position` ones."""
-        return tuple(self._chunks[position:])
+    @property
+    def position(self) -> Position:
+        """The end of what there is."""
+        return Position(len(self._stdout), len(self._stderr))
+
+    def since(self, position: Position) -> tuple[Chunk, ...]:
+        """What has come after `position`, in one piece of each stream."""
+        pieces = (
+            Chunk("stdout", bytes(self._stdout[position.stdout :])),
+            Chunk("stderr", bytes(self._stderr[position.stderr :])),
+        )
+        return tuple(piece for piece in pieces if piece.data)
 
     def so_far(self, stream: Stream) -> bytes:
-        return b"".join(chunk.data for chunk in self._chunks if chunk.stream == stream)
+        return bytes(self._stdout if stream == "stdout" else self._stderr)
 
-    async def wait(self, position: int, timeout_seconds: float) -> bool:
-        """True as soon as there are more than `position` chunks or the program has ended, False after the
-        timeout.
-        """
+    async def wait(self, position: Position, timeout_seconds: float) -> bool:
+        """True as soon as there is more than `position` or the program has ended, False after the timeout."""
         deadline = asyncio.get_running_loop().time() + timeout_seconds
-        while len(self._chunks) <= position and not self._ended:
+        while self.position == position and not self._ended:
             self._changed.clear()
             try:
                 async with asyncio.timeout_at(deadline):
@@ -64,10 +83,6 @@ class LiveExecution:
             except TimeoutError:
                 return False
         return True
-
-    def _append(self, chunk: Chunk) -> None:
-        self._chunks.append(chunk)
-        self._changed.set()
 
 
 class LiveExecutions:

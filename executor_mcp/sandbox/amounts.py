@@ -14,6 +14,9 @@ SUPERVISOR_MEMORY_BYTES = 16 * MEBIBYTE
 
 MAX_RETURNED_FILES = 256
 MAX_RETURNED_BYTES = 32 * MEBIBYTE
+MAX_RESULT_BYTES = MEBIBYTE
+"""A result is parsed on this side: eight MiB of empty arrays would be most of a GiB and hold everybody up."""
+
 MAX_SCANNED_ENTRIES = 20_000
 MAX_FOLDER_DEPTH = 32
 MAX_OPEN_FILES = 1024
@@ -48,7 +51,7 @@ class Amounts:
             processes=limits.pids + 1,
             cpus=limits.cpus,
             output_bytes=limits.output_kb * 1024,
-            result_bytes=limits.output_kb * 1024,
+            result_bytes=min(limits.output_kb * 1024, MAX_RESULT_BYTES),
             returned_bytes=min(disk, MAX_RETURNED_BYTES),
             cpu_seconds=math.ceil(limits.wall_seconds * max(limits.cpus, 1)) + 1,
         )

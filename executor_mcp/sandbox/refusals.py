@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from executor_mcp.sandbox.base import SandboxJob
 from executor_mcp.sandbox.errors import SandboxRefused
+from executor_mcp.sandbox.results import MAX_PATH_BYTES
 from hitl_contract.action_code import NetworkMode
 
 
@@ -18,6 +19,12 @@ def refuse_what_is_not_offered(job: SandboxJob, *, image_digest: str | None) -> 
         raise SandboxRefused(
             f"network mode '{job.network_mode}' is not offered by this executor; ask for mode 'none'"
         )
+    for file in job.files:
+        # Below the work directory a longer path is none to the kernel, which would be found out too late.
+        if len(file.path.encode()) > MAX_PATH_BYTES:
+            raise SandboxRefused(
+                f"files: a path has {len(file.path.encode())} bytes; at most {MAX_PATH_BYTES} are allowed"
+            )
     if job.packages:
         raise SandboxRefused(
             f"packages cannot be installed by this executor ({len(job.packages)} were asked for); use what "

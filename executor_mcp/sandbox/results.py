@@ -28,18 +28,18 @@ class BoundedBuffer:
 
     def __init__(self, bound: int) -> None:
         self._room = bound
-        self._parts: list[bytes] = []
+        self._kept = bytearray()
 
     def add(self, chunk: bytes) -> bool:
         """False when the chunk does not fit; nothing of it is kept then."""
         if len(chunk) > self._room:
             return False
         self._room -= len(chunk)
-        self._parts.append(chunk)
+        self._kept += chunk
         return True
 
     def content(self) -> bytes:
-        return b"".join(self._parts)
+        return bytes(self._kept)
 
 
 class FileReceiver:

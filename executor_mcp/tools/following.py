@@ -11,7 +11,7 @@ from typing import Any, Final
 from mcp.server.mcpserver.context import Context
 
 from executor_mcp.interface.arguments import MAX_WAIT_SECONDS
-from executor_mcp.live_output import Chunk, LiveExecution, Stream
+from executor_mcp.live_output import Chunk, LiveExecution, Position
 from executor_mcp.models import Execution
 from executor_mcp.service import ExecutionService
 
@@ -46,15 +46,14 @@ async def follow(
 
 
 async def _stream(live: LiveExecution, reporter: _Reporter, deadline: float) -> None:
-    position = 0
-    while not (live.ended and not live.since(position)):
+    position = Position()
+    while not (live.ended and live.position == position):
         remaining = deadline - asyncio.get_running_loop().time()
         if remaining <= 0:
             return
         if not await live.wait(position, min(HEARTBEAT_SECONDS, remaining)):
             await reporter.say("status", "still running")
-        chunks = live.since(position)
-        position += len(chunks)
+        chunks, position = live.since(position), live.position
         await reporter.output(chunks)
 
 
@@ -72,25 +71,15 @@ class _Reporter:
         self._decoders = {"stdout": make(errors="replace"), "stderr": make(errors="replace")}
 
     async def output(self, chunks: tuple[Chunk, ...]) -> None:
-        """Neighbouring chunks of one stream go out together."""
-        run: list[bytes] = []
-        stream: Stream = "stdout"
         for chunk in chunks:
-            if chunk.stream != stream:
-                await self._flush(stream, run)
-                run, stream = [], chunk.stream
-            run.append(chunk.data)
-        await self._flush(stream, run)
+            text = self._decoders[chunk.stream].decode(chunk.data)
+            for begin in range(0, len(text), _LONGEST_MESSAGE):
+                await self.say(chunk.stream, text[begin : begin + _LONGEST_MESSAGE])
 
     async def say(self, kind: str, text: str) -> None:
         # The protocol wants every number to be larger than the one before.
         self._last = max(self._loop.time() - self._began, self._last + 0.000_001)
         await self._context.report_progress(self._last, None, f"{kind}: {text}")
-
-    async def _flush(self, stream: Stream, run: list[bytes]) -> None:
-        text = self._decoders[stream].decode(b"".join(run))
-        for begin in range(0, len(text), _LONGEST_MESSAGE):
-            await self.say(stream, text[begin : begin + _LONGEST_MESSAGE])
 
 
 def _wants_progress(context: Context[Any, Any]) -> bool:

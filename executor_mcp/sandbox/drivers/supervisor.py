@@ -106,9 +106,12 @@ class Watch:
     def sample(self) -> bool:
         """True when a bound is exceeded."""
         files = os.statvfs(ROOT)
-        used = (files.f_blocks - files.f_bfree) * files.f_frsize
+        in_files = (files.f_blocks - files.f_bfree) * files.f_frsize
         processes = [name for name in os.listdir("/proc") if name.isdigit()]
-        used += sum(self._resident(name) for name in processes if name != "1")
+        programs = [name for name in processes if name != "1"]
+        # Mapped files of the tmpfs are in both; memory that processes share counts for each of them.
+        shared = sum(self._shared(name) for name in programs)
+        used = max(in_files, shared) + sum(self._private(name) for name in programs)
         self.peak = max(self.peak, used)
         if self._memory_bytes is not None and used > self._memory_bytes:
             self.memory_exceeded = True
@@ -116,13 +119,24 @@ class Watch:
             self.processes_exceeded = True
         return self.memory_exceeded or self.processes_exceeded
 
-    def _resident(self, process: str) -> int:
+    def _private(self, process: str) -> int:
         try:
             with open(f"/proc/{process}/statm", "rb") as file:
                 _, resident, shared = file.read().split()[:3]
         except (OSError, ValueError):
             return 0
         return (int(resident) - int(shared)) * self._page
+
+    def _shared(self, process: str) -> int:
+        """Shared memory that no file system bounds: neither rlimit nor `_private` sees it."""
+        if self._memory_bytes is None:
+            return 0
+        try:
+            with open(f"/proc/{process}/status", "rb") as file:
+                lines = [line.split() for line in file if line.startswith(b"RssShmem:")]
+        except OSError:
+            return 0
+        return int(lines[0][1]) * 1024 if lines else 0
 
 
 class Program:

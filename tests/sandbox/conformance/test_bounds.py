@@ -94,6 +94,36 @@ async def test_a_memory_bomb_ends_alone(sandbox: Sandbox, language: str, code: s
     assert (await run(sandbox, "python", "1")).result_json == b"1"
 
 
+async def test_memory_that_processes_share_counts_too(sandbox: Sandbox) -> None:
+    code = """
+import mmap, time
+kept = []
+for n in range(40):
+    memory = mmap.mmap(-1, 16 << 20)
+    for place in range(0, len(memory), 4096):
+        memory[place] = 1
+    kept.append(memory)
+    print(n, flush=True)
+time.sleep(20)
+"""
+    outcome = await run(sandbox, "python", code, memory_mb=64, wall_seconds=15)
+    assert outcome.termination in ("out_of_memory", "signalled", "sandbox_failed"), outcome
+    assert len(outcome.stdout.split()) < 20
+
+
+async def test_a_result_made_to_be_costly_to_parse_holds_nobody_up(sandbox: Sandbox) -> None:
+    code = """
+import os
+left = memoryview(b"[" + b"{}," * 2_700_000 + b"0]")
+while left:
+    left = left[os.write(3, left):]
+"""
+    async with LagMeter() as lag:
+        outcome = await run(sandbox, "python", code, output_kb=8192)
+    assert (outcome.exit_code, outcome.result_json, outcome.truncated) == (0, None, True)
+    assert lag.worst < 0.5
+
+
 async def test_a_fork_bomb_is_held_at_its_limit(sandbox: Sandbox) -> None:
     code = """
 import os, time

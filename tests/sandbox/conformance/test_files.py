@@ -5,10 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 
+import pytest
+
 from executor_mcp.sandbox.amounts import MAX_RETURNED_FILES
 from executor_mcp.sandbox.base import Sandbox
+from executor_mcp.sandbox.errors import SandboxRefused
 from hitl_contract.action_code import InputFile
-from tests.sandbox.support import run
+from tests.sandbox.support import make_job, run
 
 
 async def test_new_and_changed_files_come_out_and_unchanged_ones_do_not(sandbox: Sandbox) -> None:
@@ -102,3 +105,13 @@ async def test_nothing_passes_from_one_run_to_the_next(sandbox: Sandbox) -> None
     look = "find / -xdev -name 'mark' -not -path '/usr/*' 2>/dev/null; ls /tmp /tmp/work /dev/shm"
     outcome = await run(sandbox, "bash", look)
     assert b"mark" not in outcome.stdout
+
+
+async def test_a_path_too_long_for_the_kernel_is_refused_before_anything_is_prepared(
+    sandbox: Sandbox,
+) -> None:
+    folder = "\U0001f600" * 63
+    path = "/".join([folder] * 16)
+    job = make_job("bash", "true", files=[InputFile(path=path, content="x")])
+    with pytest.raises(SandboxRefused, match="path"):
+        await sandbox.prepare(job)
