@@ -252,7 +252,7 @@ class Gate:
             action_digest=capability.action_digest,
             language=program.language.value,
             owner=self._owner,
-            # The image of this very sandbox: its name may have come to mean another one since it was described.
+            # The image of this very sandbox: since it was described its name may have come to mean another.
             sandbox=SandboxIdentity(description.backend, description.runtime, prepared.image_digest),
             status=ExecutionStatus.PENDING,
             created_at=self._clock.now(),

@@ -24,8 +24,8 @@ class Recovery:
     """Keeps this process's own sign of life, and looks after those that no longer give one.
 
     A process that shares this home is dead when it no longer holds its lock file, any other when its lease
-    has run out. An execution that belongs to this process and that it does not know (its admission was committed
-    while the answer of the database got lost) is interrupted as well.
+    has run out. An execution that belongs to this process and that it does not know (its admission was
+    committed while the answer of the database got lost) is interrupted as well.
     """
 
     def __init__(

@@ -1,7 +1,8 @@
 """Which executor processes are alive, and what the dead ones left unfinished.
 
-Where a process shares this home its lock file tells: it is dead at once when the lock can be taken, and alive
-while it cannot, whatever a clock says. Elsewhere it is dead when its lease has run out by the database's clock.
+Where a process shares this home its lock file tells: it is dead at once when the lock can be taken, and
+alive while it cannot, whatever a clock says. Elsewhere it is dead when its lease has run out by the
+database's clock.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class ProcessRegistry:
         self._clock = database_clock(database.dialect)
 
     async def renew(self, owner: str) -> None:
-        """Register the process, or lengthen its lease; also when another one took it for dead and forgot it."""
+        """Register the process, or lengthen its lease; also when another took it for dead and forgot it."""
         insert = postgresql.insert if self._database.dialect == "postgresql" else sqlite.insert
         until = self._clock + self._lease
         row = {"owner": owner, "host": self._host, "process_id": os.getpid(), "alive_until": until}

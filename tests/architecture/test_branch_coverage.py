@@ -54,7 +54,7 @@ COVERED = (
             "executor_mcp/spent_tokens.py",
             "executor_mcp/start_record.py",
         ),
-        ("tests/executor/test_gate.py",),
+        ("tests/executor/test_gate.py", "tests/executor/test_edges.py"),
     ),
 )
 

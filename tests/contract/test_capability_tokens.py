@@ -21,7 +21,7 @@ from hitl_contract.capability import (
 )
 from hitl_contract.errors import RefusalCode, TokenRefused
 from hitl_contract.keys import PublicKeys, key_id
-from hitl_contract.verify import VerificationPolicy, verify_capability, verify_token
+from hitl_contract.verify import VerificationPolicy, check_times, verify_capability, verify_token
 from tests.contract.tokens import (
     ACTION,
     CLAIMS,
@@ -50,6 +50,15 @@ def test_a_good_token_verifies_and_carries_its_claims() -> None:
     verified = verify_capability(token, ACTION, keys=KEYS, policy=POLICY, now=NOW)
     assert verified.token.claims == CLAIMS
     assert verified.token.key_id == KEY_ID
+
+
+def test_the_times_of_a_verified_token_can_be_checked_again_later() -> None:
+    token = encode_capability(CLAIMS, private_key=PRIVATE_KEY, key_id=KEY_ID)
+    verified = verify_token(token, keys=KEYS, policy=POLICY, now=NOW)
+    check_times(verified, policy=POLICY, now=NOW)
+    with pytest.raises(TokenRefused) as caught:
+        check_times(verified, policy=POLICY, now=CLAIMS.expires_at + POLICY.leeway_seconds)
+    assert caught.value.code is RefusalCode.EXPIRED
 
 
 _texts = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=60)

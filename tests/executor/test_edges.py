@@ -87,7 +87,7 @@ async def test_a_process_that_was_taken_for_dead_gives_signs_of_life_again(
     execution_id = await paused.executor.service.execute(paused.issuer.token(), None)
     await eventually(lambda: bool(paused.sandbox.runs))
     async with asyncio.timeout(10):
-        while not await _is_registered(either_store):
+        while not await _is_registered(either_store):  # noqa: ASYNC110 - what is waited for is in the database
             await asyncio.sleep(0.01)
 
     assert await other.executor.recovery.recover() == 0

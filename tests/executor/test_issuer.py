@@ -107,6 +107,24 @@ async def test_forged_key_ids_do_not_make_the_executor_hammer_the_issuer(
     assert len(answers.asked) == 1
 
 
+async def test_those_who_wait_for_an_issuer_that_is_too_slow_do_not_each_wait_their_own_turn() -> None:
+    seconds = Seconds()
+    asked: list[str] = []
+
+    async def stall(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request.url.path)
+        await asyncio.sleep(0)
+        seconds.now += 5.0
+        raise httpx2.ReadTimeout("too slow")
+
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(stall)) as client:
+        source = FetchedKeys("http://issuer.test/jwks", client, monotonic=seconds)
+        answers = await asyncio.gather(*(source.keys("key") for _ in range(20)), return_exceptions=True)
+
+    assert all(isinstance(answer, KeySourceUnavailable) for answer in answers)
+    assert len(asked) == 1
+
+
 async def test_keys_that_cannot_be_refreshed_are_trusted_for_a_while_and_then_not(
     answers: Answers, client: httpx2.AsyncClient
 ) -> None:
