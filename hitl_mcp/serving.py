@@ -65,13 +65,12 @@ async def serve_stdio(settings: Settings) -> None:
             "agent (HITL_AGENT) is not set: name the agent whose requests these are, as in `hitl agents list`"
         )
     async with build_application(settings) as application:
-        known = {entry.name for entry in await application.agents.list() if entry.revoked_at is None}
-        if agent not in known:
+        if not await application.agents.is_active(agent):
             raise ConfigurationError(
                 f"agent (HITL_AGENT) has the value {agent!r}, which is no agent of this server; add it with "
                 f"`hitl agents add {agent}`"
             )
-        server = application.build_mcp_server(ConfiguredPrincipal(agent))
+        server = application.build_mcp_server(ConfiguredPrincipal(agent, application.agents))
         if find_running_server(settings.home) is not None:
             await server.run_stdio_async()
             return

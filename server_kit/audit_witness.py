@@ -7,6 +7,7 @@ this machine.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from pathlib import Path
@@ -51,6 +52,8 @@ class Witness:
         try:
             file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             try:
+                # Another process may be in the middle of a line, which is not the rest of a crash.
+                fcntl.flock(file, fcntl.LOCK_EX)
                 self._drop_unfinished_line(file)
                 os.write(file, line)
                 os.fsync(file)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -16,6 +17,17 @@ from hitl_mcp.approvals.models import IssuedToken, RequestRecord
 from hitl_mcp.approvals.ports import ApprovalPorts
 from hitl_mcp.approvals.proof import ProvenApproval, prove
 from hitl_mcp.approvals.recording import Recorder
+
+# Of other events an agent or a stranger can write any number about a request.
+_EVIDENCE: Final = (
+    events.CREATED,
+    events.DECIDED,
+    events.TIMED_OUT,
+    events.CANCELLED,
+    events.REVOKED,
+    events.TOKEN_MINTED,
+    events.TOKEN_REFUSED,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +121,7 @@ class TokenCollection:
         record = await self._ports.store.load(connection, request_id)
         if record is None or record.request.agent != agent:
             raise RequestNotFound(request_id)
-        return record, await self._ports.audit.about(connection, request_id)
+        return record, await self._ports.audit.about(connection, request_id, _EVIDENCE)
 
     async def _eligible(self, record: RequestRecord) -> frozenset[str]:
         people = [await self._ports.people.eligible(each.person) for each in record.decisions]

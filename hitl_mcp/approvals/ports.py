@@ -81,8 +81,10 @@ class AuditTrail(Protocol):
         """Add one entry. Raises `server_kit.errors.AuditUnavailable`, and then the act must not happen."""
         ...
 
-    async def about(self, connection: AsyncConnection, subject: str) -> Sequence[AuditEntry]:
-        """Every entry about `subject`, oldest first."""
+    async def about(
+        self, connection: AsyncConnection, subject: str, events: Collection[str] | None = None
+    ) -> Sequence[AuditEntry]:
+        """The entries about `subject`, oldest first; of all events, or only of those named."""
         ...
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, cast
 
 from pydantic import JsonValue
@@ -25,6 +25,7 @@ class SqlAuditTrail:
         self._about = (
             select(entries).where(entries.c.subject == bindparam("subject")).order_by(entries.c.sequence)
         )
+        self._about_some = self._about.where(entries.c.event.in_(bindparam("events", expanding=True)))
 
     async def append(
         self,
@@ -37,8 +38,13 @@ class SqlAuditTrail:
     ) -> AuditEntry:
         return await self._log.append(connection, event, actor=actor, subject=subject, details=details)
 
-    async def about(self, connection: AsyncConnection, subject: str) -> Sequence[AuditEntry]:
-        found = await connection.execute(self._about, {"subject": subject})
+    async def about(
+        self, connection: AsyncConnection, subject: str, events: Collection[str] | None = None
+    ) -> Sequence[AuditEntry]:
+        if events is None:
+            found = await connection.execute(self._about, {"subject": subject})
+        else:
+            found = await connection.execute(self._about_some, {"subject": subject, "events": list(events)})
         return [_entry(row) for row in found]
 
 

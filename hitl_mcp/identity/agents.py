@@ -84,6 +84,15 @@ class AgentDirectory:
             return None
         return row.name if self._rows.holds(row) else None
 
+    async def is_active(self, name: str) -> bool:
+        """Whether there is an agent of this name that is not revoked."""
+
+        async def find(connection: AsyncConnection) -> Row[Any] | None:
+            return (await connection.execute(select(agents).where(agents.c.name == name))).first()
+
+        row = await self._database.read(find)
+        return row is not None and row.revoked_at is None and self._rows.holds(row)
+
     async def list(self) -> list[AgentRecord]:
         """Every agent, by name."""
 

@@ -25,6 +25,7 @@ from pydantic import Field
 from hitl_mcp.approvals.errors import AlreadyEnded, ApprovalError, RequestNotFound
 from hitl_mcp.approvals.models import RequestRecord, RequestStatus
 from hitl_mcp.approvals.service import ApprovalService
+from hitl_mcp.errors import CredentialRefused
 from hitl_mcp.interface.views import ApprovalViews
 from hitl_mcp.tools.principal import PrincipalResolver
 from hitl_mcp.tools.request_approval import NAME
@@ -76,7 +77,8 @@ class ApprovalTasks(Extension):
         answer: dict[str, Any] = result.structured_content
         if answer["status"] != RequestStatus.PENDING.value:
             return result
-        record = await self._service.get_for_agent(self._principal.agent(ctx), answer["request_id"])
+        agent = await self._principal.agent(ctx)
+        record = await self._service.get_for_agent(agent, answer["request_id"])
         return {"resultType": "task", **_task(record, status="working")}
 
     async def _get(self, ctx: ServerRequestContext[Any, Any], params: TaskParams) -> dict[str, Any]:
@@ -112,11 +114,13 @@ class ApprovalTasks(Extension):
 
     async def _find(self, ctx: ServerRequestContext[Any, Any], task_id: str) -> tuple[str, RequestRecord]:
         require_client_extension(ctx, TASKS_EXTENSION)
-        agent = self._principal.agent(ctx)
         try:
+            agent = await self._principal.agent(ctx)
             return agent, await self._service.get_for_agent(agent, task_id)
         except RequestNotFound:
             raise MCPError(code=INVALID_PARAMS, message="Task not found") from None
+        except CredentialRefused as error:
+            raise MCPError(code=INVALID_PARAMS, message=str(error)) from None
 
 
 def _task(record: RequestRecord, *, status: str) -> dict[str, Any]:

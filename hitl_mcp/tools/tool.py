@@ -76,7 +76,7 @@ class ApprovalTool(Tool):
                 the SDK logs and hides from the agent.
         """
         try:
-            agent = self.principal.agent(context.request_context)
+            agent = await self.principal.agent(context.request_context)
             answer = await self.definition.run(Call(agent, arguments, context))
         except (InvalidArguments, HitlError) as error:
             raise ToolError(str(error)) from None

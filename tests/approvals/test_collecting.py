@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection, Sequence
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hitl_contract.action import canonical_action
+from hitl_contract.audit_chain import AuditEntry
 from hitl_contract.verify import verify_capability
 from hitl_mcp.approvals.errors import (
     ActionNotFound,
     ApprovalExpired,
     NotEligible,
 )
-from tests.approvals.world import World, program
+from tests.approvals.world import World, program, submission, verdict
 from tests.conftest import ManualClock
 
 
@@ -91,3 +94,27 @@ async def test_the_approved_action_is_found_by_its_digest(world: World) -> None:
     assert canonical == canonical_action(program())
     with pytest.raises(ActionNotFound):
         await world.service.approved_action("sha-256:unknown")
+
+
+async def test_asking_again_often_makes_collecting_no_dearer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = await world.service.submit("builder", submission())
+    for number in range(50):
+        await world.service.submit("builder", submission(key=f"key {number}"))
+    request_id = asked.request.request_id
+    assert len(await world.events_about(request_id)) == 51
+    await world.service.decide(verdict(asked, "alice"))
+    read: list[int] = []
+    about = world.ports.audit.about
+
+    async def counting(
+        connection: AsyncConnection, subject: str, events: Collection[str] | None = None
+    ) -> Sequence[AuditEntry]:
+        found = await about(connection, subject, events)
+        read.append(len(found))
+        return found
+
+    monkeypatch.setattr(world.ports.audit, "about", counting)
+    assert (await world.service.collect_token("builder", request_id)).token
+    assert max(read) == 2

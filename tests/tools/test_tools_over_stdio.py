@@ -13,6 +13,7 @@ from mcp import Client, StdioServerParameters
 from hitl_mcp.running_server import SERVER_FILE, find_running_server
 from hitl_mcp.serving import serve_stdio
 from hitl_mcp.settings import Settings
+from hitl_mcp.wiring import build_application
 from server_kit.errors import ConfigurationError
 from tests.tools.served import REVISIONS, Served, Template, asking, settings_for
 
@@ -85,3 +86,22 @@ async def test_without_a_known_agent_it_does_not_start(
     settings = settings_for(home, **({"HITL_AGENT": agent} if agent else {}))
     with pytest.raises(ConfigurationError, match="HITL_AGENT"):
         await serve_stdio(settings)
+
+
+@pytest.mark.parametrize("mode", REVISIONS)
+async def test_a_revoked_agent_is_refused_in_the_middle_of_its_process(
+    template: Template, tmp_path: Path, mode: str
+) -> None:
+    settings = settings_for(template.copied(tmp_path / "home"))
+    async with Client(process(settings), mode=mode) as client:
+        asked = (await client.call_tool("request_approval", asking(wait_seconds=0))).structured_content
+        async with build_application(settings) as application:
+            await application.agents.revoke("builder")
+        for tool, arguments in (
+            ("check_status", {"request_id": asked["request_id"]}),
+            ("request_approval", asking("print(2)", wait_seconds=0)),
+            ("list_requests", {}),
+        ):
+            refused = await client.call_tool(tool, arguments)
+            assert refused.is_error
+            assert "was revoked" in refused.content[0].text
