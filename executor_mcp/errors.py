@@ -41,7 +41,10 @@ RETRYABLE = frozenset(
         RefusalReason.STORAGE_UNAVAILABLE,
     }
 )
-"""Refusals after which the same token may be presented again: it is unspent and the cause may pass."""
+"""Refusals after which the same token may be presented again: nothing ran and the cause may pass.
+
+It is unspent, but for `storage_unavailable` when the answer to the very commit was lost.
+"""
 
 
 class Refused(ExecutorError):

@@ -31,7 +31,8 @@ from executor_mcp.sandbox.supervised import SupervisedSandboxes, probe_languages
 
 _WITHOUT_GROUPS = (
     "no control group can be made here: memory is bounded per process and by a sample every 50 ms, processor "
-    "time per process"
+    "time per process; memory that the kernel holds for a program (socket buffers, shared pages that it has "
+    "let go of) is not bounded"
 )
 _PACKAGES = {"bwrap": "bubblewrap", "mount": "mount", "python3": "python3", "sh": "dash"}
 

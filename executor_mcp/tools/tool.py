@@ -13,7 +13,7 @@ from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase, FuncMetad
 from mcp_types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import BaseModel, Field
 
-from executor_mcp.errors import ExecutorError, Refused
+from executor_mcp.errors import ExecutorError, RefusalReason, Refused
 from executor_mcp.interface.arguments import Arguments, input_schema
 from executor_mcp.sandbox.errors import SandboxError
 from executor_mcp.tools.caller import CallerResolver, require_agent
@@ -95,6 +95,12 @@ class ExecutorTool(Tool):
 
 def explain(refusal: Refused) -> str:
     """The refusal for a model to act on: its code first, then what to do about the token."""
+    if refusal.reason is RefusalReason.STORAGE_UNAVAILABLE:
+        # The answer to a commit can be lost: then the token is spent although nothing ran.
+        return (
+            f"{refusal}. Nothing was run. If the same token is answered with already_used then, the loss "
+            "happened after it was spent: request a new approval."
+        )
     if refusal.retryable:
         return f"{refusal}. Nothing was run and the token is unspent."
     return f"{refusal}. Nothing was run by this call."

@@ -168,6 +168,27 @@ async def test_process_1_cannot_be_killed_stopped_or_traced_and_still_reports(sa
     assert (outcome.exit_code, outcome.stdout) == (4, b"still here\n")
 
 
+async def test_limits_and_priority_of_the_supervisor_are_not_the_programs_to_set(sandbox: Sandbox) -> None:
+    code = """
+import os, resource
+def attempt(action):
+    try:
+        action()
+        return "allowed"
+    except OSError:
+        return "refused"
+own = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, own)
+os.nice(1)
+{
+    "limits": attempt(lambda: resource.prlimit(1, resource.RLIMIT_NOFILE, (0, 0))),
+    "priority": attempt(lambda: os.setpriority(os.PRIO_PROCESS, 1, 19)),
+    "priorities": attempt(lambda: os.setpriority(os.PRIO_USER, 0, 19)),
+}
+"""
+    assert set(result_of(await run(sandbox, "python", code)).values()) == {"refused"}
+
+
 async def test_nothing_but_the_work_area_can_be_written(sandbox: Sandbox) -> None:
     code = """
 import os
