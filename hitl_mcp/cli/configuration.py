@@ -26,12 +26,7 @@ def _with_setting(text: str, line: str, name: str) -> str:
 
 
 def _template(name: str) -> str:
-    # An installed distribution carries them beside the package; a checkout has them at its root.
-    for place in (files("hitl_mcp") / "configs" / name, Path(__file__).parents[2] / "configs" / name):
-        if place.is_file():
-            return place.read_text("utf-8")
-    # The settings have defaults for everything; only their explanation is missing.
-    return ""
+    return (files("hitl_mcp") / "configs" / name).read_text("utf-8")
 
 
 def _quoted(value: str) -> str:

@@ -31,6 +31,7 @@ _log = logging.getLogger(__name__)
 _AT_ONCE = 8
 _LONGEST_WAIT_SECONDS = 5.0
 _DATABASE_PAUSE_SECONDS = 1.0
+_COURTESY_SECONDS = 0.02
 _NONCE_SHAPE = "n" * 43
 
 
@@ -190,6 +191,9 @@ class ChannelWorker:
         finished = asyncio.ensure_future(self._finished.wait())
         try:
             await asyncio.wait({woken, finished}, return_when=asyncio.FIRST_COMPLETED)
+            if woken.done() and woken.result():
+                # Whoever made the news is answered first, and a burst of news is worked together.
+                await asyncio.sleep(_COURTESY_SECONDS)
         finally:
             woken.cancel()
             finished.cancel()

@@ -54,7 +54,11 @@ COVERED = (
             "executor_mcp/spent_tokens.py",
             "executor_mcp/start_record.py",
         ),
-        ("tests/executor/test_gate.py", "tests/executor/test_edges.py"),
+        (
+            "tests/executor/test_gate.py",
+            "tests/executor/test_gate_unavailable.py",
+            "tests/executor/test_edges.py",
+        ),
     ),
 )
 

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from executor_mcp.assembly import Executor, Parts, assemble
-from executor_mcp.errors import ActionSourceUnavailable, KeySourceUnavailable
+from executor_mcp.errors import ActionSourceUnavailable, KeySourceUnavailable, Refused
 from executor_mcp.models import Execution
 from executor_mcp.receipt_key import load_or_create_receipt_key
 from executor_mcp.sandbox.base import (
@@ -296,3 +297,14 @@ async def eventually(condition: Callable[[], bool], *, timeout_seconds: float = 
     async with asyncio.timeout(timeout_seconds):
         while not condition():  # noqa: ASYNC110 - any condition, of any part
             await asyncio.sleep(0)
+
+
+async def refused(made: Bench, token: str, action: object | None = None) -> Refused:
+    """The refusal of this call, once it is shown that nothing happened but one audit entry."""
+    before = await made.counts(), list(made.sandbox.started)
+    with pytest.raises(Refused) as caught:
+        await made.executor.service.execute(token, action)
+    assert (await made.counts(), made.sandbox.started) == before
+    last_event, _, reason = (await made.events())[-1]
+    assert (last_event, reason) == ("execution.refused", caught.value.reason)
+    return caught.value

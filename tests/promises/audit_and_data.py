@@ -13,7 +13,7 @@ AUDIT_AND_DATA = (
         ),
         tests=(
             "tests/approvals/test_failing_closed.py",
-            "tests/executor/test_gate.py::"
+            "tests/executor/test_gate_unavailable.py::"
             "test_what_cannot_be_recorded_is_refused_and_the_token_stays_unspent",
             "tests/executor/test_runner.py::test_a_cancel_that_cannot_be_audited_does_not_happen",
             "tests/identity/test_agents.py::test_nothing_is_added_or_revoked_without_its_audit_entry",

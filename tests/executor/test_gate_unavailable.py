@@ -1,0 +1,126 @@
+"""The gate when something it needs is away, full or busy: it refuses, and the token stays unspent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from executor_mcp.errors import RefusalReason, Refused
+from executor_mcp.sandbox.errors import SandboxRefused, SandboxUnavailable
+from server_kit.database.base import Database
+from server_kit.errors import AuditUnavailable, DatabaseUnavailable
+from tests.executor.support import Bench, bench, eventually, refused
+
+
+async def test_an_issuer_without_keys_leaves_the_token_unspent(ready: Bench) -> None:
+    token = ready.issuer.token()
+    ready.source.away = True
+    refusal = await refused(ready, token)
+    assert (refusal.reason, refusal.retryable) == (RefusalReason.KEYS_UNAVAILABLE, True)
+
+    ready.source.away = False
+    assert await ready.executor.service.execute(token, None)
+
+
+async def test_an_action_that_cannot_be_read_leaves_the_token_unspent(ready: Bench) -> None:
+    claims = ready.issuer.claims()
+    action = ready.issuer.actions.pop(claims.action_digest)
+    refusal = await refused(ready, ready.issuer.sign(claims))
+    assert refusal.reason is RefusalReason.ACTION_UNAVAILABLE
+
+    ready.issuer.actions[claims.action_digest] = action
+    assert await ready.executor.service.execute(ready.issuer.sign(claims), None)
+
+
+@pytest.mark.parametrize("where", ["fail_describe", "fail_prepare"])
+async def test_an_engine_that_is_away_leaves_the_token_unspent(ready: Bench, where: str) -> None:
+    token = ready.issuer.token()
+    setattr(ready.sandbox, where, SandboxUnavailable("the engine does not answer"))
+    refusal = await refused(ready, token)
+    assert (refusal.reason, refusal.retryable) == (RefusalReason.SANDBOX_UNAVAILABLE, True)
+
+    setattr(ready.sandbox, where, None)
+    assert await ready.executor.service.execute(token, None)
+
+
+async def test_what_the_sandbox_does_not_offer_is_refused_for_good(ready: Bench) -> None:
+    ready.sandbox.fail_prepare = SandboxRefused("profile trusted is not offered")
+
+    assert (await refused(ready, ready.issuer.token())).reason is RefusalReason.NOT_ALLOWED_HERE
+
+
+async def test_without_a_free_place_the_token_stays_unspent(store: Database, tmp_path: Path) -> None:
+    made = bench(store, tmp_path, places=1, patience_seconds=0.05)
+    made.sandbox.hold = True
+    token = made.issuer.token()
+    first = await made.executor.service.execute(made.issuer.token(), None)
+    await eventually(lambda: len(made.sandbox.runs) == 1)
+
+    refusal = await refused(made, token)
+    assert (refusal.reason, refusal.retryable) == (RefusalReason.BUSY, True)
+
+    await made.executor.service.cancel(first)
+    await made.executor.service.get(first, wait_seconds=10)
+    made.sandbox.hold = False
+    assert await made.executor.service.execute(token, None)
+    await made.executor.service.close()
+
+
+@pytest.mark.parametrize("error", [DatabaseUnavailable("the disk is full"), AuditUnavailable("no entry")])
+async def test_what_cannot_be_recorded_is_refused_and_the_token_stays_unspent(
+    ready: Bench, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = ready.issuer.token()
+    append = ready.executor.ledger.audit.append
+
+    async def fail_started(connection: Any, name: str, **fields: Any) -> Any:
+        if name == "execution.started":
+            raise error
+        return await append(connection, name, **fields)
+
+    monkeypatch.setattr(ready.executor.ledger.audit, "append", fail_started)
+    refusal = await refused(ready, token)
+    assert (refusal.reason, refusal.retryable) == (RefusalReason.STORAGE_UNAVAILABLE, True)
+    assert ready.sandbox.discarded == 1
+
+    monkeypatch.undo()
+    assert await ready.executor.service.execute(token, None)
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+async def test_a_database_that_cannot_be_read_refuses(
+    ready: Bench, failing: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token, read, reads = ready.issuer.token(), ready.database.read, 0
+
+    async def fail(operation: Any) -> Any:
+        nonlocal reads
+        reads += 1
+        if reads == failing:
+            raise DatabaseUnavailable("locked")
+        return await read(operation)
+
+    monkeypatch.setattr(ready.database, "read", fail)
+    with pytest.raises(Refused) as caught:
+        await ready.executor.service.execute(token, None)
+    monkeypatch.undo()
+
+    assert caught.value.reason is RefusalReason.STORAGE_UNAVAILABLE
+    assert await ready.counts() == (0, 0)
+    assert not ready.sandbox.touched
+
+
+async def test_a_refusal_stands_when_it_cannot_be_audited(
+    ready: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(operation: Any) -> Any:
+        raise DatabaseUnavailable("gone")
+
+    monkeypatch.setattr(ready.database, "write", fail)
+    with pytest.raises(Refused) as caught:
+        await ready.executor.service.execute("hello", None)
+    monkeypatch.undo()
+
+    assert caught.value.reason is RefusalReason.INVALID_TOKEN
