@@ -7,11 +7,13 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import NoReturn, cast
+from typing import NoReturn, TypeVar, cast
 
 import rfc8785
 
 from hitl_contract.errors import CanonicalizationError
+
+T = TypeVar("T")
 
 MAX_DEPTH = 64
 """Deepest nesting of arrays and objects that is accepted; beyond it parsers start to disagree."""
@@ -31,6 +33,54 @@ def canonical_json(value: object) -> bytes:
         CanonicalizationError: the value is not I-JSON (RFC 7493): a lone surrogate, NaN or an infinity, an
             integer beyond 2**53 - 1, a key that is no string, or nesting deeper than ``MAX_DEPTH``.
     """
+    try:
+        simple = _simplified(value, 0)
+    except _BeyondTheEncoder:
+        return _by_the_library(value)
+    try:
+        return _ENCODER.encode(simple).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise CanonicalizationError("a string contains a lone surrogate") from error
+
+
+# For values within `_simplified` the standard library's encoder, written in C, gives the bytes of RFC 8785 in
+# a third of the time: the same escapes, the shortest digits, ASCII keys in the one order that encodings share.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), check_circular=False)
+_POSITIONAL_FROM, _POSITIONAL_BELOW = 1e-4, 1e16
+
+
+class _BeyondTheEncoder(Exception):
+    """A value that only the library turns into canonical bytes, or refuses."""
+
+
+def _simplified(value: object, depth: int) -> object:
+    if depth > MAX_DEPTH:
+        raise CanonicalizationError(f"nested deeper than {MAX_DEPTH} levels")
+    if value is None or isinstance(value, str | bool):
+        return value
+    if isinstance(value, int):
+        return _within(value, -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER)
+    if isinstance(value, float):
+        if value.is_integer():
+            return int(_within(value, abs(value) <= MAX_SAFE_INTEGER))
+        return _within(value, _POSITIONAL_FROM <= abs(value) < _POSITIONAL_BELOW)
+    if isinstance(value, dict):
+        return {
+            _within(key, isinstance(key, str) and key.isascii()): _simplified(item, depth + 1)
+            for key, item in cast("dict[object, object]", value).items()
+        }
+    if isinstance(value, list | tuple):
+        return [_simplified(item, depth + 1) for item in cast("list[object]", value)]
+    raise _BeyondTheEncoder
+
+
+def _within(value: T, holds: bool) -> T:
+    if not holds:
+        raise _BeyondTheEncoder
+    return value
+
+
+def _by_the_library(value: object) -> bytes:
     _refuse_deep_nesting(value, 0)
     try:
         return rfc8785.dumps(cast("rfc8785._impl._Value", value))  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]

@@ -4,7 +4,9 @@ import json
 import struct
 
 import pytest
+import rfc8785
 from hypothesis import given
+from hypothesis import strategies as st
 
 from hitl_contract.canonical import (
     MAX_DEPTH,
@@ -102,7 +104,17 @@ def test_canonical_bytes_survive_a_round_trip(value: object) -> None:
 
 
 @given(json_values)
-def test_the_fast_library_agrees_with_the_standard_library_about_the_value(value: object) -> None:
+def test_the_encoder_used_for_simple_values_agrees_with_the_library(value: object) -> None:
+    assert canonical_json(value) == rfc8785.dumps(value)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_every_number_has_the_librarys_form(number: float) -> None:
+    assert canonical_json(number) == rfc8785.dumps(number)
+
+
+@given(json_values)
+def test_canonical_bytes_hold_the_value(value: object) -> None:
     assert json.loads(canonical_json(value)) == value
 
 
