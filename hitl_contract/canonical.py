@@ -44,7 +44,7 @@ def canonical_json(value: object) -> bytes:
 
 
 # For values within `_simplified` the standard library's encoder, written in C, gives the bytes of RFC 8785 in
-# a third of the time: the same escapes, the shortest digits, ASCII keys in the one order that encodings share.
+# a third of the time: the same escapes, the shortest digits, ASCII keys in the order that encodings share.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), check_circular=False)
 _POSITIONAL_FROM, _POSITIONAL_BELOW = 1e-4, 1e16
 
