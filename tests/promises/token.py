@@ -61,6 +61,7 @@ TOKEN = (
             "tests/approvals/test_seals.py",
             "tests/identity/test_people.py::test_a_person_or_role_written_past_the_server_does_not_count",
         ),
+        missing="An older sealed row of a person, account link or session can be put back.",
     ),
     Promise(
         "T6",
