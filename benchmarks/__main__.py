@@ -79,7 +79,7 @@ async def _measure(rounds: int, clicks: int, stored: int, warm_up: int) -> Measu
             for subject in (over_http, with_stored, over_stdio):
                 await _ask_and_check(measurements, subject)
 
-        one, two = "click to resume, one process", "click to resume, two processes"
+        one, two = "one process", "two processes"
         for _ in range(clicks):
             await click_to_resume(measurements, one, over_http.agent, approver)
             await click_to_resume(measurements, one + FILLED, with_stored.agent, approver_of_stored)

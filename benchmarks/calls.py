@@ -7,6 +7,7 @@ import itertools
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
@@ -79,7 +80,10 @@ async def status(client: Client, request_id: str, wait_seconds: int = 0) -> dict
 async def click_to_resume(
     measurements: Measurements, name: str, agent: Client, approver: httpx2.AsyncClient
 ) -> None:
-    """From a person's approval being sent until the waiting agent holds its token."""
+    """From an approval being sent, and from its being decided, until the waiting agent holds its token.
+
+    The moment of the decision is the one that the server recorded, before it was made durable.
+    """
     asked = await request(agent)
     waiting = asyncio.create_task(status(agent, asked["request_id"], wait_seconds=30))
     await asyncio.sleep(_SETTLE_SECONDS)
@@ -90,7 +94,9 @@ async def click_to_resume(
         )
     )
     resumed = await waiting
-    measurements.of(name).add(time.perf_counter() - started)
+    measurements.of(f"click to resume, {name}").add(time.perf_counter() - started)
+    decided_at = datetime.fromisoformat(resumed["decisions"][0]["at"])
+    measurements.of(f"decision to resume, {name}").add((datetime.now(UTC) - decided_at).total_seconds())
     (await decided).raise_for_status()
     if resumed["status"] != "APPROVED" or not resumed["capability_token"]:
         raise RuntimeError(f"the agent resumed with {resumed['status']} and no token")

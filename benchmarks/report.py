@@ -42,8 +42,8 @@ def targets(measurements: Measurements) -> list[Target]:
         Target("http check_status", 1.5, "http floor"),
         Target("stdio request_approval", 2.5, "stdio floor"),
         Target("stdio check_status", 1.5, "stdio floor"),
-        Target("click to resume, one process", 15),
-        Target("click to resume, two processes", 150),
+        Target("decision to resume, one process", 15),
+        Target("decision to resume, two processes", 150),
         Target("mint", 1),
     ]
     every += [

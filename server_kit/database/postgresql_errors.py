@@ -20,6 +20,8 @@ class Meaning(Enum):
     UNAVAILABLE = auto()  # the server is there but cannot do it: full, overloaded, locked, read-only
 
 
+# The second is what the driver says when the server's farewell arrives as a statement is being sent.
+CONNECTION_ERRORS = (asyncpg.InterfaceError, asyncpg.InternalClientError)
 _CONFLICT = {"40001", "40P01"}
 _CONNECTION_LOST = {"57P01", "57P02", "57P03", "57P05", "25P03"}
 _UNAVAILABLE = {
@@ -60,7 +62,7 @@ def meaning(error: BaseException) -> Meaning:
     for candidate in (error, error.__cause__):
         if isinstance(candidate, DBAPIError) and candidate.connection_invalidated:
             return Meaning.CONNECTION_LOST
-    if isinstance(error, (OSError, asyncpg.InterfaceError)) and not isinstance(error, TimeoutError):
+    if isinstance(error, (OSError, *CONNECTION_ERRORS)) and not isinstance(error, TimeoutError):
         return Meaning.CONNECTION_LOST
     if code in _UNAVAILABLE or (code or "")[:2] in _UNAVAILABLE_CLASSES:
         return Meaning.UNAVAILABLE

@@ -14,7 +14,7 @@ import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from server_kit.database.postgresql_errors import Meaning, meaning, unavailable
+from server_kit.database.postgresql_errors import CONNECTION_ERRORS, Meaning, meaning, unavailable
 from server_kit.database.writer import OperationTimedOut, TransactionLost
 from server_kit.errors import DatabaseUnavailable
 
@@ -22,7 +22,7 @@ _BEGIN = (
     "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;"
     "SELECT pg_advisory_xact_lock(hashtextextended('server_kit write ' || current_schema(), 0))"
 )
-DATABASE_ERRORS = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+DATABASE_ERRORS = (SQLAlchemyError, asyncpg.PostgresError, *CONNECTION_ERRORS, OSError)
 
 
 class PostgresqlWriteSession:

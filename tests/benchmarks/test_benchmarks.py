@@ -24,6 +24,9 @@ OPERATIONS = {
     "click to resume, one process",
     "click to resume, one process with stored requests",
     "click to resume, two processes",
+    "decision to resume, one process",
+    "decision to resume, one process with stored requests",
+    "decision to resume, two processes",
     "mint",
 }
 
@@ -39,7 +42,7 @@ def test_one_small_run_measures_every_operation_and_judges_every_target(tmp_path
     assert run.returncode in {0, 1}, run.stderr
     document = json.loads(results.read_text())
     assert set(document["operations"]) == OPERATIONS
-    assert len(document["targets"]) == 10
+    assert len(document["targets"]) == 11
 
 
 @pytest.mark.parametrize(("percent", "milliseconds"), [(1, 1.0), (50, 50.0), (99, 99.0), (100, 100.0)])

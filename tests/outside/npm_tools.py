@@ -17,7 +17,13 @@ CONFORMANCE = ("@modelcontextprotocol/conformance", "0.2.0-alpha.12", "conforman
 
 async def run_node(script: str, *words: str, cwd: Path, timeout_seconds: float) -> tuple[int, str]:
     """Exit status and output of a script run by the Node.js that the development tools bring."""
-    environment = {**os.environ, "PATH": f"{_NODE / 'bin'}:{os.environ['PATH']}", "NO_COLOR": "1"}
+    environment = {
+        # This Node.js brings certificates of its own; the machine's are trusted as well.
+        "NODE_EXTRA_CA_CERTS": "/etc/ssl/certs/ca-certificates.crt",
+        **os.environ,
+        "PATH": f"{_NODE / 'bin'}:{os.environ['PATH']}",
+        "NO_COLOR": "1",
+    }
     process = await asyncio.create_subprocess_exec(
         NODE,
         script,

@@ -19,6 +19,8 @@ from sqlalchemy import Column, Integer, MetaData, String, Table, insert, select,
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server_kit.database.opening import open_database
+from server_kit.database.postgresql_errors import Meaning, meaning
+from server_kit.database.postgresql_session import DATABASE_ERRORS
 from server_kit.errors import ConfigurationError, DatabaseCorrupt, DatabaseUnavailable, HomeNotWritable
 from tests.conftest import PostgresqlCluster
 
@@ -314,6 +316,12 @@ async def test_an_operation_chosen_as_the_victim_of_a_deadlock_runs_again(postgr
     assert runs == 2
     assert await database.read(all_notes) == ["ours", "ours"]
     await database.close()
+
+
+def test_the_drivers_confusion_over_a_farewell_is_a_lost_connection() -> None:
+    error = asyncpg.InternalClientError("cannot switch to state 15; another operation (2) is in progress")
+    assert isinstance(error, DATABASE_ERRORS)
+    assert meaning(error) is Meaning.CONNECTION_LOST
 
 
 async def test_a_reader_whose_connection_is_cut_reads_again(postgresql_url: str) -> None:
