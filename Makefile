@@ -8,7 +8,7 @@ help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
 
 demo: ## the whole story in one terminal (make demo ARGS=--yes decides by script)
-	@scripts/setup.sh demo
+	@scripts/setup.sh demo $(ARGS)
 	@$(VENV)/hitl demo $(ARGS)
 
 test: ## format, lint, types, import contracts, documentation and the whole test suite

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Prepares this checkout for one purpose: uv, the locked virtual environment and the system packages.
 #
-#   scripts/setup.sh demo|check|bench|test
+#   scripts/setup.sh demo|check|bench|test [ARGUMENT ...]
 #
+# The arguments are those of the demo: asked for containers, it also sees to their image.
 # Safe to run again: what is there is left alone. Only root on Debian or Ubuntu gets packages installed;
 # everybody else is told what to install.
 set -euo pipefail
@@ -144,6 +145,7 @@ ensure_environment() {
 }
 
 purpose="${1:-}"
+shift || true
 case "$purpose" in
   demo)
     # An engine that has the sandbox image is a sandbox already; without one the demo runs in bubblewrap.
@@ -159,3 +161,14 @@ case "$purpose" in
     ;;
 esac
 ensure_environment "$purpose"
+
+case "$purpose $*" in
+  demo*"--sandbox docker"* | demo*"--sandbox=docker"* | demo*"--sandbox gvisor"* | demo*"--sandbox=gvisor"*)
+    if ! docker image inspect hitl-sandbox:latest >/dev/null 2>&1; then
+      docker info >/dev/null 2>&1 || fail "no Docker engine answers; start one, or leave --sandbox out"
+      ensure_system_packages debootstrap
+      say "building the sandbox image; this takes a minute or two, once"
+      .venv/bin/hitl-executor image build
+    fi
+    ;;
+esac
