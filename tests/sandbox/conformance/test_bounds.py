@@ -23,9 +23,6 @@ STUBBORN = (
     "    except (OSError, ValueError): pass\nprint('ready', flush=True)\nwhile True: pass"
 )
 
-# A loop that waits for a program or parses for it stands still longer; a busy machine alone does not.
-STANDSTILL_SECONDS = 3.0
-
 
 async def test_a_program_that_ignores_every_signal_is_ended_at_its_wall_limit(sandbox: Sandbox) -> None:
     outcome = await run(sandbox, "python", "open('kept', 'w').close()\n" + STUBBORN, wall_seconds=1)
@@ -68,7 +65,7 @@ async def test_a_flood_of_output_is_bounded_on_both_streams_and_the_program_goes
     assert len(outcome.stdout) == len(outcome.stderr) == 32 * 1024
     assert (sink.out, sink.err) == (outcome.stdout, outcome.stderr)
     assert outcome.usage.output_bytes == 120_000_000
-    assert lag.worst < STANDSTILL_SECONDS
+    assert lag.worst < 0.5
 
 
 async def test_a_result_that_is_too_large_is_dropped_and_said_so(sandbox: Sandbox) -> None:
@@ -93,7 +90,7 @@ async def test_a_memory_bomb_ends_alone(sandbox: Sandbox, language: str, code: s
     ended = outcome.termination in ("out_of_memory", "signalled") or outcome.exit_code not in (0, None)
     assert ended, outcome
     assert outcome.usage.peak_memory_bytes is None or outcome.usage.peak_memory_bytes < 700 * 2**20
-    assert lag.worst < STANDSTILL_SECONDS
+    assert lag.worst < 1.0
     assert (await run(sandbox, "python", "1")).result_json == b"1"
 
 
@@ -124,7 +121,7 @@ while left:
     async with LagMeter() as lag:
         outcome = await run(sandbox, "python", code, output_kb=8192)
     assert (outcome.exit_code, outcome.result_json, outcome.truncated) == (0, None, True)
-    assert lag.worst < STANDSTILL_SECONDS
+    assert lag.worst < 0.5
 
 
 async def test_a_fork_bomb_is_held_at_its_limit(sandbox: Sandbox) -> None:
