@@ -42,7 +42,8 @@ def build_server(
         instructions=_INSTRUCTIONS,
         version=package_version(),
         tools=[
-            ExecutorTool.of(definition, caller, needs_agent=require_api_key) for definition in definitions
+            ExecutorTool.framed(definition, caller=caller, needs_agent=require_api_key)
+            for definition in definitions
         ],
         log_level="WARNING",
     )

@@ -15,8 +15,9 @@ from hitl_mcp.tools.list_requests import list_requests
 from hitl_mcp.tools.principal import PrincipalResolver
 from hitl_mcp.tools.request_approval import request_approval
 from hitl_mcp.tools.tasks import ApprovalTasks
-from hitl_mcp.tools.tool import ApprovalTool, ToolDefinition
+from hitl_mcp.tools.tool import ApprovalTool, Call
 from hitl_mcp.tools.waiting import Ladder
+from server_kit.mcp_tools import ToolDefinition
 
 SERVER_NAME: Final = "hitl-mcp"
 _INSTRUCTIONS: Final = (
@@ -31,7 +32,7 @@ def build_mcp_server(
     service: ApprovalService, views: ApprovalViews, principal: PrincipalResolver, *, ladder: Ladder
 ) -> MCPServer[Any]:
     """A server whose tools act for the agent that `principal` names."""
-    definitions: tuple[ToolDefinition[Any], ...] = (
+    definitions: tuple[ToolDefinition[Call, Any], ...] = (
         request_approval(service, views, ladder),
         check_status(service, views, ladder),
         cancel_request(service, views),
@@ -42,7 +43,7 @@ def build_mcp_server(
         title="Human approval",
         instructions=_INSTRUCTIONS,
         version=version("hitl-mcp"),
-        tools=[ApprovalTool.of(definition, principal) for definition in definitions],
+        tools=[ApprovalTool.framed(definition, principal=principal) for definition in definitions],
         extensions=[ApprovalTasks(service, views, principal)],
         # Nothing here changes while the server runs, so there is nothing to subscribe to.
         subscriptions=False,

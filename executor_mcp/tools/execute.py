@@ -5,14 +5,15 @@ from __future__ import annotations
 from mcp_types import ToolAnnotations
 
 from executor_mcp.interface.answers import ExecutionAnswer
-from executor_mcp.interface.arguments import ExecuteArguments, parse_arguments
+from executor_mcp.interface.arguments import ExecuteArguments, input_schema, parse_arguments
 from executor_mcp.interface.views import execution_answer
 from executor_mcp.service import ExecutionService
 from executor_mcp.tools.following import follow
-from executor_mcp.tools.tool import Call, ToolDefinition
+from executor_mcp.tools.tool import Call
+from server_kit.mcp_tools import ToolDefinition
 
 
-def execute(service: ExecutionService) -> ToolDefinition[ExecutionAnswer]:
+def execute(service: ExecutionService) -> ToolDefinition[Call, ExecutionAnswer]:
     async def run(call: Call) -> ExecutionAnswer:
         arguments = parse_arguments(ExecuteArguments, call.arguments)
         execution_id = await service.execute(arguments.capability_token, arguments.action)
@@ -31,7 +32,7 @@ def execute(service: ExecutionService) -> ToolDefinition[ExecutionAnswer]:
             "the execution_id, "
             "and get_execution reads the result."
         ),
-        arguments=ExecuteArguments,
+        input_schema=input_schema(ExecuteArguments),
         answer=ExecutionAnswer,
         annotations=ToolAnnotations(
             read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False

@@ -11,19 +11,21 @@ from executor_mcp.interface.arguments import (
     CancelExecutionArguments,
     GetExecutionArguments,
     ListExecutionsArguments,
+    input_schema,
     parse_arguments,
 )
 from executor_mcp.interface.views import execution_answer, execution_list
 from executor_mcp.service import ExecutionService
 from executor_mcp.tools.caller import require_agent
 from executor_mcp.tools.following import follow
-from executor_mcp.tools.tool import Call, ToolDefinition
+from executor_mcp.tools.tool import Call
+from server_kit.mcp_tools import ToolDefinition
 
 CANCEL_PATIENCE_SECONDS: Final = 10.0
 READS: Final = ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)
 
 
-def get_execution(service: ExecutionService) -> ToolDefinition[ExecutionAnswer]:
+def get_execution(service: ExecutionService) -> ToolDefinition[Call, ExecutionAnswer]:
     async def run(call: Call) -> ExecutionAnswer:
         arguments = parse_arguments(GetExecutionArguments, call.arguments)
         execution = await service.get(arguments.execution_id)
@@ -39,14 +41,14 @@ def get_execution(service: ExecutionService) -> ToolDefinition[ExecutionAnswer]:
             "call is held "
             "until it has ended or that time has passed."
         ),
-        arguments=GetExecutionArguments,
+        input_schema=input_schema(GetExecutionArguments),
         answer=ExecutionAnswer,
         annotations=READS,
         run=run,
     )
 
 
-def cancel_execution(service: ExecutionService) -> ToolDefinition[ExecutionAnswer]:
+def cancel_execution(service: ExecutionService) -> ToolDefinition[Call, ExecutionAnswer]:
     async def run(call: Call) -> ExecutionAnswer:
         arguments = parse_arguments(CancelExecutionArguments, call.arguments)
         await service.cancel(arguments.execution_id)
@@ -61,7 +63,7 @@ def cancel_execution(service: ExecutionService) -> ToolDefinition[ExecutionAnswe
             "that has ended "
             "stays as it is. The approval remains spent."
         ),
-        arguments=CancelExecutionArguments,
+        input_schema=input_schema(CancelExecutionArguments),
         answer=ExecutionAnswer,
         annotations=ToolAnnotations(
             read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False
@@ -70,7 +72,7 @@ def cancel_execution(service: ExecutionService) -> ToolDefinition[ExecutionAnswe
     )
 
 
-def list_executions(service: ExecutionService) -> ToolDefinition[ExecutionList]:
+def list_executions(service: ExecutionService) -> ToolDefinition[Call, ExecutionList]:
     async def run(call: Call) -> ExecutionList:
         arguments = parse_arguments(ListExecutionsArguments, call.arguments)
         agent = require_agent(call.agent)
@@ -81,7 +83,7 @@ def list_executions(service: ExecutionService) -> ToolDefinition[ExecutionList]:
         name="list_executions",
         title="List your executions",
         description="What ran under approvals given to you, newest first. Needs an executor API key.",
-        arguments=ListExecutionsArguments,
+        input_schema=input_schema(ListExecutionsArguments),
         answer=ExecutionList,
         annotations=READS,
         run=run,

@@ -7,15 +7,16 @@ from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 
 from executor_mcp.errors import ExecutionNotFound, OutputFileNotFound
 from executor_mcp.interface.answers import OutputFileAnswer
-from executor_mcp.interface.arguments import ReadOutputFileArguments, parse_arguments
+from executor_mcp.interface.arguments import ReadOutputFileArguments, input_schema, parse_arguments
 from executor_mcp.interface.views import output_file
 from executor_mcp.service import ExecutionService
 from executor_mcp.tools.executions import READS
-from executor_mcp.tools.tool import Call, ToolDefinition
+from executor_mcp.tools.tool import Call
 from server_kit.errors import ServerError
+from server_kit.mcp_tools import ToolDefinition
 
 
-def read_output_file(service: ExecutionService) -> ToolDefinition[OutputFileAnswer]:
+def read_output_file(service: ExecutionService) -> ToolDefinition[Call, OutputFileAnswer]:
     async def run(call: Call) -> OutputFileAnswer:
         arguments = parse_arguments(ReadOutputFileArguments, call.arguments)
         found = await service.output_file(arguments.execution_id, arguments.path)
@@ -29,7 +30,7 @@ def read_output_file(service: ExecutionService) -> ToolDefinition[OutputFileAnsw
             "in pieces of "
             "128 KiB: as text when it is UTF-8, as base64 when it is not."
         ),
-        arguments=ReadOutputFileArguments,
+        input_schema=input_schema(ReadOutputFileArguments),
         answer=OutputFileAnswer,
         annotations=READS,
         run=run,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from executor_mcp.interface.answers import ValidationAnswer
-from executor_mcp.interface.arguments import ValidateCodeArguments, parse_arguments
+from executor_mcp.interface.arguments import ValidateCodeArguments, input_schema, parse_arguments
 from executor_mcp.interface.views import validation
 from executor_mcp.service import ExecutionService
 from executor_mcp.tools.executions import READS
-from executor_mcp.tools.tool import Call, ToolDefinition
+from executor_mcp.tools.tool import Call
+from server_kit.mcp_tools import ToolDefinition
 
 
-def validate_code(service: ExecutionService) -> ToolDefinition[ValidationAnswer]:
+def validate_code(service: ExecutionService) -> ToolDefinition[Call, ValidationAnswer]:
     async def run(call: Call) -> ValidationAnswer:
         arguments = parse_arguments(ValidateCodeArguments, call.arguments)
         return validation(await service.validate(arguments.action))
@@ -23,7 +24,7 @@ def validate_code(service: ExecutionService) -> ToolDefinition[ValidationAnswer]
             "the digest that "
             "an approval of it would name. Runs nothing and needs no token."
         ),
-        arguments=ValidateCodeArguments,
+        input_schema=input_schema(ValidateCodeArguments),
         answer=ValidationAnswer,
         annotations=READS,
         run=run,

@@ -10,12 +10,13 @@ from hitl_mcp.approvals.service import ApprovalService
 from hitl_mcp.interface.answers import ApprovalAnswer
 from hitl_mcp.interface.arguments import CancelRequestArguments, parse_arguments
 from hitl_mcp.interface.views import ApprovalViews
-from hitl_mcp.tools.tool import Call, ToolDefinition
+from hitl_mcp.tools.tool import Call
+from server_kit.mcp_tools import ToolDefinition
 
 _NOTHING_CANCELLED: Final = "Nothing was cancelled, because:"
 
 
-def cancel_request(service: ApprovalService, views: ApprovalViews) -> ToolDefinition[ApprovalAnswer]:
+def cancel_request(service: ApprovalService, views: ApprovalViews) -> ToolDefinition[Call, ApprovalAnswer]:
     """The tool on this service."""
 
     async def run(call: Call) -> ApprovalAnswer:

@@ -10,15 +10,16 @@ from hitl_mcp.approvals.service import ApprovalService
 from hitl_mcp.interface.answers import ApprovalAnswer
 from hitl_mcp.interface.arguments import CheckStatusArguments, parse_arguments
 from hitl_mcp.interface.views import ApprovalViews
-from hitl_mcp.tools.tool import Call, ToolDefinition
+from hitl_mcp.tools.tool import Call
 from hitl_mcp.tools.waiting import Ladder
+from server_kit.mcp_tools import ToolDefinition
 
 _NOT_LOOKED_UP: Final = "The request was not looked up, because:"
 
 
 def check_status(
     service: ApprovalService, views: ApprovalViews, ladder: Ladder
-) -> ToolDefinition[ApprovalAnswer]:
+) -> ToolDefinition[Call, ApprovalAnswer]:
     """The tool on this service."""
 
     async def run(call: Call) -> ApprovalAnswer:

@@ -10,12 +10,13 @@ from hitl_mcp.approvals.service import ApprovalService
 from hitl_mcp.interface.answers import ApprovalList
 from hitl_mcp.interface.arguments import ListRequestsArguments, parse_arguments
 from hitl_mcp.interface.views import ApprovalViews
-from hitl_mcp.tools.tool import Call, ToolDefinition
+from hitl_mcp.tools.tool import Call
+from server_kit.mcp_tools import ToolDefinition
 
 _NOTHING_LISTED: Final = "Nothing was listed, because:"
 
 
-def list_requests(service: ApprovalService, views: ApprovalViews) -> ToolDefinition[ApprovalList]:
+def list_requests(service: ApprovalService, views: ApprovalViews) -> ToolDefinition[Call, ApprovalList]:
     """The tool on this service."""
 
     async def run(call: Call) -> ApprovalList:

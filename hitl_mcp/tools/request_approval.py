@@ -11,8 +11,9 @@ from hitl_mcp.approvals.service import ApprovalService
 from hitl_mcp.interface.answers import ApprovalAnswer
 from hitl_mcp.interface.arguments import RequestApprovalArguments, parse_submission
 from hitl_mcp.interface.views import ApprovalViews
-from hitl_mcp.tools.tool import Call, ToolDefinition
+from hitl_mcp.tools.tool import Call
 from hitl_mcp.tools.waiting import Ladder, declares_tasks, default_wait_seconds
+from server_kit.mcp_tools import ToolDefinition
 
 NAME: Final = "request_approval"
 _NOTHING_STORED: Final = "Nobody was asked and nothing was stored, because:"
@@ -27,7 +28,7 @@ _DESCRIPTION: Final = (
 
 def request_approval(
     service: ApprovalService, views: ApprovalViews, ladder: Ladder
-) -> ToolDefinition[ApprovalAnswer]:
+) -> ToolDefinition[Call, ApprovalAnswer]:
     """The tool on this service."""
 
     async def run(call: Call) -> ApprovalAnswer:

@@ -29,8 +29,8 @@ from hitl_mcp.errors import CredentialRefused
 from hitl_mcp.interface.views import ApprovalViews
 from hitl_mcp.tools.principal import PrincipalResolver
 from hitl_mcp.tools.request_approval import NAME
-from hitl_mcp.tools.tool import as_result
 from hitl_mcp.tools.waiting import TASKS_EXTENSION, declares_tasks
+from server_kit.mcp_tools import as_result
 
 POLL_INTERVAL_MILLISECONDS: Final = 2000
 

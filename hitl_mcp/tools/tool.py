@@ -1,24 +1,19 @@
-"""The frame every tool is in: arguments checked, the agent named, errors worded, the answer typed."""
+"""The frame of this server's tools: the agent named, errors worded for it."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from mcp.server.mcpserver.context import Context
 from mcp.server.mcpserver.exceptions import ToolError
-from mcp.server.mcpserver.tools import Tool
-from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase, FuncMetadata
-from mcp_types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import BaseModel, Field
 
 from hitl_mcp.errors import HitlError
 from hitl_mcp.interface.arguments import InvalidArguments
-from hitl_mcp.tools.principal import PrincipalResolver
 from server_kit.errors import ServerError
-
-AnswerT = TypeVar("AnswerT", bound=BaseModel)
+from server_kit.mcp_tools import FramedTool
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,45 +25,12 @@ class Call:
     context: Context[Any, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class ToolDefinition(Generic[AnswerT]):
-    """What a tool is called, takes, answers and does. `run` checks its arguments before anything else."""
+class ApprovalTool(FramedTool):
+    """A tool whose errors are all written for the agent. `principal` (a PrincipalResolver) says who calls."""
 
-    name: str
-    title: str
-    description: str
-    input_schema: Mapping[str, Any]
-    answer: type[AnswerT]
-    annotations: ToolAnnotations
-    run: Callable[[Call], Awaitable[AnswerT]]
-
-
-class ApprovalTool(Tool):
-    """A tool whose errors are all written for the agent, and whose answer is serialised once."""
-
-    definition: Any = Field(exclude=True)
     principal: Any = Field(exclude=True)
 
-    @classmethod
-    def of(cls, definition: ToolDefinition[Any], principal: PrincipalResolver) -> ApprovalTool:
-        """The tool of a definition, called by whom `principal` says."""
-        return cls(
-            fn=definition.run,
-            name=definition.name,
-            title=definition.title,
-            description=definition.description,
-            parameters=dict(definition.input_schema),
-            fn_metadata=FuncMetadata(arg_model=ArgModelBase, output_model=definition.answer),
-            is_async=True,
-            context_kwarg=None,
-            annotations=definition.annotations,
-            definition=definition,
-            principal=principal,
-        )
-
-    async def run(
-        self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False
-    ) -> Any:
+    async def answer(self, arguments: dict[str, Any], context: Context[Any, Any]) -> BaseModel:
         """Call the tool.
 
         Raises:
@@ -77,7 +39,7 @@ class ApprovalTool(Tool):
         """
         try:
             agent = await self.principal.agent(context.request_context)
-            answer = await self.definition.run(Call(agent, arguments, context))
+            return await self.definition.run(Call(agent, arguments, context))
         except (InvalidArguments, HitlError) as error:
             raise ToolError(str(error)) from None
         except ServerError as error:
@@ -85,12 +47,3 @@ class ApprovalTool(Tool):
                 f"The approval server cannot do this right now: {error}. Nothing was decided by this call; "
                 "call again in a few seconds."
             ) from error
-        return as_result(answer) if convert_result else answer
-
-
-def as_result(answer: BaseModel) -> CallToolResult:
-    """An answer as a tool's result: structured, and as text for clients that read only that."""
-    return CallToolResult(
-        content=[TextContent(type="text", text=answer.model_dump_json())],
-        structured_content=answer.model_dump(mode="json"),
-    )
