@@ -1,4 +1,7 @@
-"""Collecting the token of an approved request."""
+"""Using up an approved request: by collecting its token, or by carrying its action out oneself.
+
+The two exclude each other: an approval is good for one of them, once.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hitl_contract.audit_chain import AuditEntry
 from hitl_contract.capability import DEFAULT_LIFETIME_SECONDS
 from hitl_mcp.approvals import events
-from hitl_mcp.approvals.errors import ApprovalExpired, RequestNotFound, SealBroken
+from hitl_mcp.approvals.errors import AlreadySpent, ApprovalExpired, RequestNotFound, SealBroken
 from hitl_mcp.approvals.models import IssuedToken, RequestRecord
 from hitl_mcp.approvals.ports import ApprovalPorts
 from hitl_mcp.approvals.proof import ProvenApproval, prove
 from hitl_mcp.approvals.recording import Recorder
+from hitl_mcp.approvals.spending import SpentApproval
 
 # Of other events an agent or a stranger can write any number about a request.
 _EVIDENCE: Final = (
@@ -25,6 +29,7 @@ _EVIDENCE: Final = (
     events.TIMED_OUT,
     events.CANCELLED,
     events.REVOKED,
+    events.SPENT,
     events.TOKEN_MINTED,
     events.TOKEN_REFUSED,
 )
@@ -59,7 +64,7 @@ class TokenCollection:
         self._lifetime_seconds = lifetime_seconds
 
     async def collect(self, agent: str, request_id: str) -> IssuedToken:
-        """Raises RequestNotFound, NotApproved, Revoked, ApprovalExpired, NotEligible, SealBroken."""
+        """Raises RequestNotFound, NotApproved, Revoked, AlreadySpent, ApprovalExpired, NotEligible, SealBroken."""
 
         async def read(connection: AsyncConnection) -> tuple[RequestRecord, Sequence[AuditEntry]]:
             return await self._evidence(connection, agent, request_id)
@@ -75,6 +80,42 @@ class TokenCollection:
             await self._record_refusal(agent, broken, trail)
             raise
         return self._ports.minter.mint(approval, issued_at=lifetime.issued_at, expires_at=lifetime.expires_at)
+
+    async def spend(self, agent: str, request_id: str, use: str) -> SpentApproval:
+        """Use an approval up for one act that the agent's own side carries out; durable before it returns.
+
+        `use` names the act. The same use again is told the same, with `first` False, and may not act again.
+
+        Raises RequestNotFound, NotApproved, Revoked, ApprovalExpired, NotEligible, SealBroken, AlreadySpent.
+        """
+
+        async def read(connection: AsyncConnection) -> RequestRecord:
+            return (await self._evidence(connection, agent, request_id))[0]
+
+        eligible = await self._eligible(await self._ports.database.read(read))
+
+        async def operation(connection: AsyncConnection) -> SpentApproval:
+            record, trail = await self._evidence(connection, agent, request_id)
+            earlier = _use_of(trail)
+            if earlier is not None:
+                if earlier != use:
+                    raise AlreadySpent(request_id, earlier)
+                return SpentApproval(record.request, use, first=False)
+            approval = self._prove(record, trail, eligible)
+            if approval.request.token_id is not None:
+                raise AlreadySpent(request_id, None)
+            stored = await self._recorder.change(
+                connection,
+                approval.request,
+                event=events.SPENT,
+                actor=events.agent_actor(agent),
+                details={"use": use, "action_digest": approval.request.action_digest},
+                notification=None,
+            )
+            await self._ports.store.detach(connection, request_id)
+            return SpentApproval(stored, use, first=True)
+
+        return await self._ports.database.write(operation)
 
     async def _issue(
         self, agent: str, request_id: str, eligible: frozenset[str]
@@ -130,6 +171,9 @@ class TokenCollection:
     def _prove(
         self, record: RequestRecord, trail: Sequence[AuditEntry], eligible: frozenset[str]
     ) -> ProvenApproval:
+        earlier = _use_of(trail)
+        if earlier is not None:
+            raise AlreadySpent(record.request.request_id, earlier)
         return prove(
             record,
             trail,
@@ -176,3 +220,9 @@ class TokenCollection:
             )
 
         await self._ports.database.write(operation)
+
+
+def _use_of(trail: Sequence[AuditEntry]) -> str | None:
+    """What the approval was spent on, as the audit trail has it."""
+    spent = [entry.details.get("use") for entry in trail if entry.event == events.SPENT]
+    return str(spent[0]) if spent else None

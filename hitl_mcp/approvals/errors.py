@@ -106,6 +106,19 @@ class Revoked(ApprovalError):
         super().__init__(f"The approval of request {request_id} was revoked. Ask for approval again.")
 
 
+class AlreadySpent(ApprovalError):
+    """The approval was used up: by another use of its action, or by the token that was collected for it."""
+
+    def __init__(self, request_id: str, use: str | None) -> None:
+        by = "by a capability token" if use is None else "by another call"
+        super().__init__(
+            f"The approval of request {request_id} was used up {by}, and is good for one. "
+            "Ask for approval again."
+        )
+        self.request_id = request_id
+        self.use = use
+
+
 class SealBroken(ApprovalError):
     """Stored data is not what this server wrote. `detail` is for the log and the audit, not for the agent."""
 

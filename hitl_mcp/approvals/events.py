@@ -6,11 +6,14 @@ from typing import Final
 
 CREATED: Final = "request.created"
 REATTACHED: Final = "request.reattached"
+ALLOWED_BY_RULE: Final = "request.allowed_by_rule"
+DENIED_BY_RULE: Final = "request.denied_by_rule"
 DECIDED: Final = "request.decided"
 DECISION_REFUSED: Final = "request.decision_refused"
 TIMED_OUT: Final = "request.timed_out"
 CANCELLED: Final = "request.cancelled"
 REVOKED: Final = "request.revoked"
+SPENT: Final = "request.spent"
 TOKEN_MINTED: Final = "token.minted"  # noqa: S105 - an event's name
 TOKEN_REFUSED: Final = "token.refused"  # noqa: S105 - an event's name
 
@@ -23,6 +26,10 @@ def agent_actor(agent: str) -> str:
 
 def person_actor(person: str) -> str:
     return f"person:{person}"
+
+
+def rule_actor(rule: str) -> str:
+    return f"rule:{rule}"
 
 
 def change_key(request_id: str) -> str:

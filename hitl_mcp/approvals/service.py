@@ -25,7 +25,9 @@ from hitl_mcp.approvals.models import (
 )
 from hitl_mcp.approvals.ports import ApprovalPorts, Deadline
 from hitl_mcp.approvals.recording import Recorder
+from hitl_mcp.approvals.spending import SpentApproval
 from hitl_mcp.approvals.submissions import Submissions
+from hitl_mcp.approvals.validation import MAX_USE, check_text
 from hitl_mcp.approvals.waiting import WaitingRoom
 from hitl_mcp.approvals.withdrawals import Withdrawals
 
@@ -50,7 +52,7 @@ class ApprovalService:
         self._ports = ports
         validity = timedelta(seconds=validity_seconds)
         recorder = Recorder(ports)
-        self._submissions = Submissions(ports, recorder)
+        self._submissions = Submissions(ports, recorder, validity)
         self._decisions = Decisions(ports, recorder, validity)
         self._withdrawals = Withdrawals(ports, recorder)
         self._collection = TokenCollection(
@@ -131,6 +133,15 @@ class ApprovalService:
         Raises RequestNotFound, NotApproved, Revoked, ApprovalExpired, NotEligible, SealBroken.
         """
         return await self._collection.collect(agent, request_id)
+
+    async def spend(self, agent: str, request_id: str, *, use: str) -> SpentApproval:
+        """Use an approval up without a token, for an act named `use` (see `TokenCollection.spend`).
+
+        Raises RequestNotFound, NotApproved, Revoked, ApprovalExpired, NotEligible, SealBroken, AlreadySpent,
+        InvalidSubmission.
+        """
+        check_text("use", use, MAX_USE)
+        return await self._collection.spend(agent, request_id, use)
 
     async def approved_action(self, digest: str) -> bytes:
         """The canonical bytes of a stored action, by their digest.

@@ -11,7 +11,6 @@ from hitl_contract.canonical import canonical_json
 from hitl_contract.errors import CanonicalizationError
 from hitl_mcp.approvals.errors import InvalidSubmission
 from hitl_mcp.approvals.models import (
-    DEFAULT_TIMEOUT_SECONDS,
     MAX_TIMEOUT_SECONDS,
     MIN_TIMEOUT_SECONDS,
     DecisionInput,
@@ -23,13 +22,14 @@ MAX_SUMMARY: Final = 300
 MAX_IDEMPOTENCY_KEY: Final = 255
 MAX_TRACE_ID: Final = 128
 MAX_NAME: Final = 512
+MAX_USE: Final = 255
 MAX_METADATA_BYTES: Final = 16_384
 MAX_REASON: Final = 2000
 MAX_EVIDENCE_BYTES: Final = 8192
 
 
-def check_submission(submission: Submission) -> int:
-    """Return the timeout in seconds. Raises InvalidSubmission."""
+def check_submission(submission: Submission) -> None:
+    """Raises InvalidSubmission."""
     if not submission.justification.strip():
         raise InvalidSubmission("justification", "is empty; say why this should be done, for the approver")
     check_text("justification", submission.justification, MAX_JUSTIFICATION)
@@ -40,14 +40,12 @@ def check_submission(submission: Submission) -> int:
     check_text("idempotency_key", submission.idempotency_key, MAX_IDEMPOTENCY_KEY)
     if submission.metadata:
         _check_json("metadata", dict(submission.metadata), MAX_METADATA_BYTES)
-    if submission.timeout_seconds is None:
-        return DEFAULT_TIMEOUT_SECONDS
-    if not MIN_TIMEOUT_SECONDS <= submission.timeout_seconds <= MAX_TIMEOUT_SECONDS:
+    seconds = submission.timeout_seconds
+    if seconds is not None and not MIN_TIMEOUT_SECONDS <= seconds <= MAX_TIMEOUT_SECONDS:
         raise InvalidSubmission(
             "timeout_seconds",
-            f"is {submission.timeout_seconds}; {MIN_TIMEOUT_SECONDS} to {MAX_TIMEOUT_SECONDS} are allowed",
+            f"is {seconds}; {MIN_TIMEOUT_SECONDS} to {MAX_TIMEOUT_SECONDS} are allowed",
         )
-    return submission.timeout_seconds
 
 
 def check_decision(decision: DecisionInput) -> None:
