@@ -67,14 +67,23 @@ def escape_line(text: str) -> str:
 
 def has_hidden_characters(text: str) -> bool:
     """Tell whether a text, line breaks and tabs aside, holds characters that cannot be seen."""
+    if _is_plain_ascii(text):
+        return False
     return any(_is_hidden(character) for character in set(text) - {"\n", "\t"})
 
 
 def has_lookalike_characters(text: str) -> bool:
     """Tell whether a text holds letters that pass for others, or mixes writing directions within a line."""
+    if _is_plain_ascii(text):
+        return False
     return _needs_care(text.replace("\n", "").replace("\t", "")) and any(
         _deceptive_positions(line) for line in text.split("\n")
     )
+
+
+def _is_plain_ascii(text: str) -> bool:
+    """Whether there are only the visible characters of ASCII, spaces, line breaks and tabs."""
+    return text.isascii() and text.replace("\n", "").replace("\t", "").isprintable()
 
 
 # For each code point: not looked at yet, plain, or one that a rule is about. Texts may hold millions of

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from hitl_contract.action import canonical_action, parse_action
 from hitl_contract.display import excerpt, render_action, safe_text
+from hitl_contract.visible_text import has_hidden_characters, has_lookalike_characters
 from tests.contract.strategies import actions, code_executions
 
 PYTHON: dict[str, Any] = {"type": "code_execution", "language": "python", "code": "print(6*7)"}
@@ -95,6 +96,13 @@ def test_invisible_characters_raise_a_warning_at_the_top(code: str) -> None:
 )
 def test_honest_writing_stays_readable(text: str) -> None:
     assert "\\u{" not in safe_text(text).replace("\\u{B5}", "")
+
+
+@pytest.mark.parametrize("code", [*range(0x80), 0x85, 0x200B, 0x202E, 0x430])
+def test_of_ascii_only_line_breaks_and_tabs_are_no_hidden_characters(code: int) -> None:
+    seen = 0x20 <= code < 0x7F or chr(code) in "\n\t" or code == 0x430
+    assert has_hidden_characters(f"a{chr(code)}b") is not seen
+    assert has_lookalike_characters(f"a{chr(code)}b") is (code == 0x430)
 
 
 def test_agent_text_cannot_pass_for_a_label() -> None:
