@@ -41,8 +41,10 @@ class ChangeFeed(Protocol):
         """Announce `key` when the transaction of `connection` commits; only inside `Database.write`."""
         ...
 
-    def watch(self, *keys: str) -> AbstractAsyncContextManager[Watch]:
-        """Watch these keys."""
+    def watch(self, *keys: str, unhurried: bool = False) -> AbstractAsyncContextManager[Watch]:
+        """Watch these keys. Who is `unhurried` may learn of another process's changes a quarter of a second
+        late, which lets an idle process sleep.
+        """
         ...
 
 

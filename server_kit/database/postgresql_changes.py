@@ -44,7 +44,7 @@ class PostgresqlChangeFeed:
         self._watchers.wake(published)
 
     @asynccontextmanager
-    async def watch(self, *keys: str) -> AsyncGenerator[LocalWatch]:
+    async def watch(self, *keys: str, unhurried: bool = False) -> AsyncGenerator[LocalWatch]:  # noqa: ARG002
         watch = LocalWatch(tuple(checked_key(key) for key in keys))
         self._watchers.add(watch)
         if self._listener is None:

@@ -2,7 +2,8 @@
 
 A published key is a row of `change_feed`, committed with what it announces. Inside the process watchers are
 woken right after the commit. Other processes notice by `PRAGMA data_version`, which reads a counter in shared
-memory and is asked only while somebody watches; the new rows then say whom to wake.
+memory and is asked only while somebody watches, and seldom while nobody is in a hurry: waking up is what
+costs. The new rows then say whom to wake.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ POLL_SECONDS = 0.025
 # People take their time: after two seconds without any commit half the pace does.
 QUIET_POLLS = 80
 QUIET_POLL_SECONDS = 0.05
+UNHURRIED_POLL_SECONDS = 0.25
 POLLS_PER_IDENTITY_CHECK = 20
 BROKEN_SECONDS = 0.25
 KEPT_ROWS = 8192
@@ -49,6 +51,7 @@ class SqliteChangeFeed:
         self._watchers = Watchers()
         self._published: list[tuple[int, str]] = []
         self._poller: asyncio.Task[None] | None = None
+        self._hurry = asyncio.Event()
         self._own: set[int] = set()
         self._connection: tuple[FileIdentity, sqlite3.Connection] | None = None
         self.polls = 0
@@ -73,13 +76,15 @@ class SqliteChangeFeed:
         self._watchers.wake(key for _, key in published)
 
     @asynccontextmanager
-    async def watch(self, *keys: str) -> AsyncGenerator[LocalWatch]:
-        watch = LocalWatch(tuple(checked_key(key) for key in keys))
+    async def watch(self, *keys: str, unhurried: bool = False) -> AsyncGenerator[LocalWatch]:
+        watch = LocalWatch(tuple(checked_key(key) for key in keys), unhurried=unhurried)
         if self._poller is None:
             # Taken before the watch is entered, so that all that is committed from then on is seen.
             position = self._position_or_none()
             self._poller = asyncio.create_task(self._poll(position), name="database change feed")
         self._watchers.add(watch)
+        if not unhurried:
+            self._hurry.set()
         try:
             yield watch
         finally:
@@ -132,14 +137,26 @@ class SqliteChangeFeed:
         quiet = 0
         while position.identity == FileIdentity.of(self._path):
             for _ in range(POLLS_PER_IDENTITY_CHECK):
-                quiet += 1
-                await asyncio.sleep(POLL_SECONDS if quiet < QUIET_POLLS else QUIET_POLL_SECONDS)
+                quiet = await self._pause(quiet)
                 self.polls += 1
                 seen = _data_version(position.raw)
                 if seen != position.version:
                     quiet = 0
                     position.sequence = self._wake_after(position.raw, position.sequence)
                     position.version = seen
+
+    async def _pause(self, quiet: int) -> int:
+        """Sleep until the next look; return how many looks in a row have now seen nothing."""
+        if self._watchers.hurried:
+            await asyncio.sleep(POLL_SECONDS if quiet < QUIET_POLLS else QUIET_POLL_SECONDS)
+            return quiet + 1
+        self._hurry.clear()
+        try:
+            async with asyncio.timeout(UNHURRIED_POLL_SECONDS):
+                await self._hurry.wait()
+        except TimeoutError:
+            return quiet + 1
+        return 0
 
     def _wake_after(self, raw: sqlite3.Connection, sequence: int) -> int:
         """Wake who watches what was published after `sequence`; return the last sequence seen."""

@@ -13,8 +13,9 @@ class LocalWatch:
     waits.
     """
 
-    def __init__(self, keys: tuple[str, ...]) -> None:
+    def __init__(self, keys: tuple[str, ...], *, unhurried: bool = False) -> None:
         self.keys = keys
+        self.unhurried = unhurried
         self._changed = asyncio.Event()
 
     def wake(self) -> None:
@@ -35,15 +36,19 @@ class Watchers:
 
     def __init__(self) -> None:
         self._by_key: dict[str, set[LocalWatch]] = {}
+        self.hurried = 0
+        """How many watches want news of other processes at once."""
 
     def __bool__(self) -> bool:
         return bool(self._by_key)
 
     def add(self, watch: LocalWatch) -> None:
+        self.hurried += not watch.unhurried
         for key in watch.keys:
             self._by_key.setdefault(key, set()).add(watch)
 
     def remove(self, watch: LocalWatch) -> None:
+        self.hurried -= not watch.unhurried
         for key in watch.keys:
             watching = self._by_key.get(key)
             if watching is not None:

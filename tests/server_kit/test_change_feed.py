@@ -164,3 +164,24 @@ async def test_a_key_that_not_every_database_carries_is_refused(sqlite_url: str,
     with pytest.raises(ValueError, match="key"):
         await database.write(lambda connection: database.changes.publish(connection, key))
     await database.close()
+
+
+async def test_who_is_unhurried_lets_the_process_sleep_until_somebody_in_a_hurry_comes(
+    sqlite_url: str,
+) -> None:
+    database = await open_database(sqlite_url)
+    other = await open_database(sqlite_url)
+    assert isinstance(database, SqliteDatabase)
+    try:
+        async with database.changes.watch("key", unhurried=True) as patient:
+            await patient.wait(0.6)
+            idle = database.changes.polls
+            assert idle <= 3
+            async with database.changes.watch("key"):
+                await patient.wait(0.3)
+                assert database.changes.polls - idle >= 4
+            await other.write(lambda connection: other.changes.publish(connection, "key"))
+            assert await patient.wait(2)
+    finally:
+        await other.close()
+        await database.close()
