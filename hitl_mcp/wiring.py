@@ -17,6 +17,7 @@ from hitl_contract.verify import VerificationPolicy
 from hitl_mcp.application import Application
 from hitl_mcp.approvals.ports import ApprovalPorts
 from hitl_mcp.approvals.service import ApprovalService
+from hitl_mcp.approvals.standins import ClaimedRisk, RolesAsGroups, UndescribedAgents
 from hitl_mcp.audit.trail import CHAIN, SqlAuditTrail
 from hitl_mcp.identity.agents import AgentDirectory
 from hitl_mcp.identity.passwords import Passwords
@@ -203,7 +204,9 @@ def _service(settings: Settings, core: _Core, outbox: SqlOutbox) -> ApprovalServ
         store=SqlRequestStore(core.database.dialect),
         audit=core.trail,
         outbox=outbox,
-        people=core.people,
+        people=RolesAsGroups(core.people),
+        agents=UndescribedAgents(),
+        risk=ClaimedRisk(),
         policy=AskOneApprover(),
         sealer=ApprovalSealer(core.sealer),
         minter=CapabilityMinter(

@@ -10,11 +10,16 @@ from enum import StrEnum
 from pydantic import JsonValue
 
 from hitl_contract.action import Action
+from hitl_mcp.approvals.capacity import ActedAs
+from hitl_mcp.approvals.levels import Assurance, RiskLevel
+from hitl_mcp.approvals.terms import RiskAssessment, RuleVerdict, Terms
 
 DEFAULT_TIMEOUT_SECONDS = 3600
 MIN_TIMEOUT_SECONDS = 10
 MAX_TIMEOUT_SECONDS = 604_800
 APPROVAL_VALIDITY_SECONDS = 3600
+SEAL_FORMAT = 2
+"""The sealed field sets of requests and decisions that this release writes; see `hitl_mcp.minting.seals`."""
 
 
 class RequestStatus(StrEnum):
@@ -29,27 +34,16 @@ class RequestStatus(StrEnum):
         return self is not RequestStatus.PENDING
 
 
-class RiskLevel(StrEnum):
-    LOW = "low"
-    MEDIUM = "medium"
-    HIGH = "high"
-    CRITICAL = "critical"
-
-
 class Verdict(StrEnum):
     APPROVE = "approve"
     DENY = "deny"
 
 
-class Assurance(StrEnum):
-    """How well a channel proves who decides, from weak to strong."""
+class RequestKind(StrEnum):
+    """What a request asks people for: leave to do an action, or the answer to a question."""
 
-    CHAT = "chat"
-    SESSION = "session"
-
-    def satisfies(self, required: Assurance) -> bool:
-        order = list(Assurance)
-        return order.index(self) >= order.index(required)
+    ACTION = "action"
+    QUESTION = "question"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,23 +65,18 @@ class Submission:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a policy says about a submission: which rule applies, and what people it asks for."""
-
-    policy: str
-    risk_level: RiskLevel
-    required_approvals: int
-    required_assurance: Assurance
-
-
-@dataclass(frozen=True, slots=True)
 class ApprovalRequest:
     """One request as stored.
 
+    `action` and its digests are what people decide about now: what the agent proposed, or the last edit of
+    it, then `revision` counts the edits and `proposed_digest` names what was proposed. `policy`, `verdict`,
+    `explanation`, `assessment` and `terms` are the rule's ruling on that action.
+
     `expires_at` is when silence ends it; `valid_until` is when an approval itself lapses. `token_id` is the
     one `jti` of its tokens, known once the first was collected. `ended_by` is the person or the agent whose
-    act ended it, None after a timeout. `version` grows by one with every change. `seal` is the MAC over what
-    never changes (agent, action, quorum, times): see `hitl_mcp.minting.seals`.
+    act ended it, None after a timeout and when a rule decided. `version` grows by one with every change.
+    `seal` is the MAC over what an agent proposed, a rule ruled and an approver edited: see
+    `hitl_mcp.minting.seals`. `seal_format` says which fields it covers.
     """
 
     request_id: str
@@ -114,11 +103,28 @@ class ApprovalRequest:
     metadata: Mapping[str, JsonValue]
     version: int
     seal: str
+    kind: RequestKind = RequestKind.ACTION
+    verdict: RuleVerdict = RuleVerdict.ASK
+    explanation: str = ""
+    terms: Terms = field(default_factory=Terms)
+    assessment: RiskAssessment | None = None
+    revision: int = 0
+    proposed_digest: str | None = None
+    seal_format: int = SEAL_FORMAT
+
+    @property
+    def asked_digest(self) -> str:
+        """The digest of the action that the agent asked for, whatever was edited since."""
+        return self.proposed_digest or self.action_digest
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One person's verdict. `seal` is a MAC over every other field, under a key outside the database."""
+    """One person's verdict. `seal` is a MAC over every other field, under a key outside the database.
+
+    It is about the action of `revision`. An approval was given in the stage numbered `stage`, from 0, and in
+    the capacity `acted_as`. `reviewed_from` is when the person could first see that action.
+    """
 
     decision_id: str
     request_id: str
@@ -133,18 +139,48 @@ class Decision:
     evidence: Mapping[str, str]
     decided_at: datetime
     seal: str
+    revision: int = 0
+    stage: int = 0
+    acted_as: ActedAs = field(default_factory=ActedAs)
+    reviewed_from: datetime | None = None
+    seal_format: int = SEAL_FORMAT
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One wording of a request's action. Number 0 is the agent's own; it is kept when the first edit is made.
+
+    `editor` is the person who edited, or the agent. `seal` is a MAC over every other field.
+    """
+
+    request_id: str
+    revision: int
+    action_digest: str
+    display_digest: str
+    editor: str
+    reason: str | None
+    at: datetime
+    seal: str
 
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
-    """A request together with its decisions, oldest first."""
+    """A request with its decisions, oldest first, and its revisions by number, none while never edited.
+
+    Decisions about an earlier revision stay on record and count for nothing: `standing` are those that count.
+    """
 
     request: ApprovalRequest
     decisions: tuple[Decision, ...]
+    revisions: tuple[Revision, ...] = ()
+
+    @property
+    def standing(self) -> tuple[Decision, ...]:
+        return tuple(each for each in self.decisions if each.revision == self.request.revision)
 
     @property
     def received_approvals(self) -> int:
-        return sum(decision.verdict is Verdict.APPROVE for decision in self.decisions)
+        return sum(decision.verdict is Verdict.APPROVE for decision in self.standing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +188,8 @@ class DecisionInput:
     """A verdict as a channel hands it in, after it has proven who the person is.
 
     `action_digest` is the digest of what that person saw; `evidence` is what proves it was them (callback id,
-    session id, address), kept with the decision.
+    session id, address), kept with the decision. `first_seen_at` is when that person was first shown it, None
+    when the channel does not know.
     """
 
     request_id: str
@@ -164,6 +201,7 @@ class DecisionInput:
     action_digest: str
     evidence: Mapping[str, str] = field(default_factory=dict[str, str])
     conditions: str | None = None
+    first_seen_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """What the approval service needs from the rest of the server. Concrete classes meet it only in wiring.
 
 Above: `ApprovalService`. Below: `hitl_mcp.storage` (RequestStore), `hitl_mcp.minting` (Minter, and the Sealer
-of `sealer.py`), `hitl_mcp.audit` (AuditTrail), `hitl_mcp.policies` (Policy), `hitl_mcp.identity`
-(PeopleDirectory), `hitl_mcp.notifiers` (Outbox).
+of `sealer.py`), `hitl_mcp.audit` (AuditTrail), `hitl_mcp.risk` (RiskAssessor), `hitl_mcp.policies` (Policy),
+`hitl_mcp.identity` (AgentFactsDirectory, PeopleDirectory), `hitl_mcp.notifiers` (Outbox).
 
 Every method that takes a connection belongs to the caller's transaction: it commits or rolls back with it,
 may run again when the transaction is retried, and has no other effect.
@@ -20,19 +20,42 @@ from pydantic import JsonValue
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hitl_contract.audit_chain import AuditEntry
+from hitl_mcp.approvals.capacity import ActingFor, Capacity
+from hitl_mcp.approvals.levels import RiskLevel
 from hitl_mcp.approvals.models import (
     ApprovalRequest,
     Decision,
     IssuedToken,
-    Outcome,
     RequestRecord,
     RequestStatus,
+    Revision,
     Submission,
 )
 from hitl_mcp.approvals.proof import ProvenApproval
 from hitl_mcp.approvals.sealer import Sealer
+from hitl_mcp.approvals.terms import AgentFacts, RiskAssessment, Ruling
 from server_kit.clock import Clock
 from server_kit.database.base import Database
+
+__all__ = [
+    "ActingFor",
+    "AgentFactsDirectory",
+    "ApprovalPorts",
+    "AuditTrail",
+    "Capacity",
+    "Deadline",
+    "DeadlineKind",
+    "ListPosition",
+    "Minter",
+    "NotificationKind",
+    "Outbox",
+    "PeopleDirectory",
+    "PersonRecord",
+    "Policy",
+    "RequestStore",
+    "RevokedToken",
+    "RiskAssessor",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +70,26 @@ class PersonRecord:
 class PeopleDirectory(Protocol):
     async def eligible(self, person_id: str) -> PersonRecord | None:
         """The person, when known, not suspended and an approver; spelling and case do not matter."""
+        ...
+
+    async def capacity(
+        self, person_id: str, *, at: datetime, agent: str, action_type: str, risk: RiskLevel, request_id: str
+    ) -> Capacity | None:
+        """What this person may do about such a request at `at`, delegations to them included.
+
+        None when unknown, suspended, or no approver and nobody delegated to them. Absence does not forbid
+        deciding.
+        """
+        ...
+
+    async def members(self, group: str) -> tuple[str, ...]:
+        """The ids of the active people of a role or group; of "approver", all approvers."""
+        ...
+
+
+class AgentFactsDirectory(Protocol):
+    async def facts(self, agent: str) -> AgentFacts:
+        """What is known of an agent; of one that nobody described, its name and nothing to its favour."""
         ...
 
 
@@ -64,8 +107,16 @@ class Outbox(Protocol):
         ...
 
 
+class RiskAssessor(Protocol):
+    async def assess(self, agent: AgentFacts, submission: Submission) -> RiskAssessment:
+        """How risky this is. Never raises, and never takes longer than 10 s."""
+        ...
+
+
 class Policy(Protocol):
-    async def evaluate(self, agent: str, submission: Submission) -> Outcome: ...
+    async def evaluate(self, agent: AgentFacts, submission: Submission, risk: RiskAssessment) -> Ruling:
+        """Which rule applies, and what it says. Never raises: what cannot be evaluated is not allowed."""
+        ...
 
 
 class AuditTrail(Protocol):
@@ -113,6 +164,16 @@ class ListPosition:
     request_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class RevokedToken:
+    """A token that was issued and then withdrawn; no executor takes it after `expires_at` anyway."""
+
+    token_id: str
+    request_id: str
+    revoked_at: datetime
+    expires_at: datetime
+
+
 class RequestStore(Protocol):
     async def insert(self, connection: AsyncConnection, request: ApprovalRequest, canonical: bytes) -> bool:
         """Store a new request, its action and its deadline; the same agent asking again is attached to it.
@@ -135,6 +196,16 @@ class RequestStore(Protocol):
 
     async def update(self, connection: AsyncConnection, request: ApprovalRequest) -> None:
         """Write what a transition changed. At the end its deadlines go; unless approved, it detaches."""
+        ...
+
+    async def revise(
+        self,
+        connection: AsyncConnection,
+        request: ApprovalRequest,
+        canonical: bytes,
+        revisions: Sequence[Revision],
+    ) -> None:
+        """Write an edited request whole, its new action, and the revisions that are not stored yet."""
         ...
 
     async def add_decision(self, connection: AsyncConnection, decision: Decision) -> None: ...
@@ -167,6 +238,12 @@ class RequestStore(Protocol):
         """At most `limit` records, fewer where their actions are large, and whether more follow."""
         ...
 
+    async def revoked_tokens(
+        self, connection: AsyncConnection, *, since: datetime, now: datetime
+    ) -> Sequence[RevokedToken]:
+        """Tokens of approvals revoked at or after `since` and perhaps not expired at `now`, oldest first."""
+        ...
+
     async def action_bytes(self, connection: AsyncConnection, digest: str) -> bytes | None: ...
 
 
@@ -179,6 +256,8 @@ class ApprovalPorts:
     audit: AuditTrail
     outbox: Outbox
     people: PeopleDirectory
+    agents: AgentFactsDirectory
+    risk: RiskAssessor
     policy: Policy
     sealer: Sealer
     minter: Minter

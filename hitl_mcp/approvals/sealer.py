@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from hitl_mcp.approvals.models import ApprovalRequest, Decision
+from hitl_mcp.approvals.models import ApprovalRequest, Decision, Revision
 
 
 class Sealer(Protocol):
@@ -17,6 +17,10 @@ class Sealer(Protocol):
     def seal_decision(self, decision: Decision) -> str: ...
 
     def decision_holds(self, decision: Decision) -> bool: ...
+
+    def seal_revision(self, revision: Revision) -> str: ...
+
+    def revision_holds(self, revision: Revision) -> bool: ...
 
     def token_id(self, request_id: str) -> str:
         """The one `jti` of a request, for life; it depends on the key and the id and on nothing stored."""

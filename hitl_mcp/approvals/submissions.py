@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
+from pydantic import JsonValue
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hitl_contract.action import MAX_ACTION_BYTES, Action, canonical_action
@@ -17,16 +18,21 @@ from hitl_mcp.approvals.errors import IdempotencyKeyReused, InvalidSubmission, R
 from hitl_mcp.approvals.models import ApprovalRequest, RequestRecord, RequestStatus, Submission
 from hitl_mcp.approvals.ports import ApprovalPorts, NotificationKind
 from hitl_mcp.approvals.recording import Recorder
+from hitl_mcp.approvals.rulings import Rulings
+from hitl_mcp.approvals.terms import RuleVerdict
 from hitl_mcp.approvals.validation import check_submission
 from server_kit.identifiers import new_identifier
 
 _DRAWN_AT_ONCE_BYTES: Final = 65_536
+_RULED: Final = {RuleVerdict.ALLOW: events.ALLOWED_BY_RULE, RuleVerdict.DENY: events.DENIED_BY_RULE}
 
 
 class Submissions:
-    def __init__(self, ports: ApprovalPorts, recorder: Recorder) -> None:
+    def __init__(self, ports: ApprovalPorts, recorder: Recorder, validity: timedelta) -> None:
         self._ports = ports
         self._recorder = recorder
+        self._rulings = Rulings(ports)
+        self._validity = validity
 
     async def submit(self, agent: str, submission: Submission) -> RequestRecord:
         """Store a request durably, or find the one this asks for again; then nobody is notified twice.
@@ -38,13 +44,13 @@ class Submissions:
             InvalidSubmission: a field is outside what is allowed.
             IdempotencyKeyReused: the key belongs to a request for another action.
         """
-        timeout_seconds = check_submission(submission)
+        check_submission(submission)
         canonical = canonical_action(submission.action)
         if len(canonical) > MAX_ACTION_BYTES:
             raise InvalidSubmission(
                 "action", f"is {len(canonical)} bytes in all; at most {MAX_ACTION_BYTES} are allowed"
             )
-        request = await self._new_request(agent, submission, canonical, timeout_seconds)
+        request = await self._new_request(agent, submission, canonical)
 
         async def operation(connection: AsyncConnection) -> RequestRecord:
             key = submission.idempotency_key
@@ -59,12 +65,12 @@ class Submissions:
 
         return await self._ports.database.write(operation)
 
-    async def _new_request(
-        self, agent: str, submission: Submission, canonical: bytes, timeout_seconds: int
-    ) -> ApprovalRequest:
-        outcome = await self._ports.policy.evaluate(agent, submission)
-        display = await _rendered(submission.action, len(canonical))
+    async def _new_request(self, agent: str, submission: Submission, canonical: bytes) -> ApprovalRequest:
+        ruled = await self._rulings.on(agent, submission)
+        ruling = ruled.ruling
+        display = await rendered(submission.action, len(canonical))
         now = self._ports.clock.now()
+        asked = ruling.verdict is RuleVerdict.ASK
         request = ApprovalRequest(
             request_id=new_identifier("req"),
             agent=agent,
@@ -73,23 +79,27 @@ class Submissions:
             display_digest=display.digest,
             justification=submission.justification,
             summary=submission.summary,
-            risk_level=outcome.risk_level,
-            status=RequestStatus.PENDING,
-            policy=outcome.policy,
-            required_approvals=outcome.required_approvals,
-            required_assurance=outcome.required_assurance,
+            risk_level=ruling.risk.level,
+            status=ruled.status,
+            policy=ruling.rule,
+            required_approvals=ruling.terms.required_approvals,
+            required_assurance=ruling.terms.required_assurance,
             created_at=now,
-            expires_at=now + timedelta(seconds=timeout_seconds),
-            decided_at=None,
-            valid_until=None,
+            expires_at=now + ruled.lifetime(submission.timeout_seconds),
+            decided_at=None if asked else now,
+            valid_until=now + self._validity if ruling.verdict is RuleVerdict.ALLOW else None,
             token_id=None,
             revoked_at=None,
             ended_by=None,
-            ended_reason=None,
+            ended_reason=None if asked else ruling.explanation,
             trace_id=submission.trace_id,
             metadata=dict(submission.metadata),
             version=1,
             seal="",
+            verdict=ruling.verdict,
+            explanation=ruling.explanation,
+            terms=ruling.terms,
+            assessment=ruling.risk,
         )
         return replace(request, seal=self._ports.sealer.seal_request(request))
 
@@ -105,25 +115,44 @@ class Submissions:
                     return record
             if not await store.insert(connection, request, canonical):
                 raise RequestNotFound(request.request_id)
+        await self._record(connection, request)
+        return RequestRecord(request, ())
+
+    async def _record(self, connection: AsyncConnection, request: ApprovalRequest) -> None:
+        details: dict[str, JsonValue] = {
+            "action_digest": request.action_digest,
+            "display_digest": request.display_digest,
+            "policy": request.policy,
+            "verdict": request.verdict.value,
+            "risk_level": request.risk_level.value,
+            "required_approvals": request.required_approvals,
+            "required_assurance": request.required_assurance.value,
+            "expires_at": request.expires_at.isoformat(),
+            "trace_id": request.trace_id,
+            "seal": request.seal,
+        }
         await self._recorder.announce(
             connection,
             request,
             event=events.CREATED,
             actor=events.agent_actor(request.agent),
-            details={
-                "action_digest": request.action_digest,
-                "display_digest": request.display_digest,
-                "policy": request.policy,
-                "risk_level": request.risk_level.value,
-                "required_approvals": request.required_approvals,
-                "required_assurance": request.required_assurance.value,
-                "expires_at": request.expires_at.isoformat(),
-                "trace_id": request.trace_id,
-                "seal": request.seal,
-            },
-            notification=NotificationKind.CREATED,
+            details=details,
+            notification=NotificationKind.CREATED if request.verdict is RuleVerdict.ASK else None,
         )
-        return RequestRecord(request, ())
+        ruled = _RULED.get(request.verdict)
+        if ruled is not None:
+            await self._ports.audit.append(
+                connection,
+                ruled,
+                actor=events.rule_actor(request.policy),
+                subject=request.request_id,
+                details={
+                    "rule": request.policy,
+                    "explanation": request.explanation,
+                    "action_digest": request.action_digest,
+                    "seal": request.seal,
+                },
+            )
 
     async def _still_attached(self, connection: AsyncConnection, record: RequestRecord) -> bool:
         """Whether the earlier request still answers; when it does not, its place is free afterwards."""
@@ -137,7 +166,7 @@ class Submissions:
 
     async def _known(self, connection: AsyncConnection, request_id: str, digest: str) -> RequestRecord:
         record = await self._load(connection, request_id)
-        if record.request.action_digest != digest:
+        if record.request.asked_digest != digest:
             raise IdempotencyKeyReused(request_id)
         return record
 
@@ -163,7 +192,7 @@ class Submissions:
             )
 
 
-async def _rendered(action: Action, size: int) -> Display:
+async def rendered(action: Action, size: int) -> Display:
     # Drawing megabytes takes seconds, during which everybody else would wait.
     if size <= _DRAWN_AT_ONCE_BYTES:
         return render_action(action)

@@ -11,7 +11,7 @@ from datetime import time
 from enum import StrEnum
 from typing import Final
 
-from hitl_mcp.approvals.models import Assurance, RiskLevel
+from hitl_mcp.approvals.levels import Assurance, RiskLevel
 
 ANY_APPROVER: Final = "approver"
 """The role of everybody who may decide; the group of a quorum that names no other."""
@@ -60,11 +60,16 @@ class EscalationLevel:
 
 @dataclass(frozen=True, slots=True)
 class QuietHours:
-    """When people are not told of what can wait: local times of an IANA time zone; may pass midnight."""
+    """When people are not told of what can wait: local times of an IANA time zone; may pass midnight.
+
+    Nothing of critical risk waits, and nothing that would expire before the end. `holds_new`: a new request
+    of low risk is shown only at the end, too.
+    """
 
     start: time
     end: time
     time_zone: str
+    holds_new: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +80,7 @@ class OfferedCondition:
     """
 
     name: str
-    limits: tuple[tuple[str, str | float], ...]
+    limits: tuple[tuple[str, str | int | float], ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,11 @@
 Whoever writes the database without this key can neither make a row nor edit or move one: the seal covers the
 kind of row and every field that gives it meaning. What a seal cannot show is a row that was deleted or set
 back to an older sealed form; `approvals.proof` compares with the audit trail for that.
+
+Requests and decisions have a seal format, so that rows of an earlier release still hold. Format 1 is that of
+the first release; format 2 adds the ruling, its terms and revisions. A row cannot be passed off as of another
+format, because from 2 on the format is sealed too, and no row of format 1 is made any more. What format 1
+does not cover is not read from a row of format 1: see `hitl_mcp.storage.rows`.
 """
 
 from __future__ import annotations
@@ -14,7 +19,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from hitl_contract.canonical import base64url_encode, canonical_json
-from hitl_mcp.approvals.models import ApprovalRequest, Decision
+from hitl_mcp.approvals.documents import acted_as_text, assessment_text, terms_text
+from hitl_mcp.approvals.models import ApprovalRequest, Decision, Revision
 
 SEAL_KEY_BYTES: Final = 32
 _PREFIX: Final = "hmac-sha256:"
@@ -59,6 +65,12 @@ class ApprovalSealer:
     def decision_holds(self, decision: Decision) -> bool:
         return self._sealer.holds("decision", _decision_fields(decision), decision.seal)
 
+    def seal_revision(self, revision: Revision) -> str:
+        return self._sealer.seal("revision", _revision_fields(revision))
+
+    def revision_holds(self, revision: Revision) -> bool:
+        return self._sealer.holds("revision", _revision_fields(revision), revision.seal)
+
     def token_id(self, request_id: str) -> str:
         # Derived, not stored: a database set back or edited cannot get a second jti, thus a second run.
         return "tok_" + self._sealer.seal("token-id", {"request_id": request_id}).removeprefix(_PREFIX)
@@ -70,6 +82,22 @@ def sealed_time(moment: datetime) -> str:
 
 
 def _request_fields(request: ApprovalRequest) -> dict[str, object]:
+    fields = _first_request_fields(request)
+    if request.seal_format == 1:
+        return fields
+    return fields | {
+        "format": request.seal_format,
+        "kind": request.kind.value,
+        "verdict": request.verdict.value,
+        "explanation": request.explanation,
+        "terms": terms_text(request.terms),
+        "assessment": assessment_text(request.assessment),
+        "revision": request.revision,
+        "proposed_digest": request.proposed_digest,
+    }
+
+
+def _first_request_fields(request: ApprovalRequest) -> dict[str, object]:
     return {
         "request_id": request.request_id,
         "agent": request.agent,
@@ -86,7 +114,32 @@ def _request_fields(request: ApprovalRequest) -> dict[str, object]:
     }
 
 
+def _revision_fields(revision: Revision) -> dict[str, object]:
+    return {
+        "request_id": revision.request_id,
+        "revision": revision.revision,
+        "action_digest": revision.action_digest,
+        "display_digest": revision.display_digest,
+        "editor": revision.editor,
+        "reason": revision.reason,
+        "at": sealed_time(revision.at),
+    }
+
+
 def _decision_fields(decision: Decision) -> dict[str, object]:
+    fields = _first_decision_fields(decision)
+    if decision.seal_format == 1:
+        return fields
+    return fields | {
+        "format": decision.seal_format,
+        "revision": decision.revision,
+        "stage": decision.stage,
+        "acted_as": acted_as_text(decision.acted_as),
+        "reviewed_from": None if decision.reviewed_from is None else sealed_time(decision.reviewed_from),
+    }
+
+
+def _first_decision_fields(decision: Decision) -> dict[str, object]:
     return {
         "decision_id": decision.decision_id,
         "request_id": decision.request_id,

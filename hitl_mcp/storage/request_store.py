@@ -1,4 +1,4 @@
-"""Requests, decisions, idempotency keys and deadlines in the database."""
+"""Requests, their revisions and decisions, idempotency keys and deadlines in the database."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hitl_contract.action import Action, parse_action_json
 from hitl_contract.canonical import digest_of_bytes
-from hitl_mcp.approvals.models import ApprovalRequest, Decision, RequestRecord, RequestStatus
-from hitl_mcp.approvals.ports import Deadline, DeadlineKind, ListPosition
+from hitl_mcp.approvals.models import ApprovalRequest, Decision, RequestRecord, RequestStatus, Revision
+from hitl_mcp.approvals.ports import Deadline, DeadlineKind, ListPosition, RevokedToken
 from hitl_mcp.approvals.quorum import person_key
 from hitl_mcp.storage import rows
 from hitl_mcp.storage.errors import ConcurrentChange, StoredActionDamaged, StoredRowDamaged
-from hitl_mcp.storage.schema import actions, deadlines, decisions, idempotency_keys, requests
+from hitl_mcp.storage.schema import actions, deadlines, decisions, idempotency_keys, requests, revisions
 from server_kit.database.base import Dialect
 
 _CACHED_ACTIONS: Final = 512
@@ -31,6 +31,21 @@ _DECISIONS = (
     select(decisions)
     .where(decisions.c.request_id.in_(bindparam("ids", expanding=True)))
     .order_by(decisions.c.decided_at, decisions.c.decision_id)
+)
+_REVISIONS = (
+    select(revisions)
+    .where(revisions.c.request_id.in_(bindparam("ids", expanding=True)))
+    .order_by(revisions.c.revision)
+)
+_REVOKED = (
+    select(requests.c.token_id, requests.c.request_id, requests.c.revoked_at, requests.c.valid_until)
+    .where(
+        requests.c.revoked_at.is_not(None),
+        requests.c.revoked_at >= bindparam("since"),
+        requests.c.valid_until > bindparam("now"),
+        requests.c.token_id.is_not(None),
+    )
+    .order_by(requests.c.revoked_at, requests.c.request_id)
 )
 _ACTION = select(actions.c.canonical).where(actions.c.digest == bindparam("digest"))
 _STATUSES = select(requests.c.request_id, requests.c.status).where(
@@ -66,6 +81,7 @@ class SqlRequestStore:
             index_elements=["agent", "attachable_digest"]
         )
         self._insert_deadline = insert(deadlines)
+        self._insert_revision = insert(revisions)
         self._insert_decision = insert(decisions)
         self._insert_key = insert(idempotency_keys)
         # An action never changes under its digest, so what was parsed once need not be read or parsed again.
@@ -79,13 +95,15 @@ class SqlRequestStore:
         inserted = await connection.execute(self._insert_request, rows.request_to_row(request))
         if inserted.rowcount == 0:
             return False
+        self._keep(request.action_digest, request.action, len(canonical))
+        if request.status.is_terminal:
+            return True
         deadline = {
             "request_id": request.request_id,
             "kind": DeadlineKind.EXPIRY.value,
             "due_at": request.expires_at,
         }
         await connection.execute(self._insert_deadline, deadline)
-        self._keep(request.action_digest, request.action, len(canonical))
         return True
 
     async def load(self, connection: AsyncConnection, request_id: str) -> RequestRecord | None:
@@ -103,18 +121,37 @@ class SqlRequestStore:
 
     async def update(self, connection: AsyncConnection, request: ApprovalRequest) -> None:
         """Raises ConcurrentChange when the stored version is not the one before `request.version`."""
-        changed = await connection.execute(
-            _UPDATE.values(rows.changed_columns(request)),
-            {"id": request.request_id, "version_before": request.version - 1},
-        )
-        if changed.rowcount != 1:
-            raise ConcurrentChange(request.request_id, request.version)
+        await self._write(connection, request, rows.changed_columns(request))
         if request.status.is_terminal:
             await self.drop_deadlines(connection, request.request_id)
+
+    async def revise(
+        self,
+        connection: AsyncConnection,
+        request: ApprovalRequest,
+        canonical: bytes,
+        revisions: Sequence[Revision],
+    ) -> None:
+        """Raises ConcurrentChange when the stored version is not the one before `request.version`."""
+        await connection.execute(
+            self._insert_action,
+            {"digest": request.action_digest, "canonical": canonical, "created_at": revisions[-1].at},
+        )
+        await self._write(connection, request, rows.request_to_row(request))
+        await connection.execute(self._insert_revision, [rows.revision_to_row(each) for each in revisions])
 
     async def add_decision(self, connection: AsyncConnection, decision: Decision) -> None:
         row = rows.decision_to_row(decision) | {"person_key": person_key(decision.person)}
         await connection.execute(self._insert_decision, row)
+
+    async def _write(
+        self, connection: AsyncConnection, request: ApprovalRequest, values: Mapping[str, Any]
+    ) -> None:
+        changed = await connection.execute(
+            _UPDATE.values(dict(values)), {"id": request.request_id, "version_before": request.version - 1}
+        )
+        if changed.rowcount != 1:
+            raise ConcurrentChange(request.request_id, request.version)
 
     async def request_of_key(self, connection: AsyncConnection, agent: str, key: str) -> str | None:
         return (await connection.execute(_OF_KEY, {"agent": agent, "key": key})).scalar_one_or_none()
@@ -167,6 +204,12 @@ class SqlRequestStore:
         taken = _fitting(found[:limit])
         return await self._records(connection, taken), len(taken) < len(found)
 
+    async def revoked_tokens(
+        self, connection: AsyncConnection, *, since: datetime, now: datetime
+    ) -> Sequence[RevokedToken]:
+        found = await connection.execute(_REVOKED, {"since": since, "now": now})
+        return [RevokedToken(*row) for row in found]
+
     async def action_bytes(self, connection: AsyncConnection, digest: str) -> bytes | None:
         """Raises StoredActionDamaged when the stored bytes do not have this digest."""
         canonical = (await connection.execute(_ACTION, {"digest": digest})).scalar_one_or_none()
@@ -188,10 +231,14 @@ class SqlRequestStore:
             decided = await self._decisions(
                 connection, [row["request_id"] for row in found if row["version"] > 1]
             )
+            revised = await self._revisions(
+                connection, [row["request_id"] for row in found if row["revision"] > 0]
+            )
             return [
                 RequestRecord(
                     rows.request_from_row(row, await self._action(connection, row["action_digest"])),
                     tuple(decided.get(row["request_id"], ())),
+                    tuple(revised.get(row["request_id"], ())),
                 )
                 for row in found
             ]
@@ -206,6 +253,15 @@ class SqlRequestStore:
             for row in (await connection.execute(_DECISIONS, {"ids": request_ids})).mappings():
                 decided.setdefault(row["request_id"], []).append(rows.decision_from_row(row))
         return decided
+
+    async def _revisions(
+        self, connection: AsyncConnection, request_ids: list[str]
+    ) -> Mapping[str, list[Revision]]:
+        revised: dict[str, list[Revision]] = {}
+        if request_ids:
+            for row in (await connection.execute(_REVISIONS, {"ids": request_ids})).mappings():
+                revised.setdefault(row["request_id"], []).append(rows.revision_from_row(row))
+        return revised
 
     async def _action(self, connection: AsyncConnection, digest: str) -> Action:
         known = self._parsed.get(digest)

@@ -6,14 +6,25 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from hitl_contract.action import Action
+from hitl_mcp.approvals.capacity import ActedAs
+from hitl_mcp.approvals.documents import (
+    acted_as_from_text,
+    acted_as_text,
+    assessment_from_text,
+    assessment_text,
+    terms_from_text,
+    terms_text,
+)
+from hitl_mcp.approvals.levels import Assurance, RiskLevel
 from hitl_mcp.approvals.models import (
     ApprovalRequest,
-    Assurance,
     Decision,
+    RequestKind,
     RequestStatus,
-    RiskLevel,
+    Revision,
     Verdict,
 )
+from hitl_mcp.approvals.terms import ANY_APPROVER, GroupQuorum, RuleVerdict, Stage, Terms
 
 
 def request_to_row(request: ApprovalRequest) -> dict[str, Any]:
@@ -34,6 +45,14 @@ def request_to_row(request: ApprovalRequest) -> dict[str, Any]:
         "trace_id": request.trace_id,
         "metadata": dict(request.metadata),
         "seal": request.seal,
+        "kind": request.kind.value,
+        "verdict": request.verdict.value,
+        "explanation": request.explanation,
+        "terms": terms_text(request.terms),
+        "assessment": assessment_text(request.assessment),
+        "revision": request.revision,
+        "proposed_digest": request.proposed_digest,
+        "seal_format": request.seal_format,
         **changed_columns(request),
     }
 
@@ -49,7 +68,7 @@ def changed_columns(request: ApprovalRequest) -> dict[str, Any]:
         "ended_by": request.ended_by,
         "ended_reason": request.ended_reason,
         "version": request.version,
-        "attachable_digest": request.action_digest if _attachable(request) else None,
+        "attachable_digest": request.asked_digest if _attachable(request) else None,
     }
 
 
@@ -93,6 +112,55 @@ def request_from_row(row: Mapping[Any, Any], action: Action) -> ApprovalRequest:
         metadata=_json_object(row["metadata"]),
         version=row["version"],
         seal=row["seal"],
+        **_ruling_from_row(row),
+    )
+
+
+def _ruling_from_row(row: Mapping[Any, Any]) -> dict[str, Any]:
+    if row["seal_format"] == 1:
+        # Nothing here was sealed then, so nothing of it is believed: the terms are what its seal says.
+        return {
+            "terms": Terms(
+                stages=(Stage((GroupQuorum(count=row["required_approvals"]),)),),
+                required_assurance=Assurance(row["required_assurance"]),
+            ),
+            "seal_format": 1,
+        }
+    return {
+        "kind": RequestKind(row["kind"]),
+        "verdict": RuleVerdict(row["verdict"]),
+        "explanation": row["explanation"],
+        "terms": terms_from_text(row["terms"]),
+        "assessment": assessment_from_text(row["assessment"]),
+        "revision": row["revision"],
+        "proposed_digest": row["proposed_digest"],
+        "seal_format": row["seal_format"],
+    }
+
+
+def revision_to_row(revision: Revision) -> dict[str, Any]:
+    return {
+        "request_id": revision.request_id,
+        "revision": revision.revision,
+        "action_digest": revision.action_digest,
+        "display_digest": revision.display_digest,
+        "editor": revision.editor,
+        "reason": revision.reason,
+        "at": revision.at,
+        "seal": revision.seal,
+    }
+
+
+def revision_from_row(row: Mapping[Any, Any]) -> Revision:
+    return Revision(
+        request_id=row["request_id"],
+        revision=row["revision"],
+        action_digest=row["action_digest"],
+        display_digest=row["display_digest"],
+        editor=row["editor"],
+        reason=row["reason"],
+        at=row["at"],
+        seal=row["seal"],
     )
 
 
@@ -111,6 +179,11 @@ def decision_to_row(decision: Decision) -> dict[str, Any]:
         "evidence": dict(decision.evidence),
         "decided_at": decision.decided_at,
         "seal": decision.seal,
+        "revision": decision.revision,
+        "stage": decision.stage,
+        "acted_as": acted_as_text(decision.acted_as),
+        "reviewed_from": decision.reviewed_from,
+        "seal_format": decision.seal_format,
     }
 
 
@@ -129,4 +202,18 @@ def decision_from_row(row: Mapping[Any, Any]) -> Decision:
         evidence=_json_object(row["evidence"]),
         decided_at=row["decided_at"],
         seal=row["seal"],
+        **_capacity_from_row(row),
     )
+
+
+def _capacity_from_row(row: Mapping[Any, Any]) -> dict[str, Any]:
+    if row["seal_format"] == 1:
+        # Only approvers decided then, about the one action there was.
+        return {"acted_as": ActedAs(frozenset({ANY_APPROVER})), "seal_format": 1}
+    return {
+        "revision": row["revision"],
+        "stage": row["stage"],
+        "acted_as": acted_as_from_text(row["acted_as"]),
+        "reviewed_from": row["reviewed_from"],
+        "seal_format": row["seal_format"],
+    }

@@ -204,7 +204,7 @@ async def test_a_row_that_makes_no_sense_gives_no_token_and_a_clear_error(
         else:
             await connection.execute(text("ALTER TABLE requests DROP CONSTRAINT ck_requests_status_known"))
             await connection.execute(
-                text("ALTER TABLE requests DROP CONSTRAINT ck_requests_required_approvals_positive")
+                text("ALTER TABLE requests DROP CONSTRAINT ck_requests_required_approvals_not_negative")
             )
         await connection.execute(text(statement), {"id": scene.approved.request.request_id})
 

@@ -12,7 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hitl_contract.action import action_digest
-from hitl_mcp.approvals.models import ApprovalRequest, Assurance, Decision, RequestStatus, RiskLevel, Verdict
+from hitl_mcp.approvals.capacity import ActedAs
+from hitl_mcp.approvals.levels import Assurance, RiskLevel
+from hitl_mcp.approvals.models import (
+    ApprovalRequest,
+    Decision,
+    RequestKind,
+    RequestStatus,
+    Revision,
+    Verdict,
+)
+from hitl_mcp.approvals.terms import RiskAssessment, RiskVote, RuleVerdict, Terms
 from hitl_mcp.minting.seals import ApprovalSealer, RecordSealer
 from tests.approvals.world import program
 
@@ -46,6 +56,8 @@ def request() -> ApprovalRequest:
         metadata={},
         version=1,
         seal="",
+        assessment=RiskAssessment(RiskLevel.LOW, (RiskVote("claim", RiskLevel.LOW, "so it says"),)),
+        proposed_digest="sha-256:p",
     )
     return replace(unsealed, seal=SEALER.seal_request(unsealed))
 
@@ -65,12 +77,29 @@ def decision() -> Decision:
         evidence={"session": "s"},
         decided_at=NOW,
         seal="",
+        acted_as=ActedAs(frozenset({"approver"})),
+        reviewed_from=NOW,
     )
     return replace(unsealed, seal=SEALER.seal_decision(unsealed))
 
 
+def revision() -> Revision:
+    unsealed = Revision("req_a", 1, "sha-256:a", "sha-256:d", "alice", "shorter", NOW, "")
+    return replace(unsealed, seal=SEALER.seal_revision(unsealed))
+
+
 def other_value(value: object) -> object:
     match value:
+        case RequestKind():
+            return RequestKind.QUESTION
+        case RuleVerdict():
+            return RuleVerdict.ALLOW
+        case Terms():
+            return replace(value, denials_to_end=2)
+        case RiskAssessment():
+            return replace(value, votes=())
+        case ActedAs():
+            return replace(value, groups=frozenset({"approver", "security"}))
         case Verdict():
             return Verdict.DENY
         case Assurance():
@@ -94,6 +123,18 @@ def test_a_change_of_any_field_of_a_decision_breaks_its_seal(name: str) -> None:
     sealed = decision()
     assert SEALER.decision_holds(sealed)
     assert not SEALER.decision_holds(replace(sealed, **{name: other_value(getattr(sealed, name))}))
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Revision)])
+def test_a_change_of_any_field_of_a_revision_breaks_its_seal(name: str) -> None:
+    sealed = revision()
+    assert SEALER.revision_holds(sealed)
+    assert not SEALER.revision_holds(replace(sealed, **{name: other_value(getattr(sealed, name))}))
+
+
+def test_a_row_cannot_be_passed_off_as_one_of_the_first_release() -> None:
+    assert not SEALER.request_holds(replace(request(), seal_format=1))
+    assert not SEALER.decision_holds(replace(decision(), seal_format=1))
 
 
 # What a transition may change, and what it is proven by instead: see `approvals.proof`.

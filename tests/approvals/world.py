@@ -16,7 +16,6 @@ from hitl_mcp.approvals.models import (
     APPROVAL_VALIDITY_SECONDS,
     Assurance,
     DecisionInput,
-    Outcome,
     RequestRecord,
     RiskLevel,
     Submission,
@@ -25,6 +24,16 @@ from hitl_mcp.approvals.models import (
 from hitl_mcp.approvals.ports import ApprovalPorts, NotificationKind, PersonRecord, Policy
 from hitl_mcp.approvals.quorum import person_key
 from hitl_mcp.approvals.service import ApprovalService
+from hitl_mcp.approvals.standins import ClaimedRisk, RolesAsGroups, UndescribedAgents
+from hitl_mcp.approvals.terms import (
+    AgentFacts,
+    GroupQuorum,
+    RiskAssessment,
+    RuleVerdict,
+    Ruling,
+    Stage,
+    Terms,
+)
 from hitl_mcp.audit.trail import CHAIN, SqlAuditTrail
 from hitl_mcp.minting.keys import KeyRing
 from hitl_mcp.minting.seals import ApprovalSealer, RecordSealer
@@ -40,7 +49,7 @@ AUDIENCE = "executor"
 
 
 class HandKeptPeople:
-    """Implements `ports.PeopleDirectory`: whoever is in `eligible_people` may decide."""
+    """What `RolesAsGroups` needs: whoever is in `eligible_people` may decide."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self.eligible_people = set(names)
@@ -73,9 +82,9 @@ class AskSeveral:
     required: int = 1
     assurance: Assurance = Assurance.CHAT
 
-    async def evaluate(self, agent: str, submission: Submission) -> Outcome:
-        risk = submission.risk_level or RiskLevel.MEDIUM
-        return Outcome(f"ask-{self.required}", risk, self.required, self.assurance)
+    async def evaluate(self, agent: AgentFacts, submission: Submission, risk: RiskAssessment) -> Ruling:
+        terms = Terms(stages=(Stage((GroupQuorum(count=self.required),)),), required_assurance=self.assurance)
+        return Ruling(f"ask-{self.required}", RuleVerdict.ASK, risk, terms)
 
 
 async def create_schema(database: Database) -> None:
@@ -121,7 +130,9 @@ class World:
             store=SqlRequestStore(self.database.dialect),
             audit=SqlAuditTrail(self.audit_log, audit),
             outbox=OneRowOutbox(self.clock),
-            people=self.people,
+            people=RolesAsGroups(self.people),
+            agents=UndescribedAgents(),
+            risk=ClaimedRisk(),
             policy=self.policy,
             sealer=self.sealer,
             minter=CapabilityMinter(signing_key=self.keys.signing_key, issuer=ISSUER, audience=AUDIENCE),

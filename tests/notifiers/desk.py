@@ -13,6 +13,7 @@ from argon2 import PasswordHasher
 
 from hitl_mcp.approvals.models import RequestRecord, RiskLevel
 from hitl_mcp.approvals.service import ApprovalService
+from hitl_mcp.approvals.standins import RolesAsGroups
 from hitl_mcp.identity.passwords import Passwords
 from hitl_mcp.identity.people import PeopleDirectory
 from hitl_mcp.identity.sign_in import SignInThrottle
@@ -72,7 +73,9 @@ class Desk:
         )
         channels = [notifier.channel for notifier in self.notifiers]
         self.outbox = SqlOutbox(database=self.database, clock=clock, channels=channels, audit=audit)
-        self.service = ApprovalService(replace(self.world.ports, outbox=self.outbox, people=self.people))
+        self.service = ApprovalService(
+            replace(self.world.ports, outbox=self.outbox, people=RolesAsGroups(self.people))
+        )
         self.cards = CardStore(self.database)
         self.lease = Lease(database=self.database, clock=clock, term=self.lease_term)
         self.dispatcher = self.make_dispatcher()

@@ -1,6 +1,13 @@
 """The whole schema of the approval server: `metadata` and every table, importable from here."""
 
-from hitl_mcp.storage.schema.approvals import actions, deadlines, decisions, idempotency_keys, requests
+from hitl_mcp.storage.schema.approvals import (
+    actions,
+    deadlines,
+    decisions,
+    idempotency_keys,
+    requests,
+    revisions,
+)
 from hitl_mcp.storage.schema.identity import agents, channel_identities, people, sessions, sign_in_attempts
 from hitl_mcp.storage.schema.metadata import JsonText, UtcTime, metadata
 from hitl_mcp.storage.schema.notifications import cards, handled_callbacks, leases, outbox
@@ -25,6 +32,7 @@ __all__ = [
     "outbox",
     "people",
     "requests",
+    "revisions",
     "sessions",
     "sign_in_attempts",
 ]

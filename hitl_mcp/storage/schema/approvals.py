@@ -1,8 +1,8 @@
-"""Tables of the approval life cycle: actions, requests, decisions, idempotency keys and deadlines."""
+"""Tables of the approval life cycle: actions, requests, revisions, decisions, idempotency keys, deadlines."""
 
 from __future__ import annotations
 
-from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, LargeBinary, Table, Text
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, LargeBinary, Table, Text, text
 
 from hitl_mcp.storage.schema.metadata import JsonText, UtcTime, metadata
 
@@ -44,7 +44,16 @@ requests = Table(
     Column("seal", Text, nullable=False),
     # The action's digest as long as the same agent asking for it again is attached to this request.
     Column("attachable_digest", Text),
-    CheckConstraint("required_approvals >= 1", name="required_approvals_positive"),
+    # Of here on the defaults are those of a row that the first release wrote; its seal is of format 1.
+    Column("kind", Text, nullable=False, server_default="action"),
+    Column("verdict", Text, nullable=False, server_default="ask"),
+    Column("explanation", Text, nullable=False, server_default=""),
+    Column("terms", Text, nullable=False, server_default="{}"),
+    Column("assessment", Text),
+    Column("revision", Integer, nullable=False, server_default="0"),
+    Column("proposed_digest", Text, ForeignKey("actions.digest")),
+    Column("seal_format", Integer, nullable=False, server_default="1"),
+    CheckConstraint("required_approvals >= 0", name="required_approvals_not_negative"),
     CheckConstraint(
         "status IN ('PENDING', 'APPROVED', 'DENIED', 'TIMEOUT', 'CANCELLED')", name="status_known"
     ),
@@ -53,6 +62,26 @@ requests = Table(
     Index("ix_requests_agent_status_created", "agent", "status", "created_at", "request_id"),
     Index("ix_requests_status_created", "status", "created_at", "request_id"),
     Index("ix_requests_created", "created_at", "request_id"),
+    Index(
+        "ix_requests_revoked",
+        "revoked_at",
+        sqlite_where=text("revoked_at IS NOT NULL"),
+        postgresql_where=text("revoked_at IS NOT NULL"),
+    ),
+)
+
+# The wordings of an action that was edited, the agent's own as number 0. Empty for all others.
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("request_id", Text, ForeignKey("requests.request_id"), primary_key=True),
+    Column("revision", Integer, primary_key=True),
+    Column("action_digest", Text, ForeignKey("actions.digest"), nullable=False),
+    Column("display_digest", Text, nullable=False),
+    Column("editor", Text, nullable=False),
+    Column("reason", Text),
+    Column("at", UtcTime, nullable=False),
+    Column("seal", Text, nullable=False),
 )
 
 decisions = Table(
@@ -73,8 +102,13 @@ decisions = Table(
     Column("evidence", JsonText, nullable=False),
     Column("decided_at", UtcTime, nullable=False),
     Column("seal", Text, nullable=False),
+    Column("revision", Integer, nullable=False, server_default="0"),
+    Column("stage", Integer, nullable=False, server_default="0"),
+    Column("acted_as", Text),
+    Column("reviewed_from", UtcTime),
+    Column("seal_format", Integer, nullable=False, server_default="1"),
     CheckConstraint("verdict IN ('approve', 'deny')", name="verdict_known"),
-    Index("uq_decisions_request_person", "request_id", "person_key", unique=True),
+    Index("uq_decisions_request_revision_person", "request_id", "revision", "person_key", unique=True),
 )
 
 idempotency_keys = Table(
