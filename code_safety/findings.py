@@ -1,52 +1,77 @@
-"""What static analysis can say about a program before anybody runs it."""
+"""What static analysis can say about an action before anybody carries it out."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
+
+from code_safety.rules import Rule, means_unknown
+from code_safety.severity import Severity, worst
+
+__all__ = ["Analysis", "Finding", "Place", "Rule", "Severity"]
 
 
-class Severity(StrEnum):
-    """How much a reader should care.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in an action: `where` is a path into it (`code`, `files[1]`, `argv[2]`, `arguments.query`).
 
-    `UNKNOWN` means that the question could not be answered, not that all is well.
+    Lines and columns count characters from 1 within that text; `end_column` is the first one behind. None
+    where the whole text is meant.
     """
 
-    INFO = "info"
-    WARNING = "warning"
-    DANGER = "danger"
-    UNKNOWN = "unknown"
+    where: str = "code"
+    line: int | None = None
+    column: int | None = None
+    end_line: int | None = None
+    end_column: int | None = None
 
 
-class Rule(StrEnum):
-    """Names of the findings. They are stable: policies block by these names."""
-
-    PYTHON_SYNTAX_ERROR = "python.syntax_error"
-    PYTHON_SOURCE_ENCODING = "python.source_encoding"
-    PYTHON_RUNS_TEXT_AS_CODE = "python.runs_text_as_code"
-    PYTHON_STARTS_PROCESSES = "python.starts_processes"
-    PYTHON_OPENS_NETWORK = "python.opens_network"
-    PYTHON_UNPICKLES = "python.unpickles"
-    PYTHON_CALLS_NATIVE_CODE = "python.calls_native_code"
-    PYTHON_DELETES_FILES = "python.deletes_files"
-    BIDIRECTIONAL_CONTROL = "text.bidirectional_control"
-    INVISIBLE_CHARACTER = "text.invisible_character"
-    CONTROL_CHARACTER = "text.control_character"
-    NOT_ANALYSED = "analysis.not_analysed"
-    NOT_ANALYSED_TOO_LARGE = "analysis.too_large"
-    NOT_ANALYSED_TOO_COMPLEX = "analysis.too_complex"
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
-    """One observation.
-
-    `line` and `column` count from 1 within `where`; the message never quotes the program.
-    """
+    """One observation, in plain words. The message never quotes the action; the place says where to look."""
 
     rule: Rule
     severity: Severity
     message: str
-    where: str = "code"
-    line: int | None = None
-    column: int | None = None
+    place: Place = Place()
+
+    @property
+    def unknown(self) -> bool:
+        """Whether it says that a question has no answer. That is never good news."""
+        return means_unknown(self.rule)
+
+    @property
+    def where(self) -> str:
+        return self.place.where
+
+    @property
+    def line(self) -> int | None:
+        return self.place.line
+
+    @property
+    def column(self) -> int | None:
+        return self.place.column
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """All findings about one action, in the order of their places.
+
+    `level` is the worst of them, at least HIGH or MEDIUM where something is unknown, so that nobody who reads
+    the level alone takes "not known" for "fine".
+    """
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def level(self) -> Severity:
+        return worst([finding.severity for finding in self.findings])
+
+    @property
+    def unknown(self) -> tuple[Finding, ...]:
+        """What could not be answered."""
+        return tuple(finding for finding in self.findings if finding.unknown)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every question had an answer."""
+        return not self.unknown

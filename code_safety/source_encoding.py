@@ -10,7 +10,8 @@ from __future__ import annotations
 import base64
 import re
 
-from code_safety.findings import Finding, Rule, Severity
+from code_safety.descriptions import DESCRIPTIONS
+from code_safety.findings import Finding, Place, Rule
 from hitl_contract.action_code import CodeExecution, InputFile
 
 _BLANK = re.compile(r"[ \t\f]*(?:#.*)?\Z")
@@ -25,14 +26,9 @@ def find_source_encodings(action: CodeExecution) -> tuple[Finding, ...]:
     files = enumerate(action.files)
     texts += [(f"files[{number}]", _text(file)) for number, file in files if _is_python(file)]
     found = ((where, _changing_declaration(text)) for where, text in texts)
+    severity, sentence = DESCRIPTIONS[Rule.PYTHON_SOURCE_ENCODING]
     return tuple(
-        Finding(
-            Rule.PYTHON_SOURCE_ENCODING,
-            Severity.DANGER,
-            "declares an encoding under which Python reads another program than is shown; use UTF-8",
-            where=where,
-            line=line,
-        )
+        Finding(Rule.PYTHON_SOURCE_ENCODING, severity, sentence, Place(where, line))
         for where, line in found
         if line is not None
     )

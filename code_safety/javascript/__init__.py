@@ -1,0 +1,1 @@
+"""Static analysis of JavaScript, by queries over tree-sitter's syntax tree."""

@@ -1,0 +1,1 @@
+"""Static analysis of actions other than programs: commands, file changes, requests, tool calls."""

@@ -1,0 +1,1 @@
+"""Static analysis of shell scripts and of single commands."""
