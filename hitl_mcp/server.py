@@ -12,6 +12,7 @@ from hitl_mcp.interface.views import ApprovalViews
 from hitl_mcp.tools.cancel_request import cancel_request
 from hitl_mcp.tools.check_status import check_status
 from hitl_mcp.tools.list_requests import list_requests
+from hitl_mcp.tools.permission_prompt import permission_prompt
 from hitl_mcp.tools.principal import PrincipalResolver
 from hitl_mcp.tools.request_approval import request_approval
 from hitl_mcp.tools.tasks import ApprovalTasks
@@ -37,6 +38,7 @@ def build_mcp_server(
         check_status(service, views, ladder),
         cancel_request(service, views),
         list_requests(service, views),
+        permission_prompt(service, views),
     )
     return MCPServer(
         SERVER_NAME,

@@ -30,6 +30,7 @@ from hitl_mcp.web.api.approvals import approval_routes
 from hitl_mcp.web.api.audit import audit_routes
 from hitl_mcp.web.api.execute import ExecutorGateway, execute_routes
 from hitl_mcp.web.api.operations import operation_routes
+from hitl_mcp.web.api.permissions import permission_routes
 from hitl_mcp.web.api.sessions import session_routes
 from hitl_mcp.web.authentication import Authentication
 from hitl_mcp.web.hosts import HostGuard
@@ -83,6 +84,7 @@ def build_web_app(
     for router in (
         approval_routes(parts),
         action_routes(parts),
+        permission_routes(parts),
         audit_routes(parts),
         session_routes(parts),
         execute_routes(parts, gateway),
