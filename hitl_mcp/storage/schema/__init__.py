@@ -8,16 +8,29 @@ from hitl_mcp.storage.schema.approvals import (
     requests,
     revisions,
 )
-from hitl_mcp.storage.schema.identity import agents, channel_identities, people, sessions, sign_in_attempts
-from hitl_mcp.storage.schema.metadata import JsonText, UtcTime, metadata
+from hitl_mcp.storage.schema.identity import (
+    absences,
+    agents,
+    channel_identities,
+    delegations,
+    group_members,
+    identity_changes,
+    people,
+    people_groups,
+    sessions,
+    sign_in_attempts,
+)
+from hitl_mcp.storage.schema.metadata import SEALED_WHEN_SET, JsonText, UtcTime, metadata
 from hitl_mcp.storage.schema.notifications import cards, handled_callbacks, leases, outbox
 from server_kit.audit_tables import audit_tables
 
 audit = audit_tables(metadata)
 
 __all__ = [
+    "SEALED_WHEN_SET",
     "JsonText",
     "UtcTime",
+    "absences",
     "actions",
     "agents",
     "audit",
@@ -25,12 +38,16 @@ __all__ = [
     "channel_identities",
     "deadlines",
     "decisions",
+    "delegations",
+    "group_members",
     "handled_callbacks",
     "idempotency_keys",
+    "identity_changes",
     "leases",
     "metadata",
     "outbox",
     "people",
+    "people_groups",
     "requests",
     "revisions",
     "sessions",

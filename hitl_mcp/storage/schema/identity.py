@@ -1,15 +1,16 @@
-"""Tables of identity: agents, people, their channel identities and sessions.
+"""Tables of identity: agents, people, groups, delegations, absences, channel identities and sessions.
 
 `seal` is a MAC over the row (`hitl_mcp.minting.seals`), made when the row is written and checked when it is
 read, because whoever can write the database must not be able to make itself an approver: a forged or edited
-person, channel identity or session counts as absent.
+row counts as absent. `identity_changes` is the register of which sealed row is the newest of its key
+(`hitl_mcp.identity.register`), so that an older sealed row put back counts as absent too.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import Column, ForeignKey, Index, Integer, Table, Text
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, Table, Text
 
-from hitl_mcp.storage.schema.metadata import JsonText, UtcTime, metadata
+from hitl_mcp.storage.schema.metadata import SEALED_WHEN_SET, JsonText, UtcTime, metadata
 
 agents = Table(
     "agents",
@@ -21,6 +22,8 @@ agents = Table(
     Column("created_at", UtcTime, nullable=False),
     Column("revoked_at", UtcTime),
     Column("seal", Text, nullable=False),
+    # What rules may know of the agent; NULL is nothing to its favour.
+    Column("facts", JsonText, info={SEALED_WHEN_SET: True}),
 )
 
 people = Table(
@@ -56,8 +59,76 @@ sessions = Table(
     Column("revoked_at", UtcTime),
     Column("csrf_token", Text, nullable=False),
     Column("seal", Text, nullable=False),
+    # The change of the register that last ended all sessions of this person, as of the signing in.
+    Column("person_epoch", BigInteger, info={SEALED_WHEN_SET: True}),
     Index("ix_sessions_person", "person_id"),
     Index("ix_sessions_expires", "expires_at"),
+)
+
+people_groups = Table(
+    "people_groups",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("created_at", UtcTime, nullable=False),
+    Column("seal", Text, nullable=False),
+)
+
+group_members = Table(
+    "group_members",
+    metadata,
+    Column("group_name", Text, ForeignKey("people_groups.name"), primary_key=True),
+    Column("person_id", Text, ForeignKey("people.person_id"), primary_key=True),
+    Column("created_at", UtcTime, nullable=False),
+    Column("seal", Text, nullable=False),
+    Index("ix_group_members_person", "person_id"),
+)
+
+delegations = Table(
+    "delegations",
+    metadata,
+    Column("delegation_id", Text, primary_key=True),
+    Column("delegator", Text, ForeignKey("people.person_id"), nullable=False),
+    Column("delegate", Text, ForeignKey("people.person_id"), nullable=False),
+    Column("starts_at", UtcTime, nullable=False),
+    Column("until", UtcTime, nullable=False),
+    Column("scope", JsonText, nullable=False),
+    Column("reason", Text),
+    Column("created_at", UtcTime, nullable=False),
+    Column("created_by", Text, nullable=False),
+    # The absence it stands in for, and ends with.
+    Column("absence_id", Text),
+    Column("revoked_at", UtcTime),
+    Column("revoked_by", Text),
+    Column("seal", Text, nullable=False),
+    Index("ix_delegations_delegate", "delegate", "until"),
+    Index("ix_delegations_delegator", "delegator", "until"),
+)
+
+absences = Table(
+    "absences",
+    metadata,
+    Column("absence_id", Text, primary_key=True),
+    Column("person_id", Text, ForeignKey("people.person_id"), nullable=False),
+    Column("starts_at", UtcTime, nullable=False),
+    Column("until", UtcTime, nullable=False),
+    Column("substitute", Text),
+    Column("created_at", UtcTime, nullable=False),
+    Column("ended_at", UtcTime),
+    Column("seal", Text, nullable=False),
+    Index("ix_absences_person", "person_id", "until"),
+)
+
+identity_changes = Table(
+    "identity_changes",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),
+    Column("row_key", Text, nullable=False),
+    # NULL: the row is gone.
+    Column("row_seal", Text),
+    Column("expires_at", UtcTime),
+    Column("at", UtcTime, nullable=False),
+    Column("link", Text, nullable=False),
 )
 
 sign_in_attempts = Table(

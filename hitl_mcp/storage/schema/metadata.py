@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import BigInteger, MetaData, Text
 from sqlalchemy.types import TypeDecorator
@@ -22,6 +22,9 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+
+SEALED_WHEN_SET: Final = "sealed_when_set"
+"""In a column's `info`: it came after rows were sealed, and is left out of a row's seal while it is NULL."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
