@@ -11,6 +11,8 @@ DENIED_BY_RULE: Final = "request.denied_by_rule"
 DECIDED: Final = "request.decided"
 DECISION_REFUSED: Final = "request.decision_refused"
 TIMED_OUT: Final = "request.timed_out"
+ESCALATED: Final = "request.escalated"
+REMINDED: Final = "request.reminded"
 CANCELLED: Final = "request.cancelled"
 REVOKED: Final = "request.revoked"
 SPENT: Final = "request.spent"
@@ -18,6 +20,9 @@ TOKEN_MINTED: Final = "token.minted"  # noqa: S105 - an event's name
 TOKEN_REFUSED: Final = "token.refused"  # noqa: S105 - an event's name
 
 DEADLINE_ACTOR: Final = "system:deadline"
+
+DEADLINES_KEY: Final = "deadlines"
+"""Published when a deadline is stored that comes before all others."""
 
 
 def agent_actor(agent: str) -> str:

@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hitl_contract.audit_chain import AuditEntry
 from hitl_mcp.approvals.capacity import ActingFor, Capacity
+from hitl_mcp.approvals.deadlines import Deadline
 from hitl_mcp.approvals.levels import RiskLevel
 from hitl_mcp.approvals.models import (
     ApprovalRequest,
@@ -44,7 +45,7 @@ __all__ = [
     "AuditTrail",
     "Capacity",
     "Deadline",
-    "DeadlineKind",
+    "DeadlineStore",
     "ListPosition",
     "Minter",
     "NotificationKind",
@@ -94,11 +95,21 @@ class AgentFactsDirectory(Protocol):
 
 
 class NotificationKind(StrEnum):
-    """What people are told about. CREATED sends cards, CHANGED redraws them, ENDED closes them."""
+    """What people are told about. CREATED sends cards, CHANGED redraws them, ENDED closes them.
+
+    ESCALATED and REMINDED redraw them and call people to them once more.
+    """
 
     CREATED = "created"
     CHANGED = "changed"
     ENDED = "ended"
+    ESCALATED = "escalated"
+    REMINDED = "reminded"
+
+    @property
+    def calls(self) -> bool:
+        """Whether people are called, besides what the cards then show."""
+        return self in {NotificationKind.ESCALATED, NotificationKind.REMINDED}
 
 
 class Outbox(Protocol):
@@ -145,17 +156,6 @@ class Minter(Protocol):
         ...
 
 
-class DeadlineKind(StrEnum):
-    EXPIRY = "expiry"
-
-
-@dataclass(frozen=True, slots=True)
-class Deadline:
-    request_id: str
-    kind: DeadlineKind
-    due_at: datetime
-
-
 @dataclass(frozen=True, slots=True)
 class ListPosition:
     """The last record of a page; the next page starts below it."""
@@ -174,9 +174,29 @@ class RevokedToken:
     expires_at: datetime
 
 
-class RequestStore(Protocol):
+class DeadlineStore(Protocol):
+    """The rows that say when to look at a pending request; what then happens is `deadlines.firing`."""
+
+    async def add_deadlines(self, connection: AsyncConnection, planned: Sequence[Deadline]) -> None:
+        """Store these, each in place of one of the same name."""
+        ...
+
+    async def take_deadline(self, connection: AsyncConnection, deadline: Deadline, now: datetime) -> bool:
+        """Remove it, if it is still there and due: of several that try, one gets True."""
+        ...
+
+    async def drop_deadlines(self, connection: AsyncConnection, request_id: str) -> None: ...
+
+    async def due(self, connection: AsyncConnection, now: datetime, limit: int) -> Sequence[Deadline]:
+        """What is due at `now`, the longest due first."""
+        ...
+
+    async def next_due(self, connection: AsyncConnection) -> datetime | None: ...
+
+
+class RequestStore(DeadlineStore, Protocol):
     async def insert(self, connection: AsyncConnection, request: ApprovalRequest, canonical: bytes) -> bool:
-        """Store a new request, its action and its deadline; the same agent asking again is attached to it.
+        """Store a new request and its action; the same agent asking again is attached to it.
 
         False, and nothing stored but the action, when another request holds that place.
         """
@@ -215,12 +235,6 @@ class RequestStore(Protocol):
     async def remember_key(
         self, connection: AsyncConnection, agent: str, key: str, request_id: str, at: datetime
     ) -> None: ...
-
-    async def drop_deadlines(self, connection: AsyncConnection, request_id: str) -> None: ...
-
-    async def due(self, connection: AsyncConnection, now: datetime, limit: int) -> Sequence[Deadline]: ...
-
-    async def next_due(self, connection: AsyncConnection) -> datetime | None: ...
 
     async def statuses(
         self, connection: AsyncConnection, request_ids: Collection[str]

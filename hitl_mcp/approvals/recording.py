@@ -10,6 +10,7 @@ from pydantic import JsonValue
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hitl_mcp.approvals import events
+from hitl_mcp.approvals.deadlines import plan
 from hitl_mcp.approvals.models import ApprovalRequest, RequestRecord
 from hitl_mcp.approvals.ports import ApprovalPorts, NotificationKind
 from hitl_mcp.approvals.state_machine import DeadlineReached, State, Transition, transition
@@ -58,6 +59,25 @@ class Recorder:
         if notification is not None:
             await self._ports.outbox.enqueue(connection, notification, request_id)
         await self._ports.database.changes.publish(connection, events.change_key(request_id))
+
+    async def plan_deadlines(self, connection: AsyncConnection, request: ApprovalRequest) -> None:
+        """Store when to look at a pending request; after a change of its terms, in place of the earlier plan.
+
+        Whoever works deadlines is woken when one of these comes before all others.
+        """
+        if request.status.is_terminal:
+            return
+        store = self._ports.store
+        if request.version > 1:
+            await store.drop_deadlines(connection, request.request_id)
+        now = self._ports.clock.now()
+        # What a change of terms finds in the past was told before it; an expiry is worked however late.
+        expiry, *others = plan(request)
+        planned = [expiry, *(each for each in others if request.version == 1 or each.due_at > now)]
+        first = await store.next_due(connection)
+        await store.add_deadlines(connection, planned)
+        if first is None or min(each.due_at for each in planned) < first:
+            await self._ports.database.changes.publish(connection, events.DEADLINES_KEY)
 
     async def time_out(
         self, connection: AsyncConnection, record: RequestRecord, now: datetime

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -23,15 +21,14 @@ from hitl_mcp.approvals.models import (
     RequestStatus,
     Submission,
 )
-from hitl_mcp.approvals.ports import ApprovalPorts, Deadline
+from hitl_mcp.approvals.ports import ApprovalPorts
 from hitl_mcp.approvals.recording import Recorder
 from hitl_mcp.approvals.spending import SpentApproval
 from hitl_mcp.approvals.submissions import Submissions
+from hitl_mcp.approvals.timers import Timers
 from hitl_mcp.approvals.validation import MAX_USE, check_text
 from hitl_mcp.approvals.waiting import WaitingRoom
 from hitl_mcp.approvals.withdrawals import Withdrawals
-
-_DEADLINES_AT_ONCE: Final = 100
 
 
 class ApprovalService:
@@ -55,6 +52,7 @@ class ApprovalService:
         self._submissions = Submissions(ports, recorder, validity)
         self._decisions = Decisions(ports, recorder, validity)
         self._withdrawals = Withdrawals(ports, recorder)
+        self._timers = Timers(ports, recorder)
         self._collection = TokenCollection(
             ports, recorder, validity=validity, lifetime_seconds=token_lifetime_seconds
         )
@@ -159,25 +157,12 @@ class ApprovalService:
         return canonical
 
     async def run_deadlines(self, *, now: datetime) -> int:
-        """Work every deadline that is due at `now`; return how many requests timed out."""
-
-        async def operation(connection: AsyncConnection) -> list[Deadline]:
-            return list(await self._ports.store.due(connection, now, _DEADLINES_AT_ONCE))
-
-        timed_out = 0
-        seen: set[str] = set()
-        # A deadline row that its request contradicts stays due; seeing it again ends the round.
-        while due := [
-            each for each in await self._ports.database.read(operation) if each.request_id not in seen
-        ]:
-            seen.update(each.request_id for each in due)
-            results = await asyncio.gather(*(self._withdrawals.expire(each.request_id, now) for each in due))
-            timed_out += sum(results)
-        return timed_out
+        """Work every deadline that is due at `now` (see `Timers.run`); return how many requests expired."""
+        return await self._timers.run(now)
 
     async def next_deadline(self) -> datetime | None:
         """When the next deadline is due; None when there is none."""
-        return await self._ports.database.read(self._ports.store.next_due)
+        return await self._timers.next_due()
 
     async def _settled(self, record: RequestRecord) -> RequestRecord:
         """The record, its timeout recorded when its time is up, whether or not a dispatcher runs."""

@@ -115,6 +115,7 @@ class Submissions:
                     return record
             if not await store.insert(connection, request, canonical):
                 raise RequestNotFound(request.request_id)
+        await self._recorder.plan_deadlines(connection, request)
         await self._record(connection, request)
         return RequestRecord(request, ())
 

@@ -1,4 +1,4 @@
-"""Requests, their revisions and decisions, idempotency keys and deadlines in the database."""
+"""Requests, their revisions, decisions and idempotency keys in the database."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import RowMapping, Select, bindparam, delete, func, select, tuple_, update
+from sqlalchemy import RowMapping, Select, bindparam, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,11 +15,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hitl_contract.action import Action, parse_action_json
 from hitl_contract.canonical import digest_of_bytes
 from hitl_mcp.approvals.models import ApprovalRequest, Decision, RequestRecord, RequestStatus, Revision
-from hitl_mcp.approvals.ports import Deadline, DeadlineKind, ListPosition, RevokedToken
+from hitl_mcp.approvals.ports import ListPosition, RevokedToken
 from hitl_mcp.approvals.quorum import person_key
 from hitl_mcp.storage import rows
+from hitl_mcp.storage.deadline_store import SqlDeadlineStore
 from hitl_mcp.storage.errors import ConcurrentChange, StoredActionDamaged, StoredRowDamaged
-from hitl_mcp.storage.schema import actions, deadlines, decisions, idempotency_keys, requests, revisions
+from hitl_mcp.storage.schema import actions, decisions, idempotency_keys, requests, revisions
 from server_kit.database.base import Dialect
 
 _CACHED_ACTIONS: Final = 512
@@ -61,26 +62,18 @@ _UPDATE = update(requests).where(
     requests.c.request_id == bindparam("id"), requests.c.version == bindparam("version_before")
 )
 _DETACH = update(requests).where(requests.c.request_id == bindparam("id")).values(attachable_digest=None)
-_DROP_DEADLINES = delete(deadlines).where(deadlines.c.request_id == bindparam("id"))
-_DUE = (
-    select(deadlines)
-    .where(deadlines.c.due_at <= bindparam("now"))
-    .order_by(deadlines.c.due_at)
-    .limit(bindparam("limit"))
-)
-_NEXT_DUE = select(func.min(deadlines.c.due_at))
 
 
-class SqlRequestStore:
+class SqlRequestStore(SqlDeadlineStore):
     """Implements `approvals.ports.RequestStore` on both databases."""
 
     def __init__(self, dialect: Dialect) -> None:
+        super().__init__(dialect)
         insert = sqlite_insert if dialect == "sqlite" else postgresql_insert
         self._insert_action = insert(actions).on_conflict_do_nothing(index_elements=["digest"])
         self._insert_request = insert(requests).on_conflict_do_nothing(
             index_elements=["agent", "attachable_digest"]
         )
-        self._insert_deadline = insert(deadlines)
         self._insert_revision = insert(revisions)
         self._insert_decision = insert(decisions)
         self._insert_key = insert(idempotency_keys)
@@ -96,14 +89,6 @@ class SqlRequestStore:
         if inserted.rowcount == 0:
             return False
         self._keep(request.action_digest, request.action, len(canonical))
-        if request.status.is_terminal:
-            return True
-        deadline = {
-            "request_id": request.request_id,
-            "kind": DeadlineKind.EXPIRY.value,
-            "due_at": request.expires_at,
-        }
-        await connection.execute(self._insert_deadline, deadline)
         return True
 
     async def load(self, connection: AsyncConnection, request_id: str) -> RequestRecord | None:
@@ -161,16 +146,6 @@ class SqlRequestStore:
     ) -> None:
         row = {"agent": agent, "idempotency_key": key, "request_id": request_id, "created_at": at}
         await connection.execute(self._insert_key, row)
-
-    async def drop_deadlines(self, connection: AsyncConnection, request_id: str) -> None:
-        await connection.execute(_DROP_DEADLINES, {"id": request_id})
-
-    async def due(self, connection: AsyncConnection, now: datetime, limit: int) -> Sequence[Deadline]:
-        found = (await connection.execute(_DUE, {"now": now, "limit": limit})).mappings()
-        return [Deadline(row["request_id"], DeadlineKind(row["kind"]), row["due_at"]) for row in found]
-
-    async def next_due(self, connection: AsyncConnection) -> datetime | None:
-        return (await connection.execute(_NEXT_DUE)).scalar_one_or_none()
 
     async def statuses(
         self, connection: AsyncConnection, request_ids: Collection[str]

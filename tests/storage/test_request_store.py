@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError, StatementError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hitl_contract.action import action_digest, canonical_action, parse_action
+from hitl_mcp.approvals.deadlines import plan
 from hitl_mcp.approvals.models import ApprovalRequest, Decision, RequestStatus
 from hitl_mcp.approvals.ports import ListPosition
 from hitl_mcp.storage.errors import ConcurrentChange, StoredActionDamaged
@@ -39,7 +40,14 @@ class Stored:
 
     async def insert(self, made: ApprovalRequest) -> bool:
         canonical = canonical_action(made.action)
-        return await self.write(lambda connection: self.store.insert(connection, made, canonical))
+
+        async def operation(connection: AsyncConnection) -> bool:
+            inserted = await self.store.insert(connection, made, canonical)
+            if inserted:
+                await self.store.add_deadlines(connection, plan(made))
+            return inserted
+
+        return await self.write(operation)
 
     async def update(self, changed: ApprovalRequest) -> None:
         await self.write(lambda connection: self.store.update(connection, changed))

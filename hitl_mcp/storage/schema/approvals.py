@@ -126,5 +126,6 @@ deadlines = Table(
     Column("request_id", Text, ForeignKey("requests.request_id"), primary_key=True),
     Column("kind", Text, primary_key=True),
     Column("due_at", UtcTime, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
     Index("ix_deadlines_due", "due_at"),
 )

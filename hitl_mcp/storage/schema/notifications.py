@@ -19,7 +19,7 @@ outbox = Table(
     Column("delivered_at", UtcTime),
     Column("last_error", Text),
     Column("dead_at", UtcTime),
-    Index("ix_outbox_open", "delivered_at", "dead_at", "due_at"),
+    Index("ix_outbox_open", "channel", "delivered_at", "dead_at", "due_at"),
     Index("ix_outbox_request", "request_id", "channel"),
 )
 
@@ -35,6 +35,8 @@ cards = Table(
     Column("reference", JsonText, nullable=False),
     Column("state", Text, nullable=False),
     Column("version", Integer, nullable=False),
+    # The outbox row of the newest call to this card that was begun.
+    Column("call", Integer),
     Index("ix_cards_state", "state", "channel"),
 )
 

@@ -1,0 +1,69 @@
+"""Deadlines in the database: rows found by the time at which they are due."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import bindparam, delete, func, select
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hitl_mcp.approvals.deadlines import Deadline
+from hitl_mcp.storage.schema import deadlines
+from server_kit.database.base import Dialect
+
+_TAKE = delete(deadlines).where(
+    deadlines.c.request_id == bindparam("id"),
+    deadlines.c.kind == bindparam("name"),
+    deadlines.c.due_at <= bindparam("now"),
+)
+_DROP = delete(deadlines).where(deadlines.c.request_id == bindparam("id"))
+_DUE = (
+    select(deadlines)
+    .where(deadlines.c.due_at <= bindparam("now"))
+    .order_by(deadlines.c.due_at)
+    .limit(bindparam("limit"))
+)
+_NEXT_DUE = select(func.min(deadlines.c.due_at))
+
+
+class SqlDeadlineStore:
+    """Implements `approvals.ports.DeadlineStore` on both databases."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        insert = (sqlite_insert if dialect == "sqlite" else postgresql_insert)(deadlines)
+        self._put_deadline = insert.on_conflict_do_update(
+            index_elements=["request_id", "kind"],
+            set_={"due_at": insert.excluded.due_at, "attempts": insert.excluded.attempts},
+        )
+
+    async def add_deadlines(self, connection: AsyncConnection, planned: Sequence[Deadline]) -> None:
+        if not planned:
+            return
+        found = [
+            {
+                "request_id": each.request_id,
+                "kind": each.name,
+                "due_at": each.due_at,
+                "attempts": each.attempts,
+            }
+            for each in planned
+        ]
+        # A single row, as most requests have it, saves what a statement for many costs.
+        await connection.execute(self._put_deadline, found[0] if len(found) == 1 else found)
+
+    async def take_deadline(self, connection: AsyncConnection, deadline: Deadline, now: datetime) -> bool:
+        which = {"id": deadline.request_id, "name": deadline.name, "now": now}
+        return (await connection.execute(_TAKE, which)).rowcount == 1
+
+    async def drop_deadlines(self, connection: AsyncConnection, request_id: str) -> None:
+        await connection.execute(_DROP, {"id": request_id})
+
+    async def due(self, connection: AsyncConnection, now: datetime, limit: int) -> Sequence[Deadline]:
+        found = (await connection.execute(_DUE, {"now": now, "limit": limit})).mappings()
+        return [Deadline(row["request_id"], row["kind"], row["due_at"], row["attempts"]) for row in found]
+
+    async def next_due(self, connection: AsyncConnection) -> datetime | None:
+        return (await connection.execute(_NEXT_DUE)).scalar_one_or_none()
