@@ -71,11 +71,18 @@ async def serve_stdio(settings: Settings) -> None:
                 f"`hitl agents add {agent}`"
             )
         server = application.build_mcp_server(ConfiguredPrincipal(agent, application.agents))
-        if find_running_server(settings.home) is not None:
+        async with dispatching_unless_served(application):
             await server.run_stdio_async()
-            return
-        async with _dispatching(application):
-            await server.run_stdio_async()
+
+
+@contextlib.asynccontextmanager
+async def dispatching_unless_served(application: Application) -> AsyncGenerator[None]:
+    """Deliver notifications in this process, unless a server is up on the same home and does it."""
+    if find_running_server(application.settings.home) is not None:
+        yield
+        return
+    async with _dispatching(application):
+        yield
 
 
 @contextlib.asynccontextmanager

@@ -19,7 +19,7 @@ from server_kit.settings import SettingsModel, load_settings
 PREFIX: Final = "HITL_"
 CONFIG_VARIABLE: Final = "HITL_CONFIG"
 # What people and scripts give to single commands, and what no server reads.
-NOT_SETTINGS: Final = frozenset({CONFIG_VARIABLE, "HITL_PASSWORD", "HITL_INIT_PASSWORD", "HITL_API_KEY"})
+NOT_SETTINGS: Final = frozenset({CONFIG_VARIABLE, "HITL_PASSWORD", "HITL_INIT_PASSWORD", "HITL_API_KEY", "HITL_URL"})
 DEFAULT_PORT: Final = 3003
 DEFAULT_AUDIENCE: Final = "hitl-executor"
 

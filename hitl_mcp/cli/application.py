@@ -12,6 +12,7 @@ from hitl_mcp.cli.audit import audit_commands
 from hitl_mcp.cli.connect import connect
 from hitl_mcp.cli.demo import demo
 from hitl_mcp.cli.doctor import doctor
+from hitl_mcp.cli.hook import hook
 from hitl_mcp.cli.init import init
 from hitl_mcp.cli.keys import key_commands
 from hitl_mcp.cli.people import people_commands
@@ -36,7 +37,7 @@ def build_application() -> typer.Typer:
     def root() -> None:  # pyright: ignore[reportUnusedFunction]
         """Human approval for AI agents."""
 
-    for command in (demo, init, up, serve, mcp, connect, pending, show, approve, deny, cancel, doctor):
+    for command in (demo, init, up, serve, mcp, connect, hook, pending, show, approve, deny, cancel, doctor):
         application.command(command.__name__)(command)
     for name, family in (
         ("agents", agent_commands),

@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
-from hitl_mcp.cli.clients.catalogue import Client, ClientName, Places, find_client
+from hitl_mcp.cli.clients.catalogue import ClientName, Places, find_client
+from hitl_mcp.cli.clients.edits import FileEdit
 from hitl_mcp.cli.clients.entries import Entry, HttpEntry, StdioEntry
+from hitl_mcp.cli.clients.hooks_file import hook_command, hook_snippet, plan_hook_edit, settings_path
 from hitl_mcp.cli.failures import CommandFailed, ExitCode
 from hitl_mcp.cli.home import home_directory
 from hitl_mcp.cli.options import JsonOption, YesOption
@@ -30,6 +32,12 @@ def connect(
     ] = False,
     project: Annotated[
         bool, typer.Option("--project", help="Write the file of the working directory, not the person's.")
+    ] = False,
+    hook: Annotated[
+        bool,
+        typer.Option(
+            "--hook", help="Claude Code: have every call of a tool that changes something asked about."
+        ),
     ] = False,
     approval_url: Annotated[
         str, typer.Option(help="With --http: the approval server.")
@@ -57,6 +65,9 @@ def connect(
                 exit_code=ExitCode.USAGE,
                 hint="Leave out --http.",
             )
+        if hook:
+            _connect_hook(output, client, places, agent, project=project, print_only=print_only, yes=yes)
+            return
         entries: tuple[Entry, ...]
         if http:
             entries = (
@@ -66,9 +77,9 @@ def connect(
         else:
             entries = _stdio_entries(agent or client.value)
         if print_only:
-            _print_snippet(output, chosen, entries)
+            _print_snippet(output, chosen.path, chosen.snippet(entries))
         else:
-            _write(output, chosen, entries, yes=yes)
+            _write(output, chosen.plan_edit(entries), "both servers", chosen.after_connecting, yes=yes)
 
     run_command(operation, json_output=json_output)
 
@@ -86,22 +97,44 @@ def _stdio_entries(agent: str) -> tuple[Entry, ...]:
     )
 
 
-def _print_snippet(output: Output, client: Client, entries: tuple[Entry, ...]) -> None:
-    text = client.snippet(entries)
+def _connect_hook(
+    output: Output,
+    client: ClientName,
+    places: Places,
+    agent: str | None,
+    *,
+    project: bool,
+    print_only: bool,
+    yes: bool,
+) -> None:
+    if client is not ClientName.CLAUDE_CODE:
+        raise CommandFailed(
+            f"{client} has no hooks that could ask.", exit_code=ExitCode.USAGE, hint="Leave out --hook."
+        )
+    path = settings_path(places.working_directory if project else places.user_home)
+    command = hook_command(
+        console_script("hitl"), {"HITL_HOME": str(home_directory())}, agent or client.value
+    )
+    if print_only:
+        _print_snippet(output, path, hook_snippet(command))
+    else:
+        _write(output, plan_hook_edit(path, command), "the hook", "In Claude Code, /hooks lists it.", yes=yes)
+
+
+def _print_snippet(output: Output, path: Path, text: str) -> None:
     # Written as it is: wrapped lines could not be pasted.
     output.result(
-        {"path": str(client.path), "snippet": text}, lambda console: print(text, end="", file=console.file)
+        {"path": str(path), "snippet": text}, lambda console: print(text, end="", file=console.file)
     )
 
 
-def _write(output: Output, client: Client, entries: tuple[Entry, ...], *, yes: bool) -> None:
+def _write(output: Output, edit: FileEdit, what: str, after_connecting: str, *, yes: bool) -> None:
     from rich.text import Text
 
-    edit = client.plan_edit(entries)
     if edit.changes_nothing:
         output.result(
             {"path": str(edit.path), "changed": False, "backup": None},
-            lambda console: console.print(f"{edit.path} already has both servers. {client.after_connecting}"),
+            lambda console: console.print(f"{edit.path} already has {what}. {after_connecting}"),
         )
         return
     styles = {"+": "green", "-": "red", "@": "cyan"}
@@ -122,7 +155,7 @@ def _write(output: Output, client: Client, entries: tuple[Entry, ...], *, yes: b
         lambda console: console.print(
             f"Wrote {edit.path}"
             + (f"\nThe file as it was: {backup}" if backup else "")
-            + f"\n{client.after_connecting}",
+            + f"\n{after_connecting}",
             soft_wrap=True,
         ),
     )

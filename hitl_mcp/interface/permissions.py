@@ -58,6 +58,9 @@ class PermissionAnswer(AnswerModel):
         dict[str, JsonValue] | None, Field(description="When allowed: the input to make the call with")
     ] = None
     message: Annotated[str | None, Field(description="When denied: why, and what to do")] = None
+    undecided: Annotated[
+        Literal[True] | None, Field(description="True when denied only because nobody has decided yet")
+    ] = None
 
     @model_serializer(mode="wrap")
     def _without_what_is_not_said(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -92,7 +95,7 @@ class Permissions:
             submission = _submission(use, call if arguments.tool_use_id else None, attempt)
             record = await wait(await self._service.submit(agent, submission))
             if record.request.status is not RequestStatus.APPROVED:
-                return _denied(self._why(record))
+                return self._refused(record)
             try:
                 spent = await self._service.spend(agent, record.request.request_id, use=f"claude-code:{call}")
             except AlreadySpent:
@@ -101,14 +104,15 @@ class Permissions:
             return PermissionAnswer(behavior="allow", updatedInput=approved_input(use, spent.request.action))
         return _denied("Too many equal calls at the same time. Make this call again.")
 
-    def _why(self, record: RequestRecord) -> str:
+    def _refused(self, record: RequestRecord) -> PermissionAnswer:
         if record.request.status is not RequestStatus.PENDING:
-            return self._views.without_token(record).next_step
+            return _denied(self._views.without_token(record).next_step)
         url = self._views.review_url(record.request.request_id)
-        return (
+        message = (
             f"Nobody has decided yet about request {record.request.request_id}. Do not work around it: make "
             f"the same call again, which goes on waiting for the same decision. A person decides at {url}"
         )
+        return PermissionAnswer(behavior="deny", message=message, undecided=True)
 
 
 def _submission(use: ToolUse, call: str | None, attempt: int) -> Submission:

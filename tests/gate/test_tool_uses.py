@@ -107,7 +107,7 @@ def test_inputs_that_do_something_else_are_other_actions() -> None:
 @pytest.mark.parametrize(
     "use",
     [
-        ToolUse("Write", {"file_path": "/a", "content": "x" * 5_000_000}),
+        ToolUse("Write", {"file_path": "/a", "content": "x\n" * 2_000_000}),
         ToolUse("mcp__a__b", {"n": 2**60}),
         ToolUse("Bash", {"command": "printf '\ud800'"}),
     ],

@@ -57,7 +57,7 @@ def plan_edit(path: Path, style: JsonStyle, entries: Sequence[Entry]) -> FileEdi
         CommandFailed: the file does not hold a JSON object, or holds comments, which would be lost.
     """
     before = read_text(path)
-    document = _parse(path, before)
+    document = read_document(path, before)
     servers = document.get(style.servers_key, {})
     if not isinstance(servers, dict):
         raise CommandFailed(
@@ -69,13 +69,21 @@ def plan_edit(path: Path, style: JsonStyle, entries: Sequence[Entry]) -> FileEdi
         **servers,
         **{entry.name: entry_document(style, entry) for entry in entries},
     }
-    after = _dump({**document, style.servers_key: merged}, _indent_of(before))
-    if before is not None and not before.endswith("\n"):
-        after = after.removesuffix("\n")
-    return FileEdit(path, before, after)
+    return FileEdit(path, before, document_text({**document, style.servers_key: merged}, before))
 
 
-def _parse(path: Path, text: str | None) -> dict[str, JsonValue]:
+def document_text(document: JsonValue, before: str | None) -> str:
+    """The document as text, indented and ended as the file was before."""
+    after = _dump(document, _indent_of(before))
+    return after.removesuffix("\n") if before is not None and not before.endswith("\n") else after
+
+
+def read_document(path: Path, text: str | None) -> dict[str, JsonValue]:
+    """The JSON object in a file's text; empty where there is no file.
+
+    Raises:
+        CommandFailed: it holds none, or holds comments, which would be lost.
+    """
     if text is None or not text.strip():
         return {}
     try:

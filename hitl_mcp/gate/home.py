@@ -1,0 +1,33 @@
+"""The approval server of this HITL_HOME inside this process, for one agent."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from hitl_mcp.application import Application
+from hitl_mcp.serving import dispatching_unless_served
+from hitl_mcp.settings import Settings, read_settings
+from hitl_mcp.wiring import build_application
+from server_kit.errors import ConfigurationError
+from server_kit.logging import configure_logging
+
+
+@asynccontextmanager
+async def open_home(agent: str, settings: Settings | None = None) -> AsyncGenerator[Application]:
+    """Open it, and deliver notifications while it is open and no server is up on the same home.
+
+    Raises:
+        ServerError: with one line on what stops it, among others that there is no such agent.
+    """
+    if settings is None:
+        settings = read_settings()
+        configure_logging(level="error", format=settings.log.format)
+    async with AsyncExitStack() as stack:
+        application = await stack.enter_async_context(build_application(settings))
+        if not await application.agents.is_active(agent):
+            raise ConfigurationError(
+                f"{agent[:80]!r} is no agent of {settings.home}; add it with `hitl agents add NAME`"
+            )
+        await stack.enter_async_context(dispatching_unless_served(application))
+        yield application
