@@ -5,7 +5,7 @@ The two exclude each other: an approval is good for one of them, once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
@@ -15,16 +15,23 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hitl_contract.audit_chain import AuditEntry
 from hitl_contract.capability import DEFAULT_LIFETIME_SECONDS
 from hitl_mcp.approvals import events
+from hitl_mcp.approvals.capacity import Capacity
+from hitl_mcp.approvals.eligibility import capacity_for
 from hitl_mcp.approvals.errors import AlreadySpent, ApprovalExpired, RequestNotFound, SealBroken
 from hitl_mcp.approvals.models import IssuedToken, RequestRecord
 from hitl_mcp.approvals.ports import ApprovalPorts
 from hitl_mcp.approvals.proof import ProvenApproval, prove
+from hitl_mcp.approvals.quorum import person_key
 from hitl_mcp.approvals.recording import Recorder
 from hitl_mcp.approvals.spending import SpentApproval
 
 # Of other events an agent or a stranger can write any number about a request.
 _EVIDENCE: Final = (
     events.CREATED,
+    events.EDITED,
+    events.ALLOWED_BY_RULE,
+    events.DENIED_BY_RULE,
+    events.UNSAFELY_APPROVED_BY_TIMEOUT,
     events.DECIDED,
     events.TIMED_OUT,
     events.CANCELLED,
@@ -64,18 +71,20 @@ class TokenCollection:
         self._lifetime_seconds = lifetime_seconds
 
     async def collect(self, agent: str, request_id: str) -> IssuedToken:
-        """Raises RequestNotFound, NotApproved, Revoked, AlreadySpent, ApprovalExpired, NotEligible, SealBroken."""
+        """Raises RequestNotFound, NotApproved, Revoked, AlreadySpent, ApprovalExpired, NotEligible,
+        SealBroken.
+        """
 
         async def read(connection: AsyncConnection) -> tuple[RequestRecord, Sequence[AuditEntry]]:
             return await self._evidence(connection, agent, request_id)
 
         record, trail = await self._ports.database.read(read)
-        eligible = await self._eligible(record)
+        capacities = await self._capacities(record)
         try:
-            approval = self._prove(record, trail, eligible)
+            approval = self._prove(record, trail, capacities)
             lifetime = self._live(approval, trail)
             if lifetime is None:
-                approval, lifetime = await self._issue(agent, request_id, eligible)
+                approval, lifetime = await self._issue(agent, request_id, capacities)
         except SealBroken as broken:
             await self._record_refusal(agent, broken, trail)
             raise
@@ -92,7 +101,7 @@ class TokenCollection:
         async def read(connection: AsyncConnection) -> RequestRecord:
             return (await self._evidence(connection, agent, request_id))[0]
 
-        eligible = await self._eligible(await self._ports.database.read(read))
+        capacities = await self._capacities(await self._ports.database.read(read))
 
         async def operation(connection: AsyncConnection) -> SpentApproval:
             record, trail = await self._evidence(connection, agent, request_id)
@@ -101,7 +110,7 @@ class TokenCollection:
                 if earlier != use:
                     raise AlreadySpent(request_id, earlier)
                 return SpentApproval(record.request, use, first=False)
-            approval = self._prove(record, trail, eligible)
+            approval = self._prove(record, trail, capacities)
             if approval.request.token_id is not None:
                 raise AlreadySpent(request_id, None)
             stored = await self._recorder.change(
@@ -118,11 +127,11 @@ class TokenCollection:
         return await self._ports.database.write(operation)
 
     async def _issue(
-        self, agent: str, request_id: str, eligible: frozenset[str]
+        self, agent: str, request_id: str, capacities: Mapping[str, Capacity]
     ) -> tuple[ProvenApproval, _Lifetime]:
         async def operation(connection: AsyncConnection) -> tuple[ProvenApproval, _Lifetime]:
             record, trail = await self._evidence(connection, agent, request_id)
-            approval = self._prove(record, trail, eligible)
+            approval = self._prove(record, trail, capacities)
             lifetime = self._live(approval, trail)
             if lifetime is None:
                 lifetime = self._new_lifetime(approval)
@@ -164,12 +173,17 @@ class TokenCollection:
             raise RequestNotFound(request_id)
         return record, await self._ports.audit.about(connection, request_id, _EVIDENCE)
 
-    async def _eligible(self, record: RequestRecord) -> frozenset[str]:
-        people = [await self._ports.people.eligible(each.person) for each in record.decisions]
-        return frozenset(person.person_id for person in people if person is not None)
+    async def _capacities(self, record: RequestRecord) -> Mapping[str, Capacity]:
+        request, now = record.request, self._ports.clock.now()
+        capacities: dict[str, Capacity] = {}
+        for decision in record.standing:
+            capacity = await capacity_for(self._ports, request, decision.person, now)
+            if capacity is not None:
+                capacities[person_key(decision.person)] = capacity
+        return capacities
 
     def _prove(
-        self, record: RequestRecord, trail: Sequence[AuditEntry], eligible: frozenset[str]
+        self, record: RequestRecord, trail: Sequence[AuditEntry], capacities: Mapping[str, Capacity]
     ) -> ProvenApproval:
         earlier = _use_of(trail)
         if earlier is not None:
@@ -178,7 +192,7 @@ class TokenCollection:
             record,
             trail,
             sealer=self._ports.sealer,
-            eligible=eligible,
+            capacities=capacities,
             validity=self._validity,
             now=self._ports.clock.now(),
         )

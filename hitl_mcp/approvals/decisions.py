@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
+from pydantic import JsonValue
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hitl_mcp.approvals import events
-from hitl_mcp.approvals.errors import (
-    AlreadyDecided,
-    AlreadyEnded,
-    ApprovalError,
-    DigestChanged,
-    NotEligible,
-    RequestNotFound,
-    SealBroken,
-)
+from hitl_mcp.approvals.admission import Admitted, admit
+from hitl_mcp.approvals.ballots import ballots_of, electorate_of
+from hitl_mcp.approvals.capacity import Capacity
+from hitl_mcp.approvals.eligibility import capacity_for
+from hitl_mcp.approvals.errors import AlreadyDecided, AlreadyEnded, ApprovalError, SealBroken
 from hitl_mcp.approvals.models import (
     ApprovalRequest,
     Decision,
@@ -26,24 +22,13 @@ from hitl_mcp.approvals.models import (
     RequestStatus,
     Verdict,
 )
-from hitl_mcp.approvals.ports import ApprovalPorts, NotificationKind, PersonRecord
-from hitl_mcp.approvals.quorum import Vote, person_key, tally
+from hitl_mcp.approvals.outcomes import Refused, finished, load_record
+from hitl_mcp.approvals.ports import ApprovalPorts, NotificationKind
+from hitl_mcp.approvals.quorum import person_key, tally
 from hitl_mcp.approvals.recording import Recorder, state_of
-from hitl_mcp.approvals.state_machine import (
-    Approve,
-    Deny,
-    Refusal,
-    transition,
-)
+from hitl_mcp.approvals.state_machine import Approve, Deny, Refusal, transition
 from hitl_mcp.approvals.validation import check_decision
 from server_kit.identifiers import new_identifier
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """An act that was refused, to be raised once the record of the refusal is durable."""
-
-    error: ApprovalError
 
 
 class Decisions:
@@ -58,67 +43,72 @@ class Decisions:
         Checks, in order, inside the transaction that writes the decision:
 
         1. the request exists (RequestNotFound);
-        2. this person has not decided it (AlreadyDecided; the same verdict again returns the record);
+        2. this person has not decided it as it stands (AlreadyDecided; the same verdict returns the record);
         3. it has not ended, and its time is not up (AlreadyEnded);
         4. it is as this server stored it (SealBroken);
-        5. the person is eligible and is not the requester (NotEligible);
-        6. what the person saw is what is asked for (DigestChanged);
-        7. for an approval, the channel is good enough for the risk (NotEligible).
+        5. the verdict counts: see `admission.admit` (NotEligible and its kinds, DigestChanged,
+           InvalidSubmission for a reason that is asked for and missing).
 
         Every refusal but the first is recorded in the audit log. Also raises InvalidSubmission for a reason
         that is too long or cannot be stored.
         """
         check_decision(decision)
-        person = await self._ports.people.eligible(decision.person)
+        capacity = await self.capacity(decision.request_id, decision.person)
 
         async def operation(connection: AsyncConnection) -> RequestRecord | Refused:
-            record = await self._load(connection, decision.request_id)  # 1
-            name = decision.person if person is None else person.person_id
-            earlier = _decision_by(record, name)
-            if earlier is not None and earlier.verdict is decision.verdict:  # 2
-                return record
-            now = self._ports.clock.now()
-            refusal = await self._refusal(connection, record, decision, person, earlier, now)
-            if refusal is not None:
-                return await self._refuse(connection, record.request, refusal, decision)
-            return await self._accept(connection, record, decision, name, now)
+            record = await load_record(self._ports, connection, decision.request_id)  # 1
+            return await self.apply(connection, record, decision, capacity)
 
-        return await self._act(operation)
+        return await finished(self._ports, operation)
 
-    async def _refusal(
+    async def capacity(self, request_id: str, person: str) -> Capacity | None:
+        """What this person may do about this request now. Raises RequestNotFound."""
+
+        async def read(connection: AsyncConnection) -> RequestRecord:
+            return await load_record(self._ports, connection, request_id)
+
+        record = await self._ports.database.read(read)
+        return await capacity_for(self._ports, record.request, person, self._ports.clock.now())
+
+    async def apply(
         self,
         connection: AsyncConnection,
         record: RequestRecord,
-        decision: DecisionInput,
-        person: PersonRecord | None,
-        earlier: Decision | None,
-        now: datetime,
+        given: DecisionInput,
+        capacity: Capacity | None,
+    ) -> RequestRecord | Refused:
+        """Checks 2 to 5 of `decide`, and the decision, inside the caller's transaction."""
+        name = given.person if capacity is None else capacity.person_id
+        earlier = _decision_by(record, name)
+        if earlier is not None and earlier.verdict is given.verdict:  # 2
+            return record
+        now = self._ports.clock.now()
+        refusal = await self.unready(connection, record, now)
+        if refusal is None and earlier is not None:  # 2
+            refusal = AlreadyDecided(
+                f"{earlier.person} decided {given.request_id} before ({earlier.verdict.value}). "
+                "A decision is not changed; somebody else may decide."
+            )
+        if refusal is not None:
+            return await self.refuse(connection, record.request, refusal, given)
+        admitted = admit(record, given, capacity, now)  # 5
+        if not isinstance(admitted, Admitted):
+            return await self.refuse(connection, record.request, admitted, given)
+        return await self._accept(
+            connection, record, self._sealed(record.request, given, name, admitted, now)
+        )
+
+    async def unready(
+        self, connection: AsyncConnection, record: RequestRecord, now: datetime
     ) -> ApprovalError | None:
-        request = record.request
-        if request.status.is_terminal:  # 3
+        """Why nobody can decide anything about this request any more, if so; a timeout due is recorded."""
+        if record.request.status.is_terminal:  # 3
             return AlreadyEnded(record)
         timed_out = await self._recorder.time_out(connection, record, now)
         if timed_out is not None:
             return AlreadyEnded(timed_out)
-        if earlier is not None:  # 2
-            return AlreadyDecided(
-                f"{earlier.person} decided {request.request_id} before ({earlier.verdict.value}). "
-                "A decision is not changed; somebody else may decide."
-            )
         if broken := self._broken_seal(record):  # 4
-            return SealBroken(request.request_id, broken)
-        if person is None:  # 5
-            return NotEligible(f"{decision.person[:80]!r} is not known here as somebody who may decide.")
-        if person_key(person.person_id) == person_key(request.agent):
-            return NotEligible("Whoever asks does not decide. Somebody else has to.")
-        if decision.action_digest != request.action_digest:  # 6
-            return DigestChanged(request.request_id)
-        weak = not decision.assurance.satisfies(request.required_assurance)
-        if decision.verdict is Verdict.APPROVE and weak:  # 7
-            return NotEligible(
-                f"A request of {request.risk_level.value} risk is not approved over {decision.channel}. "
-                "Open its page, sign in and decide there."
-            )
+            return SealBroken(record.request.request_id, broken)
         return None
 
     def _broken_seal(self, record: RequestRecord) -> str | None:
@@ -127,78 +117,67 @@ class Decisions:
         for each in record.decisions:
             if not self._ports.sealer.decision_holds(each) or each.request_id != record.request.request_id:
                 return f"the seal of decision {each.decision_id} does not hold"
+        if not all(self._ports.sealer.revision_holds(each) for each in record.revisions):
+            return "the seal of a revision does not hold"
         return None
 
-    async def _refuse(
+    async def refuse(
         self,
         connection: AsyncConnection,
         request: ApprovalRequest,
         error: ApprovalError,
-        decision: DecisionInput,
+        given: DecisionInput,
     ) -> Refused:
+        """Record that a decision was refused; raising is for after the commit."""
         await self._ports.audit.append(
             connection,
             events.DECISION_REFUSED,
-            actor=events.person_actor(decision.person[:200]),
+            actor=events.person_actor(given.person[:200]),
             subject=request.request_id,
             details={
                 "refusal": type(error).__name__,
-                "verdict": decision.verdict.value,
-                "channel": decision.channel,
+                "verdict": given.verdict.value,
+                "channel": given.channel,
             },
         )
         return Refused(error)
 
     async def _accept(
-        self,
-        connection: AsyncConnection,
-        record: RequestRecord,
-        given: DecisionInput,
-        person: str,
-        now: datetime,
+        self, connection: AsyncConnection, record: RequestRecord, decision: Decision
     ) -> RequestRecord:
-        request = record.request
-        decision = self._sealed(request, given, person, now)
-        await self._ports.store.add_decision(connection, decision)
-        decided = (*record.decisions, decision)
-        counted = tally(
-            (Vote(each.person, each.verdict) for each in decided),
-            required=request.required_approvals,
-            requester=request.agent,
-        )
-        approving = given.verdict is Verdict.APPROVE
-        outcome = transition(
-            state_of(request), Approve(quorum_reached=counted.reached) if approving else Deny(), now
-        )
+        request, now = record.request, decision.decided_at
+        decided = replace(record, decisions=(*record.decisions, decision))
+        counted = tally(ballots_of(decided), electorate_of(decided))
+        approving = decision.verdict is Verdict.APPROVE
+        event = Approve(quorum_reached=counted.reached) if approving else Deny(enough=counted.denied)
+        outcome = transition(state_of(request), event, now)
         if isinstance(outcome, Refusal):
-            # Ruled out by `_refusal` at the same time in the same transaction; kept so that no path approves.
+            # Ruled out by `unready` at the same time in the same transaction; kept so that no path approves.
             raise AlreadyEnded(record)
+        await self._ports.store.add_decision(connection, decision)
         changed = replace(request, status=outcome.state.status)
         if changed.status.is_terminal:
-            changed = replace(changed, decided_at=now, ended_by=person, ended_reason=given.reason)
+            changed = replace(changed, decided_at=now, ended_by=decision.person, ended_reason=decision.reason)
         if changed.status is RequestStatus.APPROVED:
             changed = replace(changed, valid_until=now + self._validity)
         stored = await self._recorder.change(
             connection,
             changed,
             event=events.DECIDED,
-            actor=events.person_actor(person),
-            details={
-                "decision_id": decision.decision_id,
-                "verdict": decision.verdict.value,
-                "reason": decision.reason,
-                "channel": decision.channel,
-                "assurance": decision.assurance.value,
-                "action_digest": decision.action_digest,
-                "display_digest": decision.display_digest,
-                "status": changed.status.value,
-                "seal": decision.seal,
-            },
+            actor=events.person_actor(decision.person),
+            details=_details(decision, changed.status),
             notification=(NotificationKind.ENDED if changed.status.is_terminal else NotificationKind.CHANGED),
         )
-        return RequestRecord(stored, decided)
+        return replace(decided, request=stored)
 
-    def _sealed(self, request: ApprovalRequest, given: DecisionInput, person: str, now: datetime) -> Decision:
+    def _sealed(
+        self,
+        request: ApprovalRequest,
+        given: DecisionInput,
+        person: str,
+        admitted: Admitted,
+        now: datetime,
+    ) -> Decision:
         decision = Decision(
             decision_id=new_identifier("dec"),
             request_id=request.request_id,
@@ -213,24 +192,32 @@ class Decisions:
             evidence=dict(given.evidence),
             decided_at=now,
             seal="",
+            revision=request.revision,
+            stage=admitted.stage,
+            acted_as=admitted.acted_as,
+            reviewed_from=admitted.reviewed_from,
         )
         return replace(decision, seal=self._ports.sealer.seal_decision(decision))
 
-    async def _load(self, connection: AsyncConnection, request_id: str) -> RequestRecord:
-        record = await self._ports.store.load(connection, request_id)
-        if record is None:
-            raise RequestNotFound(request_id)
-        return record
 
-    async def _act(
-        self, operation: Callable[[AsyncConnection], Awaitable[RequestRecord | Refused]]
-    ) -> RequestRecord:
-        result = await self._ports.database.write(operation)
-        if isinstance(result, Refused):
-            raise result.error
-        return result
+def _details(decision: Decision, status: RequestStatus) -> dict[str, JsonValue]:
+    return {
+        "decision_id": decision.decision_id,
+        "verdict": decision.verdict.value,
+        "reason": decision.reason,
+        "channel": decision.channel,
+        "assurance": decision.assurance.value,
+        "action_digest": decision.action_digest,
+        "display_digest": decision.display_digest,
+        "revision": decision.revision,
+        "stage": decision.stage,
+        "groups": list[JsonValue](sorted(decision.acted_as.groups)),
+        "acting_for": [each.person_id for each in decision.acted_as.acting_for],
+        "status": status.value,
+        "seal": decision.seal,
+    }
 
 
 def _decision_by(record: RequestRecord, person: str) -> Decision | None:
     key = person_key(person)
-    return next((each for each in record.decisions if person_key(each.person) == key), None)
+    return next((each for each in record.standing if person_key(each.person) == key), None)

@@ -75,6 +75,21 @@ class NotEligible(ApprovalError):
     """This person may not decide this request, in this way."""
 
 
+class NotYourTurn(NotEligible):
+    """This person may decide this request, but there is no seat for them in the stage that is open."""
+
+
+class ReviewTooShort(NotEligible):
+    """The terms ask for a longer look before an approval; `seconds_left` says how much longer."""
+
+    def __init__(self, rule: str, seconds_left: int) -> None:
+        super().__init__(
+            f"The rule {rule} asks for a longer look before an approval. Approve in {seconds_left} s; "
+            "a denial is possible at once."
+        )
+        self.seconds_left = seconds_left
+
+
 class DigestChanged(ApprovalError):
     """The person decided about other bytes than the request's action."""
 

@@ -2,44 +2,71 @@
 
 `prove` believes nothing that is stored because it is stored. A request is approved when, in this order:
 
-1. the request's seal holds: agent, action, quorum and times are those this server accepted; and a token id
-   that is stored is the one the request has for life;
+1. the request's seal holds: agent, action, ruling, terms and times are those this server accepted; and a
+   token id that is stored is the one the request has for life;
 2. the action's bytes have the digest that the request names;
-3. it says approved, and is not revoked;
-4. each decision's seal holds, it names this request, this digest and this rendering, and an approval came
-   over a channel that is good enough;
-5. the audit trail has this request's creation and each of its decisions as sealed, and no decision besides,
-   no other end and no revocation;
-6. those who approved are enough distinct people, the requester not among them;
-7. those who approved may still decide now;
-8. the approval's own validity, counted from the sealed decision that completed the quorum, has not passed.
+3. it asks for an action, says approved, and is not revoked;
+4. each wording that an edit replaced or made is kept under its seal, from the agent's own to the approved;
+5. each decision's seal holds, it names this request and the wording it was about, and an approval of the
+   approved wording keeps the terms: a channel good enough, a reason, a review long enough;
+6. the audit trail has this request's creation, each of its edits and each of its decisions as sealed, and no
+   decision besides, no other end and no revocation;
+7. it was approved in exactly one of three ways:
+   7a. by people: the rule asks, those who approved fill every seat of every stage, and too few denied;
+   7b. by a rule: the sealed ruling allows, the trail has the rule allowing exactly this, and nobody decided;
+   7c. by silence: the sealed terms say `UnsafeAutoApproveOnTimeout`, the time is up, the trail has that
+       approval of exactly this, and nobody denied it in any wording;
+8. where people approved, those who did fill every seat still, in the capacities that they have now;
+9. the approval's own validity, counted from the sealed decision that completed the quorum, from the ruling or
+   from the end of the time, has not passed.
 
 Only then is there a `ProvenApproval`; the minter takes nothing else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from hitl_contract.action import action_digest
 from hitl_contract.audit_chain import AuditEntry
 from hitl_mcp.approvals import events
+from hitl_mcp.approvals.ballots import ballots_of, electorate_of, wording_of
+from hitl_mcp.approvals.capacity import Capacity
 from hitl_mcp.approvals.errors import ApprovalExpired, NotApproved, NotEligible, Revoked, SealBroken
-from hitl_mcp.approvals.models import ApprovalRequest, Decision, RequestRecord, RequestStatus, Verdict
-from hitl_mcp.approvals.quorum import Vote, tally
+from hitl_mcp.approvals.models import (
+    ApprovalRequest,
+    Decision,
+    RequestKind,
+    RequestRecord,
+    RequestStatus,
+    Verdict,
+)
+from hitl_mcp.approvals.quorum import still_holding, tally
 from hitl_mcp.approvals.sealer import Sealer
+from hitl_mcp.approvals.terms import OnTimeout, RuleVerdict
+
+
+class ApprovalWay(StrEnum):
+    PEOPLE = "people"
+    RULE = "rule"
+    SILENCE = "silence"
 
 
 @dataclass(frozen=True, slots=True)
 class ProvenApproval:
-    """An approval that passed every check of `prove`; made by nothing else."""
+    """An approval that passed every check of `prove`; made by nothing else.
+
+    `approvals` are the decisions that approved, none unless people did.
+    """
 
     request: ApprovalRequest
     approvals: tuple[Decision, ...]
     token_id: str
     valid_until: datetime
+    way: ApprovalWay = ApprovalWay.PEOPLE
 
 
 def prove(
@@ -47,19 +74,19 @@ def prove(
     trail: Sequence[AuditEntry],
     *,
     sealer: Sealer,
-    eligible: Collection[str],
+    capacities: Mapping[str, Capacity],
     validity: timedelta,
     now: datetime,
 ) -> ProvenApproval:
     """Check `record` against its seals and its audit `trail` (the entries about it, oldest first).
 
-    `eligible` holds the ids of the deciders who may decide at `now`.
+    `capacities` are those of the deciders at `now`, by person key; who may not decide now has none.
 
     Raises:
-        SealBroken: what is stored is not what this server wrote (1, 2, 4, 5, 6).
+        SealBroken: what is stored is not what this server wrote (1, 2, 4, 5, 6, 7).
         NotApproved, Revoked: 3.
-        NotEligible: 7.
-        ApprovalExpired: 8.
+        NotEligible: 8.
+        ApprovalExpired: 9.
     """
     request = record.request
     if not sealer.request_holds(request):  # 1
@@ -69,49 +96,114 @@ def prove(
         raise SealBroken(request.request_id, "the stored token id is not the request's own")
     if action_digest(request.action) != request.action_digest:  # 2
         raise SealBroken(request.request_id, "the stored action is not the one its digest names")
-    if request.status is not RequestStatus.APPROVED:  # 3
+    if request.kind is not RequestKind.ACTION or request.status is not RequestStatus.APPROVED:  # 3
         raise NotApproved(request.request_id, request.status.value)
     if request.revoked_at is not None:
         raise Revoked(request.request_id)
-    for decision in record.decisions:  # 4
-        _check_decision(request, decision, sealer)
-    _check_trail(record, trail)  # 5
-    votes = [Vote(decision.person, decision.verdict) for decision in record.decisions]
-    if not tally(votes, required=request.required_approvals, requester=request.agent).reached:  # 6
-        raise SealBroken(request.request_id, "the sealed decisions do not make the quorum")
-    if not tally(
-        votes, required=request.required_approvals, requester=request.agent, eligible=eligible
-    ).reached:  # 7
-        raise NotEligible(
-            f"Not enough of those who approved request {request.request_id} may still decide. "
-            "Ask for approval again."
-        )
-    valid_until = max(decision.decided_at for decision in record.decisions) + validity
-    if now >= valid_until:  # 8
+    _check_revisions(record, sealer)  # 4
+    for decision in record.decisions:  # 5
+        _check_decision(record, decision, sealer)
+    _check_trail(record, trail)  # 6
+    way, since = _way(record, trail, now)  # 7
+    if way is ApprovalWay.PEOPLE:
+        holding = still_holding(ballots_of(record), capacities)
+        if not tally(holding, electorate_of(record)).reached:  # 8
+            raise NotEligible(
+                f"Not enough of those who approved request {request.request_id} may still decide. "
+                "Ask for approval again."
+            )
+    if now >= since + validity:  # 9
         raise ApprovalExpired(request.request_id)
-    return ProvenApproval(request, record.decisions, token_id, valid_until)
+    return ProvenApproval(request, _approvals(record), token_id, since + validity, way)
 
 
-def _check_decision(request: ApprovalRequest, decision: Decision, sealer: Sealer) -> None:
+def _approvals(record: RequestRecord) -> tuple[Decision, ...]:
+    return tuple(each for each in record.standing if each.verdict is Verdict.APPROVE)
+
+
+def _check_revisions(record: RequestRecord, sealer: Sealer) -> None:
+    request = record.request
+    if not all(sealer.revision_holds(each) for each in record.revisions):
+        raise SealBroken(request.request_id, "the seal of a revision does not hold")
+    if any(each.request_id != request.request_id for each in record.revisions):
+        raise SealBroken(request.request_id, "a stored revision is of another request")
+    numbers = [each.revision for each in record.revisions]
+    if numbers != (list(range(request.revision + 1)) if request.revision else []):
+        raise SealBroken(request.request_id, "the stored revisions are not those the request names")
+    if not record.revisions:
+        if request.proposed_digest is not None:
+            raise SealBroken(request.request_id, "the wording that the agent proposed is not stored")
+        return
+    first, last = record.revisions[0], record.revisions[-1]
+    if first.action_digest != request.proposed_digest:
+        raise SealBroken(request.request_id, "the first revision is not what the agent proposed")
+    if (last.action_digest, last.display_digest) != (request.action_digest, request.display_digest):
+        raise SealBroken(request.request_id, "the last revision is not what the request names")
+
+
+def _check_decision(record: RequestRecord, decision: Decision, sealer: Sealer) -> None:
+    request = record.request
     if not sealer.decision_holds(decision):
         raise SealBroken(request.request_id, f"the seal of decision {decision.decision_id} does not hold")
+    wording = wording_of(record, decision.revision)
     named = (decision.request_id, decision.action_digest, decision.display_digest)
-    if named != (request.request_id, request.action_digest, request.display_digest):
+    if wording is None or named != (request.request_id, wording.action_digest, wording.display_digest):
         raise SealBroken(request.request_id, f"decision {decision.decision_id} is about something else")
-    strong_enough = decision.assurance.satisfies(request.required_assurance)
-    if decision.verdict is Verdict.APPROVE and not strong_enough:
+    if decision.verdict is Verdict.DENY or decision.revision != request.revision:
+        return
+    terms = request.terms
+    if not decision.assurance.satisfies(terms.required_assurance):
         raise SealBroken(request.request_id, f"decision {decision.decision_id} came over too weak a channel")
+    if terms.reason_required and not (decision.reason or "").strip():
+        raise SealBroken(request.request_id, f"decision {decision.decision_id} gives no reason")
+    if terms.minimum_review_seconds:
+        review = timedelta(seconds=terms.minimum_review_seconds)
+        seen = decision.reviewed_from
+        if seen is None or seen < wording.at or decision.decided_at < seen + review:
+            raise SealBroken(request.request_id, f"decision {decision.decision_id} came too soon")
 
 
 def _check_trail(record: RequestRecord, trail: Sequence[AuditEntry]) -> None:
     request = record.request
-    created = [entry.details.get("seal") for entry in trail if entry.event == events.CREATED]
-    if created != [request.seal]:
-        raise SealBroken(request.request_id, "the audit trail does not have the request's creation")
-    decided = sorted(str(entry.details.get("seal")) for entry in trail if entry.event == events.DECIDED)
-    if decided != sorted(decision.seal for decision in record.decisions):
+    created = _seals(trail, events.CREATED)
+    edited = _seals(trail, events.EDITED)
+    if len(created) != 1 or len(edited) != request.revision or [*created, *edited][-1] != request.seal:
+        raise SealBroken(request.request_id, "the audit trail does not have the request's creation and edits")
+    kept = [str(e.details.get("revision_seal")) for e in trail if e.event == events.EDITED]
+    if kept != [each.seal for each in record.revisions[1:]]:
+        raise SealBroken(request.request_id, "the audit trail and the stored revisions differ")
+    if sorted(_seals(trail, events.DECIDED)) != sorted(each.seal for each in record.decisions):
         raise SealBroken(request.request_id, "the audit trail and the stored decisions differ")
     if any(entry.event == events.REVOKED for entry in trail):
         raise Revoked(request.request_id)
-    if any(entry.event in {events.TIMED_OUT, events.CANCELLED} for entry in trail):
+    if any(entry.event in _OTHER_ENDS for entry in trail):
         raise SealBroken(request.request_id, "the audit trail has the request ended otherwise")
+
+
+_OTHER_ENDS = frozenset({events.TIMED_OUT, events.CANCELLED, events.DENIED_BY_RULE})
+
+
+def _seals(trail: Sequence[AuditEntry], event: str) -> list[str]:
+    return [str(entry.details.get("seal")) for entry in trail if entry.event == event]
+
+
+def _way(record: RequestRecord, trail: Sequence[AuditEntry], now: datetime) -> tuple[ApprovalWay, datetime]:
+    """In which way it was approved, and from when on that counts."""
+    request = record.request
+    allowed = _seals(trail, events.ALLOWED_BY_RULE)
+    silent = _seals(trail, events.UNSAFELY_APPROVED_BY_TIMEOUT)
+    if request.verdict is RuleVerdict.ALLOW:  # 7b
+        if allowed != [request.seal] or silent or record.decisions or request.revision:
+            raise SealBroken(request.request_id, "the audit trail does not have the rule allowing this alone")
+        return ApprovalWay.RULE, request.created_at
+    if request.verdict is not RuleVerdict.ASK or allowed:
+        raise SealBroken(request.request_id, "the sealed ruling is not one that is approved")
+    if silent:  # 7c
+        unsafe = request.terms.on_timeout is OnTimeout.UNSAFE_AUTO_APPROVE
+        denied = any(each.verdict is Verdict.DENY for each in record.decisions)
+        if not unsafe or denied or silent != [request.seal] or now < request.expires_at:
+            raise SealBroken(request.request_id, "the sealed terms do not let silence approve this")
+        return ApprovalWay.SILENCE, request.expires_at
+    if not tally(ballots_of(record), electorate_of(record)).reached:  # 7a
+        raise SealBroken(request.request_id, "the sealed decisions do not make the quorum")
+    return ApprovalWay.PEOPLE, max(each.decided_at for each in _approvals(record))

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pydantic import JsonValue
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hitl_mcp.approvals import events
 from hitl_mcp.approvals.deadlines import plan
-from hitl_mcp.approvals.models import ApprovalRequest, RequestRecord
+from hitl_mcp.approvals.models import ApprovalRequest, RequestKind, RequestRecord, RequestStatus, Verdict
 from hitl_mcp.approvals.ports import ApprovalPorts, NotificationKind
 from hitl_mcp.approvals.state_machine import DeadlineReached, State, Transition, transition
+from hitl_mcp.approvals.terms import OnTimeout, RuleVerdict
 
 
 def state_of(request: ApprovalRequest) -> State:
@@ -23,8 +24,9 @@ def state_of(request: ApprovalRequest) -> State:
 class Recorder:
     """Writes changes inside the caller's transaction."""
 
-    def __init__(self, ports: ApprovalPorts) -> None:
+    def __init__(self, ports: ApprovalPorts, validity: timedelta) -> None:
         self._ports = ports
+        self._validity = validity
 
     async def change(
         self,
@@ -82,11 +84,17 @@ class Recorder:
     async def time_out(
         self, connection: AsyncConnection, record: RequestRecord, now: datetime
     ) -> RequestRecord | None:
-        """Record the timeout of a request whose time is up; None when it ended before or still has time."""
+        """Record the end of a request whose time is up; None when it ended before or still has time.
+
+        It is a timeout, or an approval where the terms say `UnsafeAutoApproveOnTimeout` and nobody denied.
+        """
         request = record.request
-        outcome = transition(state_of(request), DeadlineReached(), now)
+        silence_approves = await self._silence_approves(connection, record)
+        outcome = transition(state_of(request), DeadlineReached(silence_approves), now)
         if not isinstance(outcome, Transition):
             return None
+        if outcome.state.status is RequestStatus.APPROVED:
+            return replace(record, request=await self._approve_by_silence(connection, request, now))
         stored = await self.change(
             connection,
             replace(request, status=outcome.state.status, decided_at=now),
@@ -96,3 +104,45 @@ class Recorder:
             notification=NotificationKind.ENDED,
         )
         return replace(record, request=stored)
+
+    async def _silence_approves(self, connection: AsyncConnection, record: RequestRecord) -> bool:
+        request = record.request
+        if not approves_by_silence(record) or not self._ports.sealer.request_holds(request):
+            return False
+        # A denial that is gone from the table is still in the log.
+        trail = await self._ports.audit.about(connection, request.request_id, (events.DECIDED,))
+        return all(entry.details.get("verdict") != Verdict.DENY.value for entry in trail)
+
+    async def _approve_by_silence(
+        self, connection: AsyncConnection, request: ApprovalRequest, now: datetime
+    ) -> ApprovalRequest:
+        return await self.change(
+            connection,
+            replace(
+                request,
+                status=RequestStatus.APPROVED,
+                decided_at=now,
+                valid_until=request.expires_at + self._validity,
+            ),
+            event=events.UNSAFELY_APPROVED_BY_TIMEOUT,
+            actor=events.rule_actor(request.policy),
+            details={
+                "rule": request.policy,
+                "on_timeout": request.terms.on_timeout.value,
+                "expires_at": request.expires_at.isoformat(),
+                "action_digest": request.action_digest,
+                "seal": request.seal,
+            },
+            notification=NotificationKind.ENDED,
+        )
+
+
+def approves_by_silence(record: RequestRecord) -> bool:
+    """Whether the end of its time approves this request: never when anybody denied it, in any wording."""
+    request = record.request
+    return (
+        request.kind is RequestKind.ACTION
+        and request.verdict is RuleVerdict.ASK
+        and request.terms.on_timeout is OnTimeout.UNSAFE_AUTO_APPROVE
+        and all(each.verdict is not Verdict.DENY for each in record.decisions)
+    )

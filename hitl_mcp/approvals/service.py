@@ -48,7 +48,7 @@ class ApprovalService:
     ) -> None:
         self._ports = ports
         validity = timedelta(seconds=validity_seconds)
-        recorder = Recorder(ports)
+        recorder = Recorder(ports, validity)
         self._submissions = Submissions(ports, recorder, validity)
         self._decisions = Decisions(ports, recorder, validity)
         self._withdrawals = Withdrawals(ports, recorder)

@@ -6,10 +6,12 @@ Rules, held for every event at every time:
 
 1. A terminal state never changes.
 2. At or after `expires_at` nothing happens to a pending request but its timeout, whatever comes first.
-3. A timer before `expires_at` does nothing: silence ends a request only when its time is up.
-4. One denial ends it.
+3. A timer before `expires_at` does nothing: silence ends a request only when its time is up, and then it is a
+   timeout, unless the terms say `UnsafeAutoApproveOnTimeout` and nobody denied.
+4. A denial ends it when there are enough of them; one is, unless the terms say otherwise.
 5. An approval ends it when the quorum is reached, and leaves it pending before.
-6. Only an approved request can be revoked, once; revoking changes no state.
+6. An edit leaves it pending.
+7. Only an approved request can be revoked, once; revoking changes no state.
 """
 
 from __future__ import annotations
@@ -39,7 +41,14 @@ class Approve:
 
 @dataclass(frozen=True, slots=True)
 class Deny:
-    """An eligible person denies."""
+    """An eligible person denies; `enough` counts this denial."""
+
+    enough: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """An eligible person changes what is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +60,15 @@ class Cancel:
 class DeadlineReached:
     """A timer fired; perhaps early, perhaps late."""
 
+    unsafe_auto_approve: bool = False
+
 
 @dataclass(frozen=True, slots=True)
 class Revoke:
     """A person withdraws an approval already given."""
 
 
-Event = Approve | Deny | Cancel | DeadlineReached | Revoke
+Event = Approve | Deny | Edit | Cancel | DeadlineReached | Revoke
 
 
 class RefusalReason(Enum):
@@ -90,18 +101,22 @@ def transition(state: State, event: Event, now: datetime) -> Transition | Refusa
         return Refusal(RefusalReason.ENDED)
     expired = now >= state.expires_at
     if isinstance(event, DeadlineReached):
-        return _to(state, RequestStatus.TIMEOUT) if expired else Refusal(RefusalReason.NOT_DUE)  # rule 3
+        if not expired:  # rule 3
+            return Refusal(RefusalReason.NOT_DUE)
+        return _to(state, RequestStatus.APPROVED if event.unsafe_auto_approve else RequestStatus.TIMEOUT)
     if expired:  # rule 2
         return Refusal(RefusalReason.EXPIRED)
     if isinstance(event, Cancel):
         return _to(state, RequestStatus.CANCELLED)
     if isinstance(event, Deny):  # rule 4
-        return _to(state, RequestStatus.DENIED)
+        return _to(state, RequestStatus.DENIED if event.enough else RequestStatus.PENDING)
+    if isinstance(event, Edit):  # rule 6
+        return _to(state, RequestStatus.PENDING)
     return _to(state, RequestStatus.APPROVED if event.quorum_reached else RequestStatus.PENDING)  # rule 5
 
 
 def _revoke(state: State) -> Transition | Refusal:
-    if state.status is not RequestStatus.APPROVED:  # rule 6
+    if state.status is not RequestStatus.APPROVED:  # rule 7
         return Refusal(RefusalReason.NOT_APPROVED)
     if state.revoked:
         return Refusal(RefusalReason.ALREADY_REVOKED)

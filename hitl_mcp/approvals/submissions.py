@@ -159,7 +159,10 @@ class Submissions:
         """Whether the earlier request still answers; when it does not, its place is free afterwards."""
         now = self._ports.clock.now()
         if record.request.status is RequestStatus.PENDING:
-            return await self._recorder.time_out(connection, record, now) is None
+            ended = await self._recorder.time_out(connection, record, now)
+            if ended is None:
+                return True
+            record = ended
         if record.request.valid_until is not None and now < record.request.valid_until:
             return True
         await self._ports.store.detach(connection, record.request.request_id)

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 from hitl_contract.capability import Approver, CapabilityClaims, encode_capability
 from hitl_mcp.approvals.models import IssuedToken
-from hitl_mcp.approvals.proof import ProvenApproval
+from hitl_mcp.approvals.proof import ApprovalWay, ProvenApproval
+from hitl_mcp.approvals.terms import OnTimeout
 from hitl_mcp.minting.keys import SigningKey
 
 
@@ -32,11 +33,23 @@ class CapabilityMinter:
             request_id=request.request_id,
             action_type=request.action.type,
             action_digest=request.action_digest,
-            approved_by=tuple(
-                Approver(person=each.person, channel=each.channel, assurance=each.assurance.value)
-                for each in approval.approvals
-            ),
+            approved_by=_approvers(approval),
         )
         key = self._signing_key()
         token = encode_capability(claims, private_key=key.private, key_id=key.key_id)
         return IssuedToken(token, datetime.fromtimestamp(expires_at, UTC), approval.token_id)
+
+
+def _approvers(approval: ProvenApproval) -> tuple[Approver, ...]:
+    """Who said yes. Where nobody did, the rule says so itself, so that no reader takes it for a person."""
+    rule = f"rule:{approval.request.policy}"
+    match approval.way:
+        case ApprovalWay.PEOPLE:
+            return tuple(
+                Approver(person=each.person, channel=each.channel, assurance=each.assurance.value)
+                for each in approval.approvals
+            )
+        case ApprovalWay.RULE:
+            return (Approver(person=rule, channel="rule", assurance="rule"),)
+        case ApprovalWay.SILENCE:
+            return (Approver(person=rule, channel="timeout", assurance=OnTimeout.UNSAFE_AUTO_APPROVE.value),)

@@ -10,6 +10,7 @@ from pydantic import JsonValue
 
 from hitl_contract.audit_chain import AuditEntry
 from hitl_mcp.approvals import events
+from hitl_mcp.approvals.capacity import Capacity
 from hitl_mcp.approvals.errors import ApprovalExpired, NotApproved, NotEligible, Revoked, SealBroken
 from hitl_mcp.approvals.models import (
     ApprovalRequest,
@@ -24,10 +25,12 @@ from tests.approvals.test_seals import NOW, SEALER, decision, request
 from tests.approvals.world import program
 
 VALIDITY = timedelta(hours=1)
+APPROVERS = {name: Capacity(name, name, frozenset({"approver"})) for name in ("alice", "bob", "mallory")}
 
 
 def sealed_request(**changes: object) -> ApprovalRequest:
-    made = replace(request(), status=RequestStatus.APPROVED, **changes)  # type: ignore[arg-type]
+    usual = {"status": RequestStatus.APPROVED, "proposed_digest": None}
+    made = replace(request(), **(usual | changes))  # type: ignore[arg-type]
     return replace(made, seal=SEALER.seal_request(made))
 
 
@@ -57,7 +60,7 @@ def proven(
         record,
         trail_of(record) if trail is None else trail,
         sealer=SEALER,
-        eligible={"alice", "bob"} if eligible is None else eligible,
+        capacities={name: APPROVERS[name] for name in ({"alice", "bob"} if eligible is None else eligible)},
         validity=VALIDITY,
         now=NOW + later,
     )

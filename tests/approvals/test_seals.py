@@ -22,7 +22,7 @@ from hitl_mcp.approvals.models import (
     Revision,
     Verdict,
 )
-from hitl_mcp.approvals.terms import RiskAssessment, RiskVote, RuleVerdict, Terms
+from hitl_mcp.approvals.terms import GroupQuorum, RiskAssessment, RiskVote, RuleVerdict, Stage, Terms
 from hitl_mcp.minting.seals import ApprovalSealer, RecordSealer
 from tests.approvals.world import program
 
@@ -43,6 +43,7 @@ def request() -> ApprovalRequest:
         status=RequestStatus.PENDING,
         policy="p",
         required_approvals=2,
+        terms=Terms(stages=(Stage((GroupQuorum(count=2),)),), required_assurance=Assurance.SESSION),
         required_assurance=Assurance.SESSION,
         created_at=NOW,
         expires_at=NOW + timedelta(hours=1),
