@@ -25,6 +25,13 @@ class ChainProblemKind(StrEnum):
     FORKED = "forked"
     BAD_SIGNATURE = "bad_signature"
     ROLLED_BACK = "rolled_back"
+    MALFORMED = "malformed"
+    MISSING_SEGMENT = "missing_segment"
+    EDITED_SEGMENT = "edited_segment"
+    WITNESS_MISSING = "witness_missing"
+    UNAPPROVED_TOKEN = "unapproved_token"  # noqa: S105 - a kind of problem
+    UNKNOWN_TOKEN = "unknown_token"  # noqa: S105 - a kind of problem
+    EXECUTED_TWICE = "executed_twice"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +45,7 @@ class ChainProblem:
 
 @dataclass(frozen=True, slots=True)
 class ChainReport:
-    """The outcome. ``unsigned_tail`` counts the entries behind the last checkpoint."""
+    """The outcome. ``unsigned_tail`` counts the entries behind the last checkpoint or segment."""
 
     entries: int
     checkpoints: int
@@ -46,6 +53,7 @@ class ChainReport:
     head_hash: str
     unsigned_tail: int
     problems: tuple[ChainProblem, ...]
+    segments: int = 0
 
     @property
     def intact(self) -> bool:

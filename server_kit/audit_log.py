@@ -10,31 +10,32 @@ happen again.
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import JsonValue
-from sqlalchemy import RowMapping, bindparam, insert, select
+from sqlalchemy import bindparam, func, insert, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hitl_contract.audit_chain import (
     AuditEntry,
     Checkpoint,
+    checkpoint_is_signed,
     checkpoint_to_json,
     entry_to_json,
     genesis_hash,
     seal_entry,
     sign_checkpoint,
 )
-from hitl_contract.audit_verification import ChainProblem, ChainProblemKind, ChainReport, verify_chain
+from hitl_contract.audit_verification import ChainReport
 from hitl_contract.canonical import canonical_json
 from hitl_contract.errors import CanonicalizationError
 from hitl_contract.keys import PublicKeys
+from server_kit.audit_checking import verify_records
+from server_kit.audit_courier import WitnessCourier, WitnessState
+from server_kit.audit_records import AuditRecords
 from server_kit.audit_tables import AuditTables, audit_tables
 from server_kit.audit_witness import Witness
 from server_kit.clock import Clock, SystemClock
@@ -43,10 +44,8 @@ from server_kit.errors import AuditUnavailable, DatabaseUnavailable
 
 __all__ = ["AuditLog", "AuditTables", "audit_tables"]
 
-PAGE_ENTRIES = 500
 
-
-class AuditLog:
+class AuditLog(AuditRecords):
     """One server's chain. `append` belongs into the caller's `Database.write`; call `close` at shutdown."""
 
     def __init__(
@@ -58,14 +57,17 @@ class AuditLog:
         private_key: Ed25519PrivateKey,
         key_id: str,
         witness: Path | None,
+        courier: WitnessCourier | None = None,
+        segments: Path | None = None,
         checkpoint_every: int = 256,
         clock: Clock | None = None,
     ) -> None:
-        self.chain = chain
-        self._database = database
+        super().__init__(database=database, tables=tables, chain=chain)
+        self.segment_directory = segments
         self._private_key = private_key
         self._key_id = key_id
         self._witness = None if witness is None else Witness(witness)
+        self._courier = courier
         self._witnessed: Checkpoint | None = None
         self._witness_compared = False
         self._checkpoint_every = checkpoint_every
@@ -78,12 +80,8 @@ class AuditLog:
             select(entries.c.sequence, entries.c.entry_hash).order_by(entries.c.sequence.desc()).limit(1)
         )
         self._select_hash = select(entries.c.entry_hash).where(entries.c.sequence == bindparam("wanted"))
-        self._select_last_checkpoint = select(marks.c.sequence).order_by(marks.c.sequence.desc()).limit(1)
-        self._select_page = (
-            select(entries).where(entries.c.sequence > bindparam("after")).order_by(entries.c.sequence)
-        )
-        self._select_tail = select(entries).order_by(entries.c.sequence.desc())
-        self._select_checkpoints = select(marks).order_by(marks.c.sequence)
+        self._select_last_checkpoint = select(marks).order_by(marks.c.sequence.desc()).limit(1)
+        self._count_checkpoints = select(func.count()).select_from(marks)
 
     async def append(
         self,
@@ -101,6 +99,8 @@ class AuditLog:
         try:
             sequence, previous_hash = await self._head(connection)
             await self._compare_with_witness(connection, sequence)
+            if self._courier is not None:
+                await self._courier.admit(sequence + 1)
             entry = seal_entry(
                 chain=self.chain,
                 sequence=sequence + 1,
@@ -145,63 +145,68 @@ class AuditLog:
             return signed
 
         signed = await self._database.write(operation)
-        if signed is not None and self._witness is not None:
+        if signed is None:
+            return None
+        if self._courier is not None:
+            self._courier.send(signed)
+        if self._witness is not None:
             await asyncio.to_thread(self._witness.append, signed)
             if self._witnessed is None or signed.sequence > self._witnessed.sequence:
                 self._witnessed = signed
         return signed
 
+    async def begin(self) -> None:
+        """Look at the witness before anything is written. Raises AuditUnavailable or DatabaseUnavailable.
+
+        What `append` refuses anyway stops the start here, where a person sees it.
+        """
+        await self._database.read(self._compare)
+        last = await self._last_checkpoint()
+        if self._courier is not None and last is not None:
+            # What was signed just before the last stop may not have arrived.
+            self._courier.send(last)
+
     async def close(self) -> None:
         """Sign what was not signed yet. Raises AuditUnavailable or DatabaseUnavailable."""
         if self._checkpointing is not None:
             await asyncio.gather(self._checkpointing, return_exceptions=True)
+        try:
+            await self.checkpoint()
+        finally:
+            if self._courier is not None:
+                await self._courier.close()
+
+    async def start_new_witness(self, *, actor: str, reason: str) -> AuditEntry:
+        """Go on with an empty witness, the old one set aside, and say so in the log.
+
+        For a restored backup and for a witness that is lost: what the old one remembers is not compared any
+        more. Raises AuditUnavailable or DatabaseUnavailable.
+        """
+        if self._witness is None:
+            raise AuditUnavailable("this log has no witness file; set one first")
+        suffix = self._now().replace(":", "").replace("-", "")
+        kept = await asyncio.to_thread(self._witness.set_aside, suffix)
+        self._witnessed, self._witness_compared = None, True
+        details = {"reason": reason, "kept": None if kept is None else kept.name}
+        entry = await self._database.write(
+            lambda connection: self.append(
+                connection, "audit.witness_started", actor=actor, subject=self.chain, details=details
+            )
+        )
         await self.checkpoint()
+        return entry
 
     async def verify(self, keys: PublicKeys) -> ChainReport:
-        """Check the whole chain against its checkpoints and the witness.
+        """Check the whole chain against its checkpoints, its archived segments and the witness.
 
         Raises DatabaseUnavailable when the log cannot be read; whatever is wrong inside it is in the report.
         """
-        marks = await self._checkpoints()
-        unreadable: tuple[ChainProblem, ...] = ()
-        witnessed: tuple[Checkpoint, ...] = ()
-        if self._witness is not None:
-            try:
-                witnessed = await asyncio.to_thread(self._witness.checkpoints)
-            except AuditUnavailable as error:
-                unreadable = (ChainProblem(ChainProblemKind.BAD_SIGNATURE, 0, str(error)),)
-        last = max(witnessed, key=lambda mark: mark.sequence, default=None)
-        loop = asyncio.get_running_loop()
-        report = await asyncio.to_thread(
-            verify_chain,
-            _pages_from_thread(self, loop),
-            chain=self.chain,
-            checkpoints=(*marks, *(mark for mark in witnessed if mark not in set(marks))),
-            keys=keys,
-            expected_head=None if last is None else (last.sequence, last.entry_hash),
-        )
-        return replace(report, problems=(*unreadable, *report.problems))
+        return await verify_records(self, keys, witness=self._witness, segments=self.segment_directory)
 
-    async def export(self) -> AsyncIterator[dict[str, object]]:
-        """Yield every entry in order, then every checkpoint: what `audit_export.verify_export` checks."""
-        marks = await self._checkpoints()
-        after = 0
-        while page := await self.page(after):
-            for entry in page:
-                yield entry_to_json(entry)
-            after = page[-1].sequence
-        for mark in marks:
-            yield checkpoint_to_json(mark)
-
-    async def page(self, after: int, limit: int = PAGE_ENTRIES) -> list[AuditEntry]:
-        """Return up to `limit` entries that follow the sequence number `after`."""
-        statement = self._select_page.limit(limit)
-        return await self._database.read(lambda connection: _entries(connection, statement, {"after": after}))
-
-    async def tail(self, count: int) -> list[AuditEntry]:
-        """Return the last `count` entries, oldest first."""
-        statement = self._select_tail.limit(count)
-        return (await self._database.read(lambda connection: _entries(connection, statement, {})))[::-1]
+    @property
+    def witness_state(self) -> WitnessState | None:
+        """How far behind the second place is; None when none is configured."""
+        return None if self._courier is None else self._courier.state()
 
     def _now(self) -> str:
         return self._clock.now().isoformat(timespec="microseconds").replace("+00:00", "Z")
@@ -210,28 +215,54 @@ class AuditLog:
         row = (await connection.execute(self._select_head)).one_or_none()
         return (0, genesis_hash(self.chain)) if row is None else (int(row.sequence), str(row.entry_hash))
 
+    async def _compare(self, connection: AsyncConnection) -> None:
+        await self._compare_with_witness(connection, (await self._head(connection))[0])
+
+    async def _last_checkpoint(self) -> Checkpoint | None:
+        marks = await self.checkpoints()
+        return marks[-1] if marks else None
+
     async def _compare_with_witness(self, connection: AsyncConnection, head: int) -> None:
         """Refuse a database that has forgotten or rewritten what the witness remembers."""
         if self._witness is None:
             return
         if not self._witness_compared:
             marks = await asyncio.to_thread(self._witness.checkpoints)
+            signed = int((await connection.execute(self._count_checkpoints)).scalar_one())
+            if await asyncio.to_thread(self._witness.is_lost, signed):
+                raise AuditUnavailable(self._witness.loss())
             last = max(marks, key=lambda mark: mark.sequence, default=None)
             if last is not None and head >= last.sequence:
                 found = await connection.scalar(self._select_hash, {"wanted": last.sequence})
                 if found != last.entry_hash:
                     raise AuditUnavailable(self._disagreement("has another entry", last.sequence))
+            if last is None or head >= last.sequence:
+                last = await self._make_up(connection, self._witness, last)
             self._witnessed = last
             self._witness_compared = True
         if self._witnessed is not None and head < self._witnessed.sequence:
             raise AuditUnavailable(self._disagreement(f"ends at {head}", self._witnessed.sequence))
 
+    async def _make_up(
+        self, connection: AsyncConnection, witness: Witness, last: Checkpoint | None
+    ) -> Checkpoint | None:
+        """Write down what a crash kept from the witness after its commit: this server's last checkpoint."""
+        await asyncio.to_thread(witness.prepare)
+        row = (await connection.execute(self._select_last_checkpoint)).mappings().one_or_none()
+        if row is None or (last is not None and row["sequence"] <= last.sequence):
+            return last
+        stored = Checkpoint(**row)
+        if not checkpoint_is_signed(stored, PublicKeys([self._private_key.public_key()])):
+            return last
+        await asyncio.to_thread(witness.append, stored)
+        return stored
+
     def _disagreement(self, what: str, sequence: int) -> str:
         path = None if self._witness is None else self._witness.path
         return (
             f"the audit log {self.chain!r} {what} where the witness {path} remembers entry {sequence}: "
-            "the database was rolled back or replaced; run 'audit verify', and move the witness away only "
-            "if that was intended"
+            "the database was rolled back or replaced; run `audit verify`, and only if that was intended run "
+            "`audit new-witness`"
         )
 
     def _checkpoint_soon(self) -> None:
@@ -244,34 +275,3 @@ class AuditLog:
         except (AuditUnavailable, DatabaseUnavailable, DBAPIError):
             # The next one covers these entries too; append itself refuses when the log cannot be written.
             return
-
-    async def _checkpoints(self) -> tuple[Checkpoint, ...]:
-        async def operation(connection: AsyncConnection) -> tuple[Checkpoint, ...]:
-            rows = await connection.execute(self._select_checkpoints)
-            return tuple(Checkpoint(**row) for row in rows.mappings())
-
-        return await self._database.read(operation)
-
-
-def _pages_from_thread(log: AuditLog, loop: asyncio.AbstractEventLoop) -> Iterator[AuditEntry]:
-    """Yield all entries in a thread while the loop reads them page by page: any number fits into memory."""
-    after = 0
-    while page := asyncio.run_coroutine_threadsafe(log.page(after), loop).result():
-        yield from page
-        after = page[-1].sequence
-
-
-async def _entries(
-    connection: AsyncConnection, statement: Any, parameters: Mapping[str, int]
-) -> list[AuditEntry]:
-    return [_entry(row) for row in (await connection.execute(statement, parameters)).mappings()]
-
-
-def _entry(row: RowMapping) -> AuditEntry:
-    fields: dict[str, Any] = {str(name): value for name, value in row.items()}
-    try:
-        fields["details"] = json.loads(fields["details"])
-    except ValueError:
-        # Somebody edited it: kept as it is, so that verification finds it and an export shows it.
-        fields["details"] = {"unreadable": fields["details"]}
-    return AuditEntry(**fields)

@@ -39,6 +39,48 @@ class Witness:
         *lines, _unfinished = content.split(b"\n")
         return tuple(self._parse(line, number) for number, line in enumerate(lines, 1) if line)
 
+    def prepare(self) -> None:
+        """Make the file, before the first checkpoint is signed: from then on its absence is a loss."""
+        try:
+            os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise AuditUnavailable(
+                f"the audit witness {self.path} cannot be written: {error.strerror}"
+            ) from error
+
+    def is_lost(self, checkpoints_in_database: int) -> bool:
+        """Whether the witness was removed or emptied since the log was first signed.
+
+        A crash between the commit of the very first checkpoint and its line here leaves a file without lines.
+        """
+        try:
+            size = self.path.stat().st_size
+        except OSError:
+            return checkpoints_in_database > 0
+        return size == 0 and checkpoints_in_database > 1
+
+    def loss(self) -> str:
+        """What is said about a lost witness."""
+        return (
+            f"the audit witness {self.path} is gone, and with it the proof that the database was not put "
+            "back to an earlier state; restore the file, or copy it from another replica; if it is really lost, "
+            "look at `audit verify` and run `audit new-witness`"
+        )
+
+    def set_aside(self, suffix: str) -> Path | None:
+        """Move the file away, keeping it, and begin an empty one. Returns where it went."""
+        kept: Path | None = None
+        try:
+            if self.path.exists():
+                kept = self.path.with_name(f"{self.path.name}.{suffix}")
+                self.path.rename(kept)
+        except OSError as error:
+            raise AuditUnavailable(
+                f"the audit witness {self.path} cannot be moved: {error.strerror}"
+            ) from error
+        self.prepare()
+        return kept
+
     def _parse(self, line: bytes, number: int) -> Checkpoint:
         try:
             return checkpoint_from_json(json.loads(line))

@@ -297,9 +297,9 @@ async def test_a_database_put_back_to_an_earlier_state_is_found_and_takes_no_ent
     witness = tmp_path / "witness.jsonl"
     database = await open_database(sqlite_url)
     await database.write(create)
-    await add(make_log(database), database, 5)
-    copy_database(path, tmp_path / "earlier.db")
     log = make_log(database, witness)
+    await add(log, database, 5)
+    copy_database(path, tmp_path / "earlier.db")
     await add(log, database, 5)
     await log.close()
     await database.close()
