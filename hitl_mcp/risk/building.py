@@ -1,0 +1,36 @@
+"""Builds the assessors that are configured, and the consensus over them. Called by the composition root."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from code_safety.analysis import analyse
+from hitl_mcp.risk.assessor import Assessor
+from hitl_mcp.risk.consensus import Consensus
+from hitl_mcp.risk.history import HistoryVote
+from hitl_mcp.risk.past_operations import SqlPastOperations
+from hitl_mcp.risk.patterns import PatternsVote
+from hitl_mcp.risk.settings import RiskSettings
+from hitl_mcp.risk.static_analysis import StaticAnalysisVote
+from server_kit.clock import Clock
+from server_kit.database.base import Database
+
+
+@asynccontextmanager
+async def build_consensus(
+    settings: RiskSettings, *, database: Database, clock: Clock
+) -> AsyncGenerator[Consensus]:
+    """The consensus of patterns, static analysis, history, the agent's claim and a model where one is set."""
+    assessors: list[Assessor] = [
+        PatternsVote(),
+        StaticAnalysisVote(analyse),
+        HistoryVote(SqlPastOperations(database), clock),
+    ]
+    async with AsyncExitStack() as closing:
+        if settings.model is not None:
+            # httpx2 takes long to import, which a start without a model should not pay.
+            from hitl_mcp.risk.model import model_vote
+
+            assessors.append(await closing.enter_async_context(model_vote(settings.model)))
+        yield Consensus(assessors, timeout_seconds=settings.timeout_seconds)

@@ -1,0 +1,77 @@
+"""What static analysis finds in the action, as one vote."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from code_safety.findings import Analysis, Finding
+from hitl_contract.action import Action, canonical_action
+from hitl_contract.canonical import digest_of_bytes
+from hitl_mcp.approvals.levels import RiskLevel
+from hitl_mcp.approvals.models import Submission
+from hitl_mcp.approvals.terms import AgentFacts
+from hitl_mcp.risk.assessor import Opinion
+
+ON_THE_LOOP_BYTES: Final = 4096
+"""An action up to this size is analysed at once; a larger one in a thread, so that nobody waits for it."""
+
+_CACHED: Final = 4096
+_SHOWN_FINDINGS: Final = 5
+
+
+class Analyse(Protocol):
+    """Pure, safe to call in threads; the same action has the same analysis."""
+
+    def __call__(self, action: Action) -> Analysis: ...
+
+
+class StaticAnalysisVote:
+    """Votes for the level of the worst finding. What could not be analysed is never low."""
+
+    name = "static analysis"
+    essential = True
+
+    def __init__(self, analyse: Analyse) -> None:
+        self._analyse = analyse
+        self._known: OrderedDict[str, Opinion] = OrderedDict()
+
+    async def assess(self, agent: AgentFacts, submission: Submission) -> Opinion:  # noqa: ARG002 - the protocol's signature
+        canonical = canonical_action(submission.action)
+        digest = digest_of_bytes(canonical)
+        known = self._known.get(digest)
+        if known is not None:
+            self._known.move_to_end(digest)
+            return known
+        if len(canonical) <= ON_THE_LOOP_BYTES:
+            analysis = self._analyse(submission.action)
+        else:
+            analysis = await asyncio.to_thread(self._analyse, submission.action)
+        opinion = opinion_on(analysis)
+        self._known[digest] = opinion
+        if len(self._known) > _CACHED:
+            self._known.popitem(last=False)
+        return opinion
+
+
+def opinion_on(analysis: Analysis) -> Opinion:
+    """The vote that follows from an analysis: its worst finding's level, and what was found, worst first."""
+    level = RiskLevel(analysis.level.value)
+    if not analysis.complete and level is RiskLevel.LOW:
+        level = RiskLevel.MEDIUM
+    if not analysis.findings:
+        return Opinion(level, "nothing found")
+    found = sorted(analysis.findings, key=lambda finding: -finding.severity.rank)
+    return Opinion(level, _in_words(found))
+
+
+def _in_words(found: Sequence[Finding]) -> str:
+    sentences: dict[str, None] = {}
+    for finding in found:
+        line = f" (line {finding.line})" if finding.line else ""
+        sentences.setdefault(f"{finding.severity.value}: {finding.message}{line}")
+    shown = list(sentences)[:_SHOWN_FINDINGS]
+    more = len(sentences) - len(shown)
+    return "; ".join(shown) + (f"; and {more} more" if more else "")
