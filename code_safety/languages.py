@@ -12,6 +12,7 @@ from code_safety.plain_text import inspect_plain_text
 from code_safety.python.bandit_checks import load_checks
 from code_safety.python.code import inspect_python
 from code_safety.shell.code import inspect_bash
+from code_safety.shell.commands import inspect_joined_command
 from code_safety.sql_code import inspect_sql
 
 MAX_ANALYSED_CHARACTERS: Final = 200_000
@@ -43,6 +44,7 @@ ANALYSERS: Final[Mapping[str, Analyser]] = {
     "nodejs": _bounded(inspect_javascript),
     "bash": _bounded(inspect_bash),
     "sql": _bounded(inspect_sql),
+    "command": _bounded(inspect_joined_command),
 }
 
 

@@ -145,7 +145,7 @@ def is_wide(path: str) -> bool:
         return True
     if path.startswith(("..", "~", "$HOME", "${HOME}")):
         return True
-    return bool(re.match(r"^/(?:home|Users|mnt|media|data|tmp|workspace)?(?:/[^/]*)?$", cleaned))
+    return bool(re.match(r"^/(?:tmp|workspace|(?:home|Users|mnt|media|data)(?:/[^/]*)?|[^/]*)$", cleaned))
 
 
 def _clean(path: str) -> str:
