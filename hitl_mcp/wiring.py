@@ -29,7 +29,7 @@ from hitl_mcp.minting.keys import KeyRing
 from hitl_mcp.minting.seals import ApprovalSealer, RecordSealer
 from hitl_mcp.minting.signer import CapabilityMinter
 from hitl_mcp.notifiers.base import Notifier
-from hitl_mcp.notifiers.building import build_dispatcher, build_notifiers
+from hitl_mcp.notifiers.building import build_dispatcher, build_notifiers, channel_delays
 from hitl_mcp.notifiers.lease import Lease
 from hitl_mcp.notifiers.outbox import SqlOutbox
 from hitl_mcp.policies.default import AskOneApprover
@@ -132,6 +132,7 @@ def _application(settings: Settings, core: _Core) -> Application:
         clock=core.clock,
         channels=[notifier.channel for notifier in notifiers],
         audit=core.trail,
+        delays=channel_delays(console=settings.console, slack=settings.slack, telegram=settings.telegram),
     )
     service = _service(settings, core, outbox)
     views = ApprovalViews(service, public_url=settings.http.url)

@@ -44,6 +44,8 @@ class Card:
     decided_by: tuple[str, ...] = ()
     reason: str | None = None
     revoked: bool = False
+    escalated_to: tuple[str, ...] = ()
+    """Groups and people who are asked besides the first ones, because the answer takes long."""
 
     @property
     def chat_may_approve(self) -> bool:
@@ -56,6 +58,17 @@ class CardReference:
     """Where a channel put a card, in that channel's own terms (JSON, stored as it is)."""
 
     data: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+
+
+@dataclass(frozen=True)
+class Call:
+    """People are called to a card once more. `number` is the same for the same call.
+
+    `begun_before`: an earlier try may have reached people; where the service can tell, it is looked for.
+    """
+
+    number: int
+    begun_before: bool = False
 
 
 @dataclass(frozen=True)
@@ -150,6 +163,13 @@ class Notifier(Protocol):
 
     async def update(self, card: Card, reference: CardReference) -> CardReference:
         """Show the card's new content in the same place."""
+        ...
+
+    async def remind(self, card: Card, reference: CardReference, call: Call) -> None:
+        """Call people to this open card, which shows all there is to know; the call decides nothing.
+
+        Raises CardGone when the card is no longer there.
+        """
         ...
 
     async def close(self, card: Card, reference: CardReference) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import Protocol, TextIO
 
 from hitl_mcp.approvals.ports import AuditTrail
 from hitl_mcp.notifiers.base import Notifier
 from hitl_mcp.notifiers.card_store import CardStore
 from hitl_mcp.notifiers.console import ConsoleNotifier
+from hitl_mcp.notifiers.deadline_worker import Deadlines
 from hitl_mcp.notifiers.delivery import CardKeeper, ChannelWorker
-from hitl_mcp.notifiers.dispatcher import Deadlines, Dispatcher
+from hitl_mcp.notifiers.dispatcher import Dispatcher
 from hitl_mcp.notifiers.inbox import Accounts, ApprovalInbox, Service
 from hitl_mcp.notifiers.lease import Lease
 from hitl_mcp.notifiers.nonces import CardNonces, Sealer
@@ -47,6 +49,21 @@ def build_notifiers(
     return tuple(notifiers)
 
 
+def channel_delays(
+    *,
+    console: ConsoleSettings | None = None,
+    slack: SlackSettings | None = None,
+    telegram: TelegramSettings | None = None,
+) -> Mapping[str, timedelta]:
+    """How long each configured channel leaves a new request to the others."""
+    configured = {"console": console, "slack": slack, "telegram": telegram}
+    return {
+        channel: timedelta(seconds=settings.delay_seconds)
+        for channel, settings in configured.items()
+        if settings is not None
+    }
+
+
 def build_dispatcher(
     *,
     database: Database,
@@ -66,7 +83,12 @@ def build_dispatcher(
 
     def worker(notifier: Notifier) -> ChannelWorker:
         keeper = CardKeeper(
-            notifier=notifier, requests=service, store=cards, nonces=nonces, review_url=review_url
+            notifier=notifier,
+            requests=service,
+            store=cards,
+            nonces=nonces,
+            review_url=review_url,
+            clock=clock,
         )
         return ChannelWorker(
             channel=notifier.channel,
@@ -81,6 +103,7 @@ def build_dispatcher(
         lease=lease or Lease(database=database, clock=clock),
         clock=clock,
         deadlines=service,
+        changes=database.changes,
         notifiers=notifiers,
         workers=[worker(notifier) for notifier in notifiers],
         inbox=ApprovalInbox(

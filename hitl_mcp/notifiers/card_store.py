@@ -25,7 +25,10 @@ class CardState(StrEnum):
 
 @dataclass(frozen=True)
 class CardRow:
-    """One card in one channel. `version` is the request's version that the card shows."""
+    """One card in one channel. `version` is the request's version that the card shows.
+
+    `call` is the outbox row of the newest call to this card that was begun.
+    """
 
     request_id: str
     channel: str
@@ -35,6 +38,7 @@ class CardRow:
     reference: CardReference
     state: CardState
     version: int
+    call: int | None = None
 
 
 class CardStore:
@@ -72,6 +76,7 @@ class CardStore:
             "reference": dict(row.reference.data),
             "state": row.state.value,
             "version": row.version,
+            "call": row.call,
         }
         insert = sqlite_insert if self._database.dialect == "sqlite" else postgresql_insert
         statement = insert(cards).values(**values)
@@ -98,4 +103,5 @@ def _card_row(row: Row[tuple[object, ...]] | None) -> CardRow | None:
         reference=CardReference(row.reference),
         state=CardState(row.state),
         version=row.version,
+        call=row.call,
     )

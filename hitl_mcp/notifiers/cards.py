@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from hitl_contract.display import render_action, safe_text
-from hitl_mcp.approvals.models import RequestRecord, RequestStatus, Verdict
+from hitl_mcp.approvals.deadlines import levels_reached
+from hitl_mcp.approvals.models import ApprovalRequest, RequestRecord, RequestStatus, Verdict
 from hitl_mcp.notifiers.base import Card
 from hitl_mcp.notifiers.text import shortened
 
@@ -16,8 +19,8 @@ def name_of(text: str) -> str:
     return shortened(safe_text(text), _NAME_LIMIT)
 
 
-def build_card(record: RequestRecord, *, review_url: str, nonce: str) -> Card:
-    """The card of `record` as it stands now."""
+def build_card(record: RequestRecord, *, review_url: str, nonce: str, now: datetime | None = None) -> Card:
+    """The card of `record` as it stands; at `now`, where who is asked depends on it."""
     request = record.request
     reasons = [decision.reason for decision in record.decisions if decision.reason] or [request.ended_reason]
     reason = reasons[-1] if request.status.is_terminal else None
@@ -44,7 +47,16 @@ def build_card(record: RequestRecord, *, review_url: str, nonce: str) -> Card:
         decided_by=_decided_by(record, approved_by),
         reason=None if reason is None else shortened(safe_text(reason, multiline=True), _REASON_LIMIT),
         revoked=request.revoked_at is not None,
+        escalated_to=() if now is None else escalated_to(request, now),
     )
+
+
+def escalated_to(request: ApprovalRequest, now: datetime) -> tuple[str, ...]:
+    """The names of groups and people that the levels of escalation reached by `now` have added, each once."""
+    if request.status is not RequestStatus.PENDING:
+        return ()
+    reached = levels_reached(request, now)
+    return tuple(dict.fromkeys(name_of(each) for level in reached for each in (*level.groups, *level.people)))
 
 
 def _decided_by(record: RequestRecord, approved_by: tuple[str, ...]) -> tuple[str, ...]:

@@ -10,10 +10,10 @@ import asyncio
 from typing import TextIO
 
 from hitl_mcp.approvals.models import RequestStatus
-from hitl_mcp.notifiers.base import Card, CardReference, CheckResult, DecisionInbox
+from hitl_mcp.notifiers.base import Call, Card, CardReference, CheckResult, DecisionInbox
 from hitl_mcp.notifiers.errors import DeliveryFailed
 from hitl_mcp.notifiers.layout import Layout, lay_out
-from hitl_mcp.notifiers.wording import facts, headline, why_no_approve
+from hitl_mcp.notifiers.wording import call_facts, call_headline, facts, headline, why_no_approve
 
 _BUDGET = 16_000
 _RULE = "─" * 72
@@ -43,8 +43,13 @@ class ConsoleNotifier:
         return None
 
     async def update(self, card: Card, reference: CardReference) -> CardReference:
-        self._write(f"{headline(card)}: {card.request_id}\n")
+        asked = f", now also asked: {', '.join(card.escalated_to)}" if card.escalated_to else ""
+        self._write(f"{headline(card)}: {card.request_id}{asked}\n")
         return reference
+
+    async def remind(self, card: Card, reference: CardReference, call: Call) -> None:  # noqa: ARG002
+        told = "; ".join(f"{label}: {value}" for label, value in call_facts(card))
+        self._write(f"{call_headline(card)}. {told}\n")
 
     async def close(self, card: Card, reference: CardReference) -> None:  # noqa: ARG002
         reason = f" — {card.reason}" if card.reason else ""

@@ -14,9 +14,10 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol
 
+from hitl_mcp.approvals.deadlines import held_until
 from hitl_mcp.approvals.errors import RequestNotFound
 from hitl_mcp.approvals.models import RequestRecord, RequestStatus
-from hitl_mcp.notifiers.base import Card, CardReference, Notifier
+from hitl_mcp.notifiers.base import Call, Card, CardReference, Notifier
 from hitl_mcp.notifiers.card_store import CardRow, CardState, CardStore
 from hitl_mcp.notifiers.cards import build_card
 from hitl_mcp.notifiers.errors import CardGone, CardRefused, ChannelBusy, NotifierError
@@ -29,7 +30,7 @@ from server_kit.errors import ServerError
 _log = logging.getLogger(__name__)
 
 _AT_ONCE = 8
-_LONGEST_WAIT_SECONDS = 5.0
+_LONGEST_WAIT_SECONDS = 30.0
 _DATABASE_PAUSE_SECONDS = 1.0
 _COURTESY_SECONDS = 0.02
 _NONCE_SHAPE = "n" * 43
@@ -52,15 +53,18 @@ class CardKeeper:
         store: CardStore,
         nonces: CardNonces,
         review_url: Callable[[str], str],
+        clock: Clock,
     ) -> None:
         self._notifier = notifier
         self._requests = requests
         self._store = store
         self._nonces = nonces
         self._review_url = review_url
+        self._clock = clock
 
-    async def bring_up_to_date(self, request_id: str) -> None:
-        """Send, update or close the card as the request needs. Raises NotifierError."""
+    async def bring_up_to_date(self, news: OwedNews) -> None:
+        """Send, update or close the card as the request needs; call people to it. Raises NotifierError."""
+        request_id = news.request_id
         try:
             record = await self._requests.get(request_id)
         except RequestNotFound:
@@ -68,13 +72,38 @@ class CardKeeper:
         row = await self._store.of_request(request_id, self._notifier.channel)
         card = self._card(record)
         if record.request.status is RequestStatus.PENDING:
+            if self._is_held(record):
+                return
             await self._show(card, row)
+            # A card that is new is call enough.
+            if news.call is not None and row is not None and row.state is CardState.OPEN:
+                await self._call(card, news.call)
         elif row is not None:
             await self._close(card, row)
 
+    def _is_held(self, record: RequestRecord) -> bool:
+        # The end of the quiet hours is a deadline of the request, and brings the news again.
+        until = held_until(record.request)
+        return until is not None and self._clock.now() < until
+
+    async def _call(self, card: Card, number: int) -> None:
+        row = await self._store.of_request(card.request_id, self._notifier.channel)
+        if row is None or (row.call is not None and row.call > number):
+            return
+        begun_before = row.call == number
+        if not begun_before:
+            await self._store.put(replace(row, call=number))
+        try:
+            await self._notifier.remind(card, row.reference, Call(number, begun_before))
+        except CardGone:
+            # Whoever deleted the card did not answer it: a new one calls as well.
+            await self._send(card)
+
     def _card(self, record: RequestRecord) -> Card:
         request_id = record.request.request_id
-        draft = build_card(record, review_url=self._review_url(request_id), nonce=_NONCE_SHAPE)
+        draft = build_card(
+            record, review_url=self._review_url(request_id), nonce=_NONCE_SHAPE, now=self._clock.now()
+        )
         nonce = self._nonces.make(
             channel=self._notifier.channel,
             request_id=request_id,
@@ -128,8 +157,8 @@ class CardKeeper:
 
     async def _record(self, card: Card, state: CardState, reference: CardReference) -> None:
         # An ended card keeps the name it was known by: taps on it are then told how it ended.
-        pending = card.status is RequestStatus.PENDING
-        known = None if pending else await self._store.of_request(card.request_id, self._notifier.channel)
+        before = await self._store.of_request(card.request_id, self._notifier.channel)
+        known = None if card.status is RequestStatus.PENDING else before
         offers_approve = self._notifier.offers_approve(card) if known is None else known.offers_approve
         await self._store.put(
             CardRow(
@@ -141,6 +170,7 @@ class CardKeeper:
                 reference=reference,
                 state=state,
                 version=card.version,
+                call=None if before is None else before.call,
             )
         )
 
@@ -171,7 +201,10 @@ class ChannelWorker:
 
     async def run(self) -> None:
         """Work until cancelled; outlasts every failure of the service and of the database."""
-        async with self._changes.watch(CHANGE_KEY) as watch, asyncio.TaskGroup() as deliveries:
+        async with (
+            self._changes.watch(CHANGE_KEY, unhurried=True) as watch,
+            asyncio.TaskGroup() as deliveries,
+        ):
             while True:
                 await self._pause_if_asked()
                 try:
@@ -224,7 +257,7 @@ class ChannelWorker:
 
     async def _attempt(self, news: OwedNews) -> None:
         try:
-            await self._keeper.bring_up_to_date(news.request_id)
+            await self._keeper.bring_up_to_date(news)
         except ChannelBusy as busy:
             pause = busy.retry_after_seconds
             self._resumes_at = asyncio.get_running_loop().time() + pause

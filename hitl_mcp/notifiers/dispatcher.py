@@ -1,9 +1,9 @@
-"""One process at a time tells people, hears them and ends requests whose time is up.
+"""One process at a time tells people and hears them; every process works deadlines.
 
 Any number of servers may run on one database; the one that holds the lease dispatches. When it dies,
-another takes over once the lease has run out. A holder that was only slow may then still finish a call it
-had begun: each such call is safe to repeat (see `delivery`), and decisions go through the same state
-machine whoever brings them.
+another takes over once the lease has run out, and others work the deadlines until then. A holder that was
+only slow may then still finish a call it had begun: each such call is safe to repeat (see `delivery`), and
+decisions go through the same state machine whoever brings them.
 """
 
 from __future__ import annotations
@@ -11,28 +11,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
 from functools import partial
 from typing import Protocol
 
 from hitl_mcp.notifiers.base import DecisionInbox, Notifier
+from hitl_mcp.notifiers.deadline_worker import Deadlines, DeadlineWorker
 from hitl_mcp.notifiers.delivery import ChannelWorker
 from hitl_mcp.notifiers.lease import Lease
 from hitl_mcp.notifiers.outbox import DeadLetter
 from server_kit.clock import Clock
+from server_kit.database.base import ChangeFeed
 from server_kit.errors import ServerError
 
 _log = logging.getLogger(__name__)
 
-_DEADLINE_SECONDS = 0.5
 _RESTART_SECONDS = 1.0
 _LONGEST_RESTART_SECONDS = 60.0
-
-
-class Deadlines(Protocol):
-    """Ends what is due; implemented by `approvals.service.ApprovalService`."""
-
-    async def run_deadlines(self, *, now: datetime) -> int: ...
 
 
 class Undelivered(Protocol):
@@ -54,20 +48,22 @@ class Dispatcher:
         lease: Lease,
         clock: Clock,
         deadlines: Deadlines,
+        changes: ChangeFeed,
         notifiers: Sequence[Notifier],
         workers: Sequence[ChannelWorker],
         inbox: DecisionInbox,
         outbox: Undelivered,
     ) -> None:
         self._lease = lease
-        self._clock = clock
-        self._deadlines = deadlines
         self._notifiers = tuple(notifiers)
         self._workers = tuple(workers)
         self._inbox = inbox
         self._outbox = outbox
         self.leading = asyncio.Event()
         """Set while this process dispatches."""
+        self._deadlines = DeadlineWorker(
+            deadlines=deadlines, changes=changes, clock=clock, leads=self.leading.is_set
+        )
 
     async def undelivered(self, limit: int = 50) -> tuple[DeadLetter, ...]:
         """What was given up, the newest first; in every process, dispatching or not."""
@@ -76,12 +72,17 @@ class Dispatcher:
     async def run(self) -> None:
         """Dispatch whenever the lease can be had, until cancelled; then give it back."""
         try:
-            while True:
-                if await self._acquired():
-                    await self._lead()
-                await asyncio.sleep(self._lease.term.total_seconds() / 4)
+            async with asyncio.TaskGroup() as duties:
+                duties.create_task(self._deadlines.run())
+                duties.create_task(self._lead_when_possible())
         finally:
             await self._leave()
+
+    async def _lead_when_possible(self) -> None:
+        while True:
+            if await self._acquired():
+                await self._lead()
+            await asyncio.sleep(self._lease.term.total_seconds() / 4)
 
     async def _acquired(self) -> bool:
         try:
@@ -97,7 +98,6 @@ class Dispatcher:
         try:
             async with asyncio.TaskGroup() as duties:
                 duties.create_task(self._keep_lease())
-                duties.create_task(self._end_what_is_due())
                 for worker in self._workers:
                     duties.create_task(_keep_running(f"{worker.channel} deliveries", worker.run))
                 for notifier in self._notifiers:
@@ -119,19 +119,6 @@ class Dispatcher:
                 safe_until = asked_at + term * 0.75
             elif loop.time() >= safe_until:
                 raise _LeaseLost
-
-    async def _end_what_is_due(self) -> None:
-        while True:
-            try:
-                await self._deadlines.run_deadlines(now=self._clock.now())
-            except ServerError as error:
-                _log.warning("deadlines wait: %s", error)
-                await asyncio.sleep(_RESTART_SECONDS)
-            except Exception as error:
-                # People can still decide; the timer comes back by itself.
-                _log.exception("deadlines failed: %s", type(error).__name__)
-                await asyncio.sleep(_RESTART_SECONDS)
-            await asyncio.sleep(_DEADLINE_SECONDS)
 
     async def _leave(self) -> None:
         for notifier in self._notifiers:

@@ -7,11 +7,11 @@ be worked late, twice or out of order, and the newest one settles all older ones
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, func, insert, select, update
+from sqlalchemy import ColumnElement, and_, case, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hitl_mcp.approvals.ports import AuditTrail, NotificationKind
@@ -22,6 +22,7 @@ from server_kit.database.base import Database
 CHANGE_KEY = "outbox"
 DISPATCHER_ACTOR = "system:dispatcher"
 UNDELIVERED = "notification.undelivered"
+_CALLS = tuple(kind.value for kind in NotificationKind if kind.calls)
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,16 @@ class RetryPolicy:
 
 @dataclass(frozen=True)
 class OwedNews:
-    """All open rows of one request in one channel; `newest_id` is the last of them."""
+    """All open rows of one request in one channel; `newest_id` is the last of them.
+
+    `call` is the id of the last that calls people, None when none does.
+    """
 
     request_id: str
     channel: str
     newest_id: int
     attempts: int
+    call: int | None = None
 
 
 @dataclass(frozen=True)
@@ -60,15 +65,26 @@ class DeadLetter:
 
 
 class SqlOutbox:
-    """The `outbox` table. Implements `approvals.ports.Outbox`."""
+    """The `outbox` table. Implements `approvals.ports.Outbox`.
+
+    `delays` says how long a channel leaves a new request to the others; it is told then if nobody decided
+    meanwhile, and at once when people are called.
+    """
 
     def __init__(
-        self, *, database: Database, clock: Clock, channels: Sequence[str], audit: AuditTrail
+        self,
+        *,
+        database: Database,
+        clock: Clock,
+        channels: Sequence[str],
+        audit: AuditTrail,
+        delays: Mapping[str, timedelta] | None = None,
     ) -> None:
         self._database = database
         self._clock = clock
         self._channels = tuple(channels)
         self._audit = audit
+        self._delays = {channel: delay for channel, delay in (delays or {}).items() if delay}
 
     async def enqueue(self, connection: AsyncConnection, kind: NotificationKind, request_id: str) -> None:
         """Owe every configured channel this news, in the caller's transaction."""
@@ -76,13 +92,43 @@ class SqlOutbox:
             return
         now = self._clock.now()
         row = {"kind": kind.value, "request_id": request_id, "created_at": now, "due_at": now}
-        await connection.execute(insert(outbox), [{**row, "channel": channel} for channel in self._channels])
+        later = await self._later(connection, kind, request_id, now)
+        rows = [{**row, "channel": channel, "due_at": later.get(channel, now)} for channel in self._channels]
+        await connection.execute(insert(outbox), rows)
         await self._database.changes.publish(connection, CHANGE_KEY)
+
+    async def _later(
+        self, connection: AsyncConnection, kind: NotificationKind, request_id: str, now: datetime
+    ) -> Mapping[str, datetime]:
+        """The channels that this news waits for, and until when."""
+        if not self._delays or kind is NotificationKind.ENDED or kind.calls:
+            return {}
+        if kind is NotificationKind.CREATED:
+            return {channel: now + delay for channel, delay in self._delays.items()}
+        # A change, such as one approval of two, does not make a channel's turn come sooner.
+        waiting = (
+            select(outbox.c.channel, func.max(outbox.c.due_at))
+            .where(
+                outbox.c.request_id == request_id,
+                outbox.c.channel.in_(list(self._delays)),
+                outbox.c.delivered_at.is_(None),
+                outbox.c.kind == NotificationKind.CREATED.value,
+                outbox.c.attempts == 0,
+                outbox.c.due_at > now,
+            )
+            .group_by(outbox.c.channel)
+        )
+        return {row[0]: row[1] for row in (await connection.execute(waiting)).all()}
 
     async def due(self, channel: str, limit: int = 64) -> tuple[OwedNews, ...]:
         """Requests with news due in `channel`, the longest waiting first."""
         query = (
-            select(outbox.c.request_id, func.max(outbox.c.id), func.max(outbox.c.attempts))
+            select(
+                outbox.c.request_id,
+                func.max(outbox.c.id),
+                func.max(outbox.c.attempts),
+                func.max(case((outbox.c.kind.in_(_CALLS), outbox.c.id))),
+            )
             .where(_open(channel), outbox.c.due_at <= self._clock.now())
             .group_by(outbox.c.request_id)
             .order_by(func.min(outbox.c.due_at))
@@ -91,7 +137,7 @@ class SqlOutbox:
 
         async def operation(connection: AsyncConnection) -> tuple[OwedNews, ...]:
             rows = (await connection.execute(query)).all()
-            return tuple(OwedNews(row[0], channel, row[1], row[2]) for row in rows)
+            return tuple(OwedNews(row[0], channel, row[1], row[2], row[3]) for row in rows)
 
         return await self._database.read(operation)
 

@@ -1,6 +1,17 @@
 """Settings of the channels, nested by the server's settings as `console`, `slack` and `telegram`."""
 
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, field_validator
+
+DelaySeconds = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=86_400,
+        description="seconds that people have on other channels before a new request is shown on this one",
+    ),
+]
 
 
 class ConsoleSettings(BaseModel):
@@ -9,6 +20,7 @@ class ConsoleSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     enabled: bool = True
+    delay_seconds: DelaySeconds = 0.0
 
 
 class SlackSettings(BaseModel):
@@ -27,6 +39,7 @@ class SlackSettings(BaseModel):
         default=None, description="verifies HTTP callbacks, where they are used"
     )
     api_url: HttpUrl = HttpUrl("https://slack.com/api/")
+    delay_seconds: DelaySeconds = 0.0
 
     @field_validator("bot_token")
     @classmethod
@@ -51,6 +64,7 @@ class TelegramSettings(BaseModel):
     bot_token: SecretStr = Field(description="<number>:<secret>, from @BotFather")
     chat_id: int | str = Field(description="chat where cards go: a number, or @name of a public group")
     api_url: HttpUrl = HttpUrl("https://api.telegram.org/")
+    delay_seconds: DelaySeconds = 0.0
 
     @field_validator("bot_token")
     @classmethod

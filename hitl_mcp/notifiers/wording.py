@@ -7,6 +7,9 @@ from datetime import datetime
 from hitl_mcp.approvals.models import RequestStatus
 from hitl_mcp.notifiers.base import Card
 from hitl_mcp.notifiers.layout import Layout
+from hitl_mcp.notifiers.text import shortened
+
+_ASKED_LIMIT = 300
 
 
 def moment(at: datetime) -> str:
@@ -38,10 +41,23 @@ def facts(card: Card) -> list[tuple[str, str]]:
         if card.approvals_required > 1:
             given = f": {', '.join(card.approved_by)}" if card.approved_by else ""
             lines.append(("Approvals", f"{len(card.approved_by)} of {card.approvals_required}{given}"))
+        if card.escalated_to:
+            lines.append(("Now also asked", shortened(", ".join(card.escalated_to), _ASKED_LIMIT)))
     elif card.reason:
         lines.append(("Reason", card.reason))
     lines.append(("Action", card.action_digest))
     return lines
+
+
+def call_headline(card: Card) -> str:
+    """What a call to an open card begins with."""
+    return f"Still waiting for an answer ({card.risk_level.value} risk)"
+
+
+def call_facts(card: Card) -> list[tuple[str, str]]:
+    """What a call repeats of its card: enough to find it, and who is asked."""
+    wanted = {"Request", "Agent", "Answer before", "Approvals", "Now also asked"}
+    return [(label, value) for label, value in facts(card) if label in wanted]
 
 
 def why_no_approve(card: Card, layout: Layout) -> str | None:

@@ -32,6 +32,8 @@ class Message:
     blocks: list[dict[str, Any]]
     metadata: dict[str, Any]
     versions: int = 1
+    thread_ts: str | None = None
+    broadcast: bool = False
 
     @property
     def buttons(self) -> dict[str, dict[str, Any]]:
@@ -209,7 +211,15 @@ class SlackEmulator(Emulator):
         return await self.until(lambda: next(iter(self.cards(request_id)), None))
 
     def cards(self, request_id: str) -> list[Message]:
-        return [message for message in self.messages.values() if request_id in message.visible]
+        return [
+            message
+            for message in self.messages.values()
+            if request_id in message.visible and message.thread_ts is None
+        ]
+
+    def replies(self, card: Message) -> list[Message]:
+        """What was said in the thread of a card."""
+        return [message for message in self.messages.values() if message.thread_ts == card.ts]
 
     async def told(self, user: str, count: int = 1) -> str:
         """The text of the `count`-th thing that this person alone was told."""
@@ -265,7 +275,13 @@ class SlackEmulator(Emulator):
     def _chat_postmessage(self, body: dict[str, Any]) -> dict[str, Any]:
         self._check_content(body)
         ts = f"{time.time():.0f}.{next(self._numbers):06d}"
+        thread_ts = body.get("thread_ts")
+        if thread_ts is not None and thread_ts not in self.messages:
+            raise Refused("thread_not_found")
+        if body.get("reply_broadcast") and thread_ts is None:
+            raise Refused("invalid_arguments")
         message = Message(CHANNEL, ts, body["text"], body.get("blocks", []), body.get("metadata", {}))
+        message.thread_ts, message.broadcast = thread_ts, bool(body.get("reply_broadcast"))
         self.messages[ts] = message
         return {"channel": CHANNEL, "ts": ts, "message": {"type": "message", "ts": ts, "text": body["text"]}}
 
@@ -303,7 +319,8 @@ class SlackEmulator(Emulator):
             raise Refused("missing_scope")
         if body.get("channel") != CHANNEL:
             raise Refused("channel_not_found")
-        newest_first = sorted(self.messages.values(), key=lambda message: message.ts, reverse=True)
+        in_channel = [each for each in self.messages.values() if each.thread_ts is None or each.broadcast]
+        newest_first = sorted(in_channel, key=lambda message: message.ts, reverse=True)
         found: list[dict[str, Any]] = []
         for message in newest_first[: int(body.get("limit", 100))]:
             if float(message.ts) > float(body.get("oldest", 0)):
@@ -311,6 +328,22 @@ class SlackEmulator(Emulator):
                 wanted = str(body.get("include_all_metadata", "")).lower() in {"1", "true"}
                 found.append({**shown, **({"metadata": message.metadata} if wanted else {})})
         return {"messages": found, "has_more": False}
+
+    def _conversations_replies(self, body: dict[str, Any]) -> dict[str, Any]:
+        if "channels:history" not in self.scopes:
+            raise Refused("missing_scope")
+        if body.get("channel") != CHANNEL:
+            raise Refused("channel_not_found")
+        parent = self.messages.get(body.get("ts", ""))
+        if parent is None:
+            raise Refused("thread_not_found")
+        wanted = str(body.get("include_all_metadata", "")).lower() in {"1", "true"}
+        found = [
+            {"type": "message", "ts": each.ts, "text": each.text}
+            | ({"metadata": each.metadata} if wanted else {})
+            for each in (parent, *self.replies(parent))
+        ]
+        return {"messages": found[: int(body.get("limit", 100))], "has_more": False}
 
     def _check_content(self, body: dict[str, Any]) -> None:
         if body.get("channel") not in {CHANNEL, "approvals", "#approvals"}:

@@ -210,7 +210,12 @@ class TelegramEmulator(Emulator):
     async def _send_message(self, body: dict[str, Any]) -> object:
         chat_id = self._chat(body)
         text, entities, keyboard = _checked(body)
-        reply_to = body.get("reply_parameters", {}).get("message_id")
+        reply = body.get("reply_parameters", {})
+        reply_to = reply.get("message_id")
+        # People's own messages are not kept here; those of the bot are.
+        unknown = reply_to is not None and reply_to not in self.messages
+        if unknown and not reply.get("allow_sending_without_reply"):
+            raise BadRequest("Bad Request: message to be replied not found")
         message = Message(chat_id, next(self._numbers), text, entities, keyboard, reply_to, [text])
         self.messages[message.message_id] = message
         return _shown(message)

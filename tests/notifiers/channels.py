@@ -43,6 +43,14 @@ class Channel(Protocol):
 
     def buttons(self, request_id: str) -> list[str]: ...
 
+    def calls(self, request_id: str) -> list[str]:
+        """What called people to the card of this request, besides the card."""
+        ...
+
+    def delete_cards(self, request_id: str) -> None:
+        """Somebody deletes the messages that hold the cards, where a channel has such."""
+        ...
+
     def break_next(self, fault: str) -> None:
         """`down`, `lost` (done, but the answer is lost), `refused` or `unauthorized`."""
         ...
@@ -115,6 +123,13 @@ class Console:
         closed = text.rstrip().split("\n")[-1].startswith(("Approved", "Denied", "Cancelled", "Not answered"))
         return [] if closed else [name for name, line in offers.items() if line in text]
 
+    def calls(self, request_id: str) -> list[str]:
+        lines = self.stream.getvalue().split("\n")
+        return [line for line in lines if line.startswith("Still waiting") and request_id in line]
+
+    def delete_cards(self, request_id: str) -> None:
+        pass
+
     def break_next(self, fault: str) -> None:
         self.stream.broken = True
 
@@ -145,10 +160,19 @@ class Telegram:
         return self.service.cards(request_id)[-1].entity_texts("pre")
 
     def live(self, request_id: str) -> list[str]:
-        return [link for message in self.service.cards(request_id) for link in message.live_links()]
+        mine = [each for each in self.service.messages.values() if request_id in each.text]
+        return [link for message in mine for link in message.live_links()]
 
     def buttons(self, request_id: str) -> list[str]:
         return self.service.cards(request_id)[-1].buttons
+
+    def calls(self, request_id: str) -> list[str]:
+        messages = self.service.messages.values()
+        return [each.text for each in messages if each.reply_to is not None and request_id in each.text]
+
+    def delete_cards(self, request_id: str) -> None:
+        for card in self.service.cards(request_id):
+            del self.service.messages[card.message_id]
 
     def break_next(self, fault: str) -> None:
         faults = {
@@ -225,10 +249,21 @@ class Slack:
         return [self.service.cards(request_id)[-1].preformatted()]
 
     def live(self, request_id: str) -> list[str]:
-        return [link for message in self.service.cards(request_id) for link in message.live()]
+        mine = [each for each in self.service.messages.values() if request_id in each.visible]
+        return [link for message in mine for link in message.live()]
 
     def buttons(self, request_id: str) -> list[str]:
         return list(self.service.cards(request_id)[-1].buttons)
+
+    def calls(self, request_id: str) -> list[str]:
+        messages = self.service.messages.values()
+        return [
+            each.visible for each in messages if each.thread_ts is not None and request_id in each.visible
+        ]
+
+    def delete_cards(self, request_id: str) -> None:
+        for card in self.service.cards(request_id):
+            del self.service.messages[card.ts]
 
     def break_next(self, fault: str) -> None:
         faults = {

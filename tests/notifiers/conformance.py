@@ -14,8 +14,14 @@ import pytest_asyncio
 
 from hitl_contract.display import render_action, safe_text
 from hitl_mcp.approvals.models import Assurance, RequestStatus, RiskLevel
-from hitl_mcp.notifiers.base import Card, CardTap, InboxAnswer, TypedDecision
-from hitl_mcp.notifiers.errors import CardRefused, ChannelUnauthorized, DeliveryFailed, NotifierError
+from hitl_mcp.notifiers.base import Call, Card, CardTap, InboxAnswer, TypedDecision
+from hitl_mcp.notifiers.errors import (
+    CardGone,
+    CardRefused,
+    ChannelUnauthorized,
+    DeliveryFailed,
+    NotifierError,
+)
 from tests.approvals.world import program
 from tests.notifiers.channels import Channel, open_channel
 
@@ -233,6 +239,55 @@ class NotifierConformance:
             await channel.notifier.close(ended(card, status, by), reference)
             assert words in channel.shown(REQUEST)[0]
             assert channel.buttons(REQUEST) == []
+
+    # calls
+
+    async def test_a_call_leads_to_its_card_names_who_is_asked_and_decides_nothing(
+        self, channel: Channel
+    ) -> None:
+        card = make_card()
+        reference = await channel.notifier.send(card)
+        escalated = replace(card, version=2, escalated_to=("security", "anna"))
+        await channel.notifier.update(escalated, reference)
+        await channel.notifier.remind(escalated, reference, Call(1))
+        assert "security, anna" in channel.shown(REQUEST)[0]
+        (call,) = channel.calls(REQUEST)
+        for expected in ("Still waiting", REQUEST, "agent-1", "security, anna", "low"):
+            assert expected in call
+        assert card.nonce not in call
+        assert "print(" not in call
+        assert len(channel.shown(REQUEST)) == 1
+        await channel.notifier.close(ended(escalated), reference)
+
+    @pytest.mark.parametrize("text", HOSTILE)
+    async def test_names_in_a_call_are_inert(self, channel: Channel, text: str) -> None:
+        card = replace(make_card(), agent=safe_text(text)[:80], escalated_to=(safe_text(text)[:80],))
+        reference = await channel.notifier.send(card)
+        await channel.notifier.remind(card, reference, Call(1))
+        assert len(channel.calls(REQUEST)) == 1
+        assert channel.live(REQUEST) == []
+
+    async def test_a_call_to_a_card_that_somebody_deleted_says_that_it_is_gone(
+        self, channel: Channel
+    ) -> None:
+        card = make_card()
+        reference = await channel.notifier.send(card)
+        channel.delete_cards(REQUEST)
+        if channel.name == "console":
+            await channel.notifier.remind(card, reference, Call(1))
+            return
+        with pytest.raises(CardGone):
+            await channel.notifier.remind(card, reference, Call(1))
+
+    async def test_a_call_that_was_begun_before_is_made_again_unless_the_service_shows_it(
+        self, channel: Channel
+    ) -> None:
+        card = make_card()
+        reference = await channel.notifier.send(card)
+        for begun_before in (False, True):
+            await channel.notifier.remind(card, reference, Call(1, begun_before))
+        await channel.notifier.remind(card, reference, Call(2))
+        assert len(channel.calls(REQUEST)) == (2 if channel.name == "slack" else 3)
 
     # failures
 

@@ -7,7 +7,7 @@ import textwrap
 LEASE_HOLDER = textwrap.dedent(
     """
     import asyncio, sys
-    from datetime import UTC, datetime
+    from datetime import datetime
     from hitl_mcp.notifiers.dispatcher import Dispatcher
     from hitl_mcp.notifiers.lease import Lease
     from server_kit.clock import SystemClock
@@ -18,6 +18,9 @@ LEASE_HOLDER = textwrap.dedent(
         async def run_deadlines(self, *, now: datetime) -> int:
             return 0
 
+        async def next_deadline(self) -> datetime | None:
+            return None
+
 
     async def main() -> None:
         database, clock = await open_database(sys.argv[1]), SystemClock()
@@ -25,6 +28,7 @@ LEASE_HOLDER = textwrap.dedent(
             lease=Lease(database=database, clock=clock),
             clock=clock,
             deadlines=NothingDue(),
+            changes=database.changes,
             notifiers=[],
             workers=[],
             inbox=None,

@@ -15,7 +15,7 @@ from hitl_mcp.approvals.models import RequestStatus
 from hitl_mcp.notifiers.base import Card
 from hitl_mcp.notifiers.layout import Layout, lay_out
 from hitl_mcp.notifiers.text import pieces_of, shortened, utf16_length
-from hitl_mcp.notifiers.wording import facts, headline, why_no_approve
+from hitl_mcp.notifiers.wording import call_facts, call_headline, facts, headline, why_no_approve
 
 APPROVE, DENY, REVIEW = "hitl_approve", "hitl_deny", "hitl_review"
 REASON_VIEW, REASON_BLOCK, REASON_INPUT = "hitl_deny_reason", "reason", "reason"
@@ -39,6 +39,21 @@ def card_message(card: Card) -> dict[str, JsonValue]:
         # Shown in notifications, and parsed as mrkdwn even beside blocks.
         "text": escape_mrkdwn(f"{headline(card)}: {card.request_id}"),
         "blocks": _fitting(card)[1],
+        "unfurl_links": False,
+        "unfurl_media": False,
+        "link_names": False,
+        "parse": "none",
+    }
+
+
+def call_message(card: Card) -> dict[str, JsonValue]:
+    """The content arguments of a message that calls people to a card."""
+    lines: list[JsonValue] = [_text(f"{call_headline(card)}\n", bold=True)]
+    for label, value in call_facts(card):
+        lines += [_text(f"{label}: "), _text(value, code=True), _text("\n")]
+    return {
+        "text": escape_mrkdwn(f"{call_headline(card)}: {card.request_id}"),
+        "blocks": [_rich(_section(*lines))],
         "unfurl_links": False,
         "unfurl_media": False,
         "link_names": False,

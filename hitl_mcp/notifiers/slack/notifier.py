@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from pydantic import JsonValue
 
-from hitl_mcp.notifiers.base import Card, CardReference, CheckResult, DecisionInbox
+from hitl_mcp.notifiers.base import Call, Card, CardReference, CheckResult, DecisionInbox
 from hitl_mcp.notifiers.errors import CardGone, ChannelUnauthorized, DeliveryFailed, NotifierError
 from hitl_mcp.notifiers.settings import SlackSettings
 from hitl_mcp.notifiers.slack.api import CHANNEL, SlackApi
-from hitl_mcp.notifiers.slack.blocks import card_message, layout_of
+from hitl_mcp.notifiers.slack.blocks import call_message, card_message, layout_of
 from hitl_mcp.notifiers.slack.interactions import Interactions
 from hitl_mcp.notifiers.slack.socket_mode import SocketModeReceiver
 
 _EVENT = "hitl_card"
+_CALL_EVENT = "hitl_call"
 _SEARCHED_MESSAGES = 200
 
 
@@ -77,6 +78,37 @@ class SlackNotifier:
         )
         return reference
 
+    async def remind(self, card: Card, reference: CardReference, call: Call) -> None:
+        if call.begun_before and await self._called(card, reference, call):
+            return
+        place: dict[str, JsonValue] = {
+            "channel": reference.data.get("channel"),
+            "thread_ts": reference.data.get("ts"),
+            # In the thread it leads to the card; broadcast, the whole conversation is notified.
+            "reply_broadcast": True,
+            "metadata": _call_metadata(card, call),
+        }
+        await self._api.call("chat.postMessage", {**place, **call_message(card)})
+
+    async def _called(self, card: Card, reference: CardReference, call: Call) -> bool:
+        try:
+            answer = await self._api.call(
+                "conversations.replies",
+                {
+                    "channel": reference.data.get("channel"),
+                    "ts": reference.data.get("ts"),
+                    "limit": _SEARCHED_MESSAGES,
+                    "include_all_metadata": True,
+                },
+            )
+        except ChannelUnauthorized:
+            return False
+        messages = answer.get("messages")
+        return any(
+            isinstance(message, dict) and message.get("metadata") == _call_metadata(card, call)
+            for message in (messages if isinstance(messages, list) else [])
+        )
+
     async def close(self, card: Card, reference: CardReference) -> None:
         try:
             await self.update(card, reference)
@@ -93,6 +125,13 @@ class SlackNotifier:
 
 def _metadata(card: Card) -> dict[str, JsonValue]:
     return {"event_type": _EVENT, "event_payload": {"request_id": card.request_id}}
+
+
+def _call_metadata(card: Card, call: Call) -> dict[str, JsonValue]:
+    return {
+        "event_type": _CALL_EVENT,
+        "event_payload": {"request_id": card.request_id, "call": str(call.number)},
+    }
 
 
 def _reference(conversation: JsonValue, timestamp: JsonValue) -> CardReference:

@@ -18,7 +18,12 @@ CHANNEL = "telegram"
 LONG_POLL_SECONDS = 25
 _CALL_TIMEOUT = httpx2.Timeout(15.0)
 _HIDDEN = "bot-token"
-_GONE = ("message to edit not found", "message can't be edited", "message_id_invalid")
+_GONE = (
+    "message to edit not found",
+    "message to be replied not found",
+    "message can't be edited",
+    "message_id_invalid",
+)
 _UNAUTHORIZED = (
     "chat not found",
     "group chat was upgraded",

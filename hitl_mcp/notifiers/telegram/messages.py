@@ -17,7 +17,7 @@ from hitl_mcp.approvals.models import RequestStatus, Verdict
 from hitl_mcp.notifiers.base import Card
 from hitl_mcp.notifiers.layout import Layout, lay_out
 from hitl_mcp.notifiers.text import shortened, utf16_length
-from hitl_mcp.notifiers.wording import facts, headline, why_no_approve
+from hitl_mcp.notifiers.wording import call_facts, call_headline, facts, headline, why_no_approve
 
 MESSAGE_LIMIT = 4096
 ANSWER_LIMIT = 200
@@ -71,6 +71,16 @@ def card_message(card: Card) -> Message:
     """The whole message of a card, open or ended."""
     layout = layout_of(card)
     return _write(card, layout).message(_keyboard(card, layout))
+
+
+def call_message(card: Card) -> Message:
+    """A message that calls people to a card, to be sent as a reply to it."""
+    writer = _Writer()
+    writer.add(call_headline(card), "bold")
+    for label, value in call_facts(card):
+        writer.add(f"\n{label}: ")
+        writer.add(value, "code")
+    return writer.message()
 
 
 def plain_message(text: str) -> Message:

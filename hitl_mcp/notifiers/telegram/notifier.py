@@ -12,11 +12,11 @@ import contextlib
 
 from pydantic import JsonValue
 
-from hitl_mcp.notifiers.base import Card, CardReference, CheckResult, DecisionInbox
+from hitl_mcp.notifiers.base import Call, Card, CardReference, CheckResult, DecisionInbox
 from hitl_mcp.notifiers.errors import CardGone, DeliveryFailed, NotifierError
 from hitl_mcp.notifiers.settings import TelegramSettings
 from hitl_mcp.notifiers.telegram.api import CHANNEL, NothingChanged, TelegramApi
-from hitl_mcp.notifiers.telegram.messages import card_message, layout_of
+from hitl_mcp.notifiers.telegram.messages import call_message, card_message, layout_of
 from hitl_mcp.notifiers.telegram.updates import UpdateReader
 
 
@@ -53,6 +53,12 @@ class TelegramNotifier:
         with contextlib.suppress(NothingChanged):
             await self._api.call("editMessageText", {**reference.data, **card_message(card).arguments()})
         return reference
+
+    async def remind(self, card: Card, reference: CardReference, call: Call) -> None:  # noqa: ARG002
+        arguments = {"chat_id": reference.data.get("chat_id"), **call_message(card).arguments()}
+        del arguments["reply_markup"]
+        arguments["reply_parameters"] = {"message_id": reference.data.get("message_id")}
+        await self._api.call("sendMessage", arguments)
 
     async def close(self, card: Card, reference: CardReference) -> None:
         try:
