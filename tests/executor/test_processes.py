@@ -85,17 +85,17 @@ async def test_of_a_hundred_uses_of_one_token_over_four_processes_one_runs(
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("step", list(Step))
 async def test_a_process_killed_at_any_step_never_runs_a_program_twice_nor_loses_its_record(
-    sqlite_url: str, tmp_path: Path, step: Step
+    database_url: str, tmp_path: Path, step: Step
 ) -> None:
-    await migrate(sqlite_url, MIGRATIONS)
+    await migrate(database_url, MIGRATIONS)
     issuer = Issuer()
     token = issuer.token(PROGRAM)
-    process = await start(sqlite_url, tmp_path, issuer, [token], step=step.value)
+    process = await start(database_url, tmp_path, issuer, [token], step=step.value)
     await process.communicate(b"go\n")
     assert process.returncode == -signal.SIGKILL
     runs_before = len(started(tmp_path))
 
-    database = await open_database(sqlite_url)
+    database = await open_database(database_url)
     made = bench(database, tmp_path, issuer=issuer)
     await made.executor.recovery.begin()
     try:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import time
 import uuid
+from asyncio.subprocess import PIPE
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any
 
 from executor_mcp.sandbox.base import Sandbox, SandboxJob, SandboxOutcome, SandboxRun
 from hitl_contract.action_code import InputFile, Language, Limits, NetworkMode, Profile
+from tests.sandbox.idle_loop import lag_of_one_turn
 
 ANSWER_SECONDS = 20.0
 
@@ -93,23 +96,39 @@ def processes_with(marker: str) -> list[int]:
 
 
 class LagMeter:
-    """Measures how long the event loop was kept from a task that wants to run every 5 ms."""
+    """Measures how long the event loop was kept from a task that wants to run every 5 ms.
+
+    A process that does nothing else measures the same at the same time: `beyond_idle` is what our loop waited
+    longer than that one, thus what is ours and not the busy machine's.
+    """
 
     def __init__(self) -> None:
-        self.worst = 0.0
+        self._worst = 0.0
+        self._idle_worst = 0.0
         self._task: asyncio.Task[None] | None = None
+        self._idle: asyncio.subprocess.Process | None = None
+
+    @property
+    def beyond_idle(self) -> float:
+        return self._worst - self._idle_worst
 
     async def __aenter__(self) -> LagMeter:
+        self._idle = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.sandbox.idle_loop", stdin=PIPE, stdout=PIPE
+        )
+        assert self._idle.stdout is not None
+        assert await self._idle.stdout.readline() == b"ready\n"
         self._task = asyncio.create_task(self._measure())
         return self
 
     async def __aexit__(self, *exception: object) -> None:
         assert self._task is not None
+        assert self._idle is not None
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
+        out, _ = await self._idle.communicate(b"")
+        self._idle_worst = float(out)
 
     async def _measure(self) -> None:
         while True:
-            before = time.monotonic()
-            await asyncio.sleep(0.005)
-            self.worst = max(self.worst, time.monotonic() - before - 0.005)
+            self._worst = max(self._worst, await lag_of_one_turn())
