@@ -13,6 +13,8 @@ from pathlib import Path
 from mcp import Client
 
 from benchmarks.calls import action, answer, click_to_resume, http_client, person, request, status, stdio
+from benchmarks.consensus import main as measure_consensus
+from benchmarks.corpus_report import main as replay_corpus
 from benchmarks.measuring import Measurements
 from benchmarks.minting import measure_minting
 from benchmarks.report import FILLED, print_report, write_json
@@ -20,6 +22,7 @@ from benchmarks.servers import floor_serving, make_home, serving, stdio_command
 from benchmarks.stored import store_requests
 
 _HERE = Path(__file__).parent
+_NAMED = {"consensus": measure_consensus, "corpus": replay_corpus}
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,8 @@ async def _measure(rounds: int, clicks: int, stored: int, warm_up: int) -> Measu
 
 def main() -> int:
     """Exit code 0 when every target was met, 1 otherwise."""
+    if sys.argv[1:2] and sys.argv[1] in _NAMED:
+        return _NAMED[sys.argv[1]](sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=300, help="calls of each operation")
     parser.add_argument("--clicks", type=int, default=60, help="decisions of each kind")
