@@ -63,8 +63,8 @@ class Witness:
         """What is said about a lost witness."""
         return (
             f"the audit witness {self.path} is gone, and with it the proof that the database was not put "
-            "back to an earlier state; restore the file, or copy it from another replica; if it is really lost, "
-            "look at `audit verify` and run `audit new-witness`"
+            "back to an earlier state; restore the file, or copy it from another replica; if it is really "
+            "lost, look at `audit verify` and run `audit new-witness`"
         )
 
     def set_aside(self, suffix: str) -> Path | None:

@@ -93,13 +93,13 @@ def read_private_file(path: Path) -> bytes:
     return content
 
 
-def write_private_key(path: Path, key: Ed25519PrivateKey) -> None:
-    write_private_file(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+def private_key_text(key: Ed25519PrivateKey) -> bytes:
+    """The key as PKCS #8 PEM, unencrypted."""
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def read_private_key(path: Path) -> Ed25519PrivateKey:
-    """The Ed25519 private key in a PKCS #8 PEM file. Raises KeyFileRefused."""
-    content = read_private_file(path)
+def parse_private_key(content: bytes, path: Path) -> Ed25519PrivateKey:
+    """Inverse of `private_key_text`; `path` is for the message. Raises KeyFileRefused."""
     try:
         key = load_pem_private_key(content, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -110,13 +110,13 @@ def read_private_key(path: Path) -> Ed25519PrivateKey:
     return key
 
 
-def write_secret(path: Path, secret: bytes) -> None:
-    write_private_file(path, base64.b64encode(secret) + b"\n")
+def secret_text(secret: bytes) -> bytes:
+    """The secret as base64."""
+    return base64.b64encode(secret) + b"\n"
 
 
-def read_secret(path: Path, length: int) -> bytes:
-    """The `length` bytes of a secret kept as base64. Raises KeyFileRefused."""
-    content = read_private_file(path)
+def parse_secret(content: bytes, path: Path, length: int) -> bytes:
+    """Inverse of `secret_text`, of a secret of `length` bytes. Raises KeyFileRefused."""
     try:
         secret = base64.b64decode(content.strip(), validate=True)
     except (binascii.Error, ValueError):

@@ -5,6 +5,8 @@
     audit.pem               the Ed25519 key of audit checkpoints
     seal.key                the key of the seals (`seals.py`)
 
+Sealed under a passphrase (`key_store.py`), each of them is NAME.sealed instead.
+
 A retired key's public half stays published until the last token it may have signed has expired, and not
 longer. A running server follows a rotation made by another process at its next use of the ring.
 """
@@ -34,15 +36,16 @@ from hitl_mcp.errors import HitlError
 from hitl_mcp.minting.key_files import (
     KeyFileRefused,
     make_private_directory,
-    read_private_file,
-    read_private_key,
-    read_secret,
-    write_private_file,
-    write_private_key,
-    write_secret,
+    parse_private_key,
+    parse_secret,
+    private_key_text,
+    secret_text,
 )
+from hitl_mcp.minting.key_store import SEALING_FILE, KeyStore, PlainKeyStore
 from hitl_mcp.minting.seals import SEAL_KEY_BYTES
 from server_kit.clock import Clock
+
+RING_FILE: Final = "keyring.json"
 
 RETIRED_KEY_PUBLISHED: Final = timedelta(seconds=MAX_LIFETIME_SECONDS + MAX_LEEWAY_SECONDS)
 """How long a retired key stays published: longest token lifetime and largest leeway of a verifier."""
@@ -101,28 +104,31 @@ class _Loaded:
 class KeyRing:
     """All keys of one server. `create` makes them, `open` reads them; both raise KeyFileRefused."""
 
-    def __init__(self, directory: Path, clock: Clock) -> None:
+    def __init__(self, directory: Path, clock: Clock, store: KeyStore) -> None:
         self._directory = directory
         self._clock = clock
+        self._store = store
         self._loaded = self._load()
-        self.audit_key = SigningKey.of(read_private_key(directory / "audit.pem"))
-        self.seal_key = read_secret(directory / "seal.key", SEAL_KEY_BYTES)
+        self.audit_key = SigningKey.of(_read_private_key(store, "audit.pem"))
+        self.seal_key = parse_secret(store.read("seal.key"), store.path("seal.key"), SEAL_KEY_BYTES)
 
     @classmethod
-    def open(cls, directory: Path, *, clock: Clock) -> KeyRing:
-        return cls(directory, clock)
+    def open(cls, directory: Path, *, clock: Clock, store: KeyStore | None = None) -> KeyRing:
+        """The keys in `store`; without one they are read as they lie in the directory."""
+        return cls(directory, clock, store or PlainKeyStore(directory))
 
     @classmethod
     def create(cls, directory: Path, *, clock: Clock) -> KeyRing:
         """Make every key. Refuses a directory that has a key ring already: keys are never replaced."""
         make_private_directory(directory)
-        if (directory / "keyring.json").exists():
+        if (directory / RING_FILE).exists() or (directory / SEALING_FILE).exists():
             raise KeyFileRefused(f"{directory} has a key ring already. Use it, or run `hitl keys rotate`.")
-        write_secret(directory / "seal.key", secrets.token_bytes(SEAL_KEY_BYTES))
-        write_private_key(directory / "audit.pem", Ed25519PrivateKey.generate())
-        entry = _generate(directory, clock.now())
-        _write_ring(directory, (entry,))
-        return cls(directory, clock)
+        store = PlainKeyStore(directory)
+        store.write("seal.key", secret_text(secrets.token_bytes(SEAL_KEY_BYTES)))
+        store.write("audit.pem", private_key_text(Ed25519PrivateKey.generate()))
+        entry = _generate(store, clock.now())
+        _write_ring(store, (entry,))
+        return cls(directory, clock, store)
 
     def signing_key(self) -> SigningKey:
         """The active key; a rotation by another process is noticed here."""
@@ -156,7 +162,7 @@ class KeyRing:
                 self._replace_active(KeyState.REVOKED)
             elif entry.state is KeyState.RETIRED:
                 _write_ring(
-                    self._directory,
+                    self._store,
                     tuple(
                         _revoked(each, self._clock.now()) if each is entry else each
                         for each in self.entries()
@@ -166,14 +172,14 @@ class KeyRing:
     def _replace_active(self, state: Literal[KeyState.RETIRED, KeyState.REVOKED]) -> None:
         now = self._clock.now()
         before = self._current().entries
-        new = _generate(self._directory, now)
+        new = _generate(self._store, now)
         retire = _retired if state is KeyState.RETIRED else _revoked
         _write_ring(
-            self._directory,
+            self._store,
             (new, *(retire(entry, now) if entry.state is KeyState.ACTIVE else entry for entry in before)),
         )
         for entry in before:
-            _signing_path(self._directory, entry.key_id).unlink(missing_ok=True)
+            self._store.path(_signing_file(entry.key_id)).unlink(missing_ok=True)
 
     def _current(self) -> _Loaded:
         if self._stamp() != self._loaded.stamp:
@@ -182,16 +188,16 @@ class KeyRing:
 
     def _stamp(self) -> tuple[int, int]:
         try:
-            found = os.stat(self._directory / "keyring.json")
+            found = os.stat(self._store.path(RING_FILE))
         except OSError:
             return (0, 0)
         return (found.st_mtime_ns, found.st_ino)
 
     def _load(self) -> _Loaded:
         stamp = self._stamp()
-        path = self._directory / "keyring.json"
+        path = self._store.path(RING_FILE)
         try:
-            ring = _RingFile.model_validate_json(read_private_file(path))
+            ring = _RingFile.model_validate_json(self._store.read(RING_FILE))
             publics = {entry.key_id: key_id(_public(entry)) for entry in ring.keys}
         except (ValidationError, ValueError):
             raise KeyFileRefused(f"The key file {path} is not a key ring.") from None
@@ -200,10 +206,12 @@ class KeyRing:
             raise KeyFileRefused(
                 f"The key file {path} does not name exactly one active key, or misnames one."
             )
-        signing_path = _signing_path(self._directory, active[0].key_id)
-        signing = SigningKey.of(read_private_key(signing_path))
+        name = _signing_file(active[0].key_id)
+        signing = SigningKey.of(_read_private_key(self._store, name))
         if signing.key_id != active[0].key_id:
-            raise KeyFileRefused(f"The key file {signing_path} holds another key than its name says.")
+            raise KeyFileRefused(
+                f"The key file {self._store.path(name)} holds another key than its name says."
+            )
         return _Loaded(stamp, ring.keys, signing)
 
     @contextmanager
@@ -217,16 +225,20 @@ class KeyRing:
             os.close(descriptor)
 
 
-def _generate(directory: Path, now: datetime) -> KeyEntry:
+def _read_private_key(store: KeyStore, name: str) -> Ed25519PrivateKey:
+    return parse_private_key(store.read(name), store.path(name))
+
+
+def _generate(store: KeyStore, now: datetime) -> KeyEntry:
     private = Ed25519PrivateKey.generate()
     identifier = key_id(private.public_key())
-    write_private_key(_signing_path(directory, identifier), private)
+    store.write(_signing_file(identifier), private_key_text(private))
     public = base64url_encode(private.public_key().public_bytes_raw())
     return KeyEntry(key_id=identifier, public=public, state=KeyState.ACTIVE, created_at=now)
 
 
-def _signing_path(directory: Path, identifier: str) -> Path:
-    return directory / f"signing-{identifier}.pem"
+def _signing_file(identifier: str) -> str:
+    return f"signing-{identifier}.pem"
 
 
 def _public(entry: KeyEntry) -> Ed25519PublicKey:
@@ -251,6 +263,6 @@ def _revoked(entry: KeyEntry, now: datetime) -> KeyEntry:
     return entry.model_copy(update={"state": KeyState.REVOKED, "published_until": None, "revoked_at": now})
 
 
-def _write_ring(directory: Path, entries: tuple[KeyEntry, ...]) -> None:
+def _write_ring(store: KeyStore, entries: tuple[KeyEntry, ...]) -> None:
     content = json.dumps(_RingFile(keys=entries).model_dump(mode="json"), indent=2) + "\n"
-    write_private_file(directory / "keyring.json", content.encode())
+    store.write(RING_FILE, content.encode())

@@ -33,15 +33,25 @@ _SEGMENT: Final = (
 
 
 class ChainVerifier:
-    """Follows one log, line by line; from its beginning, or from behind `start` (sequence number, hash)."""
+    """Follows one log, line by line; from its beginning, or from behind `start` (sequence number, hash).
+
+    Of an `archived_part` alone the steps that look back over the whole log are left out.
+    """
 
     def __init__(
-        self, chain: str, keys: Keys, *, segments: Path | None = None, start: tuple[int, str] | None = None
+        self,
+        chain: str,
+        keys: Keys,
+        *,
+        segments: Path | None = None,
+        start: tuple[int, str] | None = None,
+        archived_part: bool = False,
     ) -> None:
         self.report = Report(chain)
         self.tokens = Tokens()
         self._keys = keys
         self._segments = segments
+        self._watched = {} if archived_part else _WATCHED
         self._marker = b',"chain":%b,"details":{' % json.dumps(chain).encode()
         self._sequence = 0
         genesis = canonical({"chain": chain, "type": "hitl-audit-genesis"})
@@ -88,7 +98,7 @@ class ChainVerifier:
         if binascii.b2a_base64(digest, newline=False)[:43].translate(URL_SAFE) != stated:
             return False
         self._advance(number, stated)
-        watch = _WATCHED.get(event)
+        watch = self._watched.get(event)
         if watch is not None:
             watch(self, subject, line[marker + len(self._marker) - 1 : at - 1])
         return True
@@ -114,7 +124,7 @@ class ChainVerifier:
         if "sha-256:" + base64url(hashlib.sha256(canonical(body)).digest()).decode() != stated:
             self.report.add("edited_entry", sequence, "its content is not what was sealed")
         self._advance(sequence, stated.removeprefix("sha-256:").encode())
-        watch = _WATCHED.get(str(entry.get("event")).encode())
+        watch = self._watched.get(str(entry.get("event")).encode())
         if watch is not None:
             subject = str(entry.get("subject")).encode("utf-8", "replace")
             watch(self, subject, canonical(entry["details"]))
