@@ -11,7 +11,10 @@ from starlette.types import ASGIApp
 
 from hitl_contract.keys import PublicKeys
 from hitl_mcp.approvals.service import ApprovalService
+from hitl_mcp.identity.absences import AbsenceDirectory
 from hitl_mcp.identity.agents import AgentDirectory
+from hitl_mcp.identity.delegations import DelegationDirectory
+from hitl_mcp.identity.groups import GroupDirectory
 from hitl_mcp.identity.people import PeopleDirectory
 from hitl_mcp.identity.sessions import Sessions
 from hitl_mcp.interface.views import ApprovalViews
@@ -35,6 +38,9 @@ class Application:
     service: ApprovalService
     agents: AgentDirectory
     people: PeopleDirectory
+    groups: GroupDirectory
+    delegations: DelegationDirectory
+    absences: AbsenceDirectory
     sessions: Sessions
     views: ApprovalViews
     notifiers: tuple[Notifier, ...]

@@ -12,6 +12,8 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from hitl_contract.capability import DEFAULT_LIFETIME_SECONDS, MAX_LIFETIME_SECONDS
 from hitl_mcp.approvals.models import APPROVAL_VALIDITY_SECONDS
+from hitl_mcp.errors import IdentityRefused
+from hitl_mcp.identity.hierarchy import RoleHierarchy
 from hitl_mcp.notifiers.settings import ConsoleSettings, SlackSettings, TelegramSettings
 from server_kit.logging import LogFormat, LogLevel
 from server_kit.settings import SettingsModel, load_settings
@@ -19,7 +21,9 @@ from server_kit.settings import SettingsModel, load_settings
 PREFIX: Final = "HITL_"
 CONFIG_VARIABLE: Final = "HITL_CONFIG"
 # What people and scripts give to single commands, and what no server reads.
-NOT_SETTINGS: Final = frozenset({CONFIG_VARIABLE, "HITL_PASSWORD", "HITL_INIT_PASSWORD", "HITL_API_KEY", "HITL_URL"})
+NOT_SETTINGS: Final = frozenset(
+    {CONFIG_VARIABLE, "HITL_PASSWORD", "HITL_INIT_PASSWORD", "HITL_API_KEY", "HITL_URL"}
+)
 DEFAULT_PORT: Final = 3003
 DEFAULT_AUDIENCE: Final = "hitl-executor"
 
@@ -37,6 +41,14 @@ def _origin_url(value: str) -> str:
     if urlsplit(_web_url(value)).path not in {"", "/"}:
         raise ValueError("must have no path: the server answers at the root of its host")
     return _web_url(value)
+
+
+def _role_hierarchy(value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    try:
+        RoleHierarchy(value)
+    except IdentityRefused as refused:
+        raise ValueError(refused.reason) from None
+    return value
 
 
 WebUrl = Annotated[str, AfterValidator(_web_url)]
@@ -115,6 +127,10 @@ class Settings(SettingsModel):
     token_lifetime_seconds: int = Field(default=DEFAULT_LIFETIME_SECONDS, ge=1, le=MAX_LIFETIME_SECONDS)
     approval_validity_seconds: int = Field(default=APPROVAL_VALIDITY_SECONDS, ge=60, le=604_800)
     session_seconds: int = Field(default=8 * 3600, ge=300, le=30 * 24 * 3600)
+    roles: Annotated[dict[str, tuple[str, ...]], AfterValidator(_role_hierarchy)] = Field(
+        default_factory=dict, description="roles that stand for others: {security-lead: [security, approver]}"
+    )
+    max_delegation_days: int = Field(default=30, ge=1, le=365, description="longest delegation")
     dispatcher_lease_seconds: float = Field(default=10, ge=1, le=300)
     log: LogSettings = LogSettings()
     console: ConsoleSettings = ConsoleSettings()
@@ -140,6 +156,11 @@ class Settings(SettingsModel):
     def keys_directory(self) -> Path:
         """Where the keys are."""
         return self.home / "keys"
+
+    @property
+    def identity_register_file(self) -> Path:
+        """The memory of who is who, outside of the database."""
+        return self.home / "identity-register.json"
 
     @property
     def witness_file(self) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,13 +15,19 @@ from starlette.types import ASGIApp
 
 from hitl_contract.verify import VerificationPolicy
 from hitl_mcp.application import Application
-from hitl_mcp.approvals.ports import ApprovalPorts
+from hitl_mcp.approvals.ports import ApprovalPorts, Policy
 from hitl_mcp.approvals.service import ApprovalService
-from hitl_mcp.approvals.standins import ClaimedRisk, RolesAsGroups, UndescribedAgents
+from hitl_mcp.approvals.standins import ClaimedRisk
 from hitl_mcp.audit.trail import CHAIN, SqlAuditTrail
+from hitl_mcp.identity.absences import AbsenceDirectory
 from hitl_mcp.identity.agents import AgentDirectory
+from hitl_mcp.identity.delegations import DelegationDirectory
+from hitl_mcp.identity.groups import GroupDirectory
+from hitl_mcp.identity.hierarchy import RoleHierarchy
 from hitl_mcp.identity.passwords import Passwords
 from hitl_mcp.identity.people import PeopleDirectory
+from hitl_mcp.identity.register import IdentityRegister
+from hitl_mcp.identity.register_anchor import RegisterAnchor
 from hitl_mcp.identity.sessions import Sessions
 from hitl_mcp.identity.sign_in import SignInThrottle
 from hitl_mcp.interface.views import ApprovalViews
@@ -69,11 +75,17 @@ def open_keys(settings: Settings, *, clock: Clock | None = None) -> KeyRing:
 
 
 @asynccontextmanager
-async def build_application(settings: Settings, *, clock: Clock | None = None) -> AsyncGenerator[Application]:
+async def build_application(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    around_policy: Callable[[Policy], Policy] | None = None,
+) -> AsyncGenerator[Application]:
     """A whole approval server on these settings; closed again on leaving.
 
     The database is brought to this release's schema first. Any number of these may run on one database at the
-    same time, in as many processes and on as many hosts as wanted.
+    same time, in as many processes and on as many hosts as wanted. `around_policy` puts a program's own
+    policy around the configured one.
 
     Raises:
         ServerError: with one line on what stops the start.
@@ -87,7 +99,7 @@ async def build_application(settings: Settings, *, clock: Clock | None = None) -
         closing.push_async_callback(database.close)
         core = _Core.of(settings, database, keys, clock)
         closing.push_async_callback(core.audit.close)
-        yield _application(settings, core)
+        yield _application(settings, core, around_policy)
 
 
 @dataclass(frozen=True)
@@ -100,7 +112,10 @@ class _Core:
     audit: AuditLog
     trail: SqlAuditTrail
     sealer: RecordSealer
+    register: IdentityRegister
+    hierarchy: RoleHierarchy
     people: PeopleDirectory
+    agents: AgentDirectory
 
     @classmethod
     def of(cls, settings: Settings, database: Database, keys: KeyRing, clock: Clock) -> _Core:
@@ -114,18 +129,28 @@ class _Core:
             clock=clock,
         )
         trail, sealer = SqlAuditTrail(audit, audit_tables), RecordSealer(keys.seal_key)
-        people = PeopleDirectory(
+        register = IdentityRegister(
             database=database,
             sealer=sealer,
             audit=trail,
             clock=clock,
+            anchor=RegisterAnchor(settings.identity_register_file),
+        )
+        hierarchy = RoleHierarchy(settings.roles)
+        people = PeopleDirectory(
+            register,
             passwords=Passwords(),
             throttle=SignInThrottle(database=database, audit=trail, clock=clock),
+            hierarchy=hierarchy,
         )
-        return cls(database, keys, clock, audit, trail, sealer, people)
+        return cls(
+            database, keys, clock, audit, trail, sealer, register, hierarchy, people, AgentDirectory(register)
+        )
 
 
-def _application(settings: Settings, core: _Core) -> Application:
+def _application(
+    settings: Settings, core: _Core, around_policy: Callable[[Policy], Policy] | None
+) -> Application:
     notifiers = build_notifiers(console=settings.console, slack=settings.slack, telegram=settings.telegram)
     outbox = SqlOutbox(
         database=core.database,
@@ -134,16 +159,12 @@ def _application(settings: Settings, core: _Core) -> Application:
         audit=core.trail,
         delays=channel_delays(console=settings.console, slack=settings.slack, telegram=settings.telegram),
     )
-    service = _service(settings, core, outbox)
+    service = _service(settings, core, outbox, around_policy)
     views = ApprovalViews(service, public_url=settings.http.url)
-    agents = AgentDirectory(database=core.database, sealer=core.sealer, audit=core.trail, clock=core.clock)
+    groups = GroupDirectory(core.register, core.hierarchy)
+    delegations = DelegationDirectory(core.register, core.hierarchy, max_days=settings.max_delegation_days)
     sessions = Sessions(
-        database=core.database,
-        sealer=core.sealer,
-        audit=core.trail,
-        clock=core.clock,
-        people=core.people,
-        lifetime=timedelta(seconds=settings.session_seconds),
+        core.register, people=core.people, lifetime=timedelta(seconds=settings.session_seconds)
     )
 
     def mcp_server(principal: PrincipalResolver) -> MCPServer[Any]:
@@ -159,8 +180,9 @@ def _application(settings: Settings, core: _Core) -> Application:
         parts = WebParts(
             service=service,
             views=views,
-            agents=agents,
+            agents=core.agents,
             people=core.people,
+            delegations=delegations,
             sessions=sessions,
             audit=core.audit,
             database=core.database,
@@ -187,8 +209,11 @@ def _application(settings: Settings, core: _Core) -> Application:
         clock=core.clock,
         audit=core.audit,
         service=service,
-        agents=agents,
+        agents=core.agents,
         people=core.people,
+        groups=groups,
+        delegations=delegations,
+        absences=AbsenceDirectory(core.register, delegations),
         sessions=sessions,
         views=views,
         notifiers=notifiers,
@@ -199,16 +224,22 @@ def _application(settings: Settings, core: _Core) -> Application:
     )
 
 
-def _service(settings: Settings, core: _Core, outbox: SqlOutbox) -> ApprovalService:
+def _service(
+    settings: Settings,
+    core: _Core,
+    outbox: SqlOutbox,
+    around_policy: Callable[[Policy], Policy] | None,
+) -> ApprovalService:
+    policy: Policy = AskOneApprover()
     ports = ApprovalPorts(
         database=core.database,
         store=SqlRequestStore(core.database.dialect),
         audit=core.trail,
         outbox=outbox,
-        people=RolesAsGroups(core.people),
-        agents=UndescribedAgents(),
+        people=core.people,
+        agents=core.agents,
         risk=ClaimedRisk(),
-        policy=AskOneApprover(),
+        policy=policy if around_policy is None else around_policy(policy),
         sealer=ApprovalSealer(core.sealer),
         minter=CapabilityMinter(
             signing_key=core.keys.signing_key, issuer=settings.issuer, audience=settings.audience

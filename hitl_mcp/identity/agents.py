@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Row
 
-from hitl_mcp.errors import AlreadyExists, UnknownAgent
+from hitl_mcp.approvals.terms import AgentFacts
+from hitl_mcp.errors import AlreadyExists, IdentityRefused, NameRefused, UnknownAgent
+from hitl_mcp.identity.agent_facts import StatedFacts, checked_facts
 from hitl_mcp.identity.credentials import new_agent_key, parse_agent_key, same
+from hitl_mcp.identity.lookup import active_person
 from hitl_mcp.identity.names import checked_agent_name
-from hitl_mcp.identity.ports import AuditTrail, RowSealer
-from hitl_mcp.identity.sealed_rows import SealedRows
+from hitl_mcp.identity.register import Changing, IdentityRegister, Reading
 from hitl_mcp.storage.schema import agents
-from server_kit.clock import Clock
-from server_kit.database.base import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,82 +26,112 @@ class AgentRecord:
     key_id: str
     created_at: datetime
     revoked_at: datetime | None
+    facts: AgentFacts
 
 
 class AgentDirectory:
-    """The agents this server knows."""
+    """The agents this server knows. Implements `approvals.ports.AgentFactsDirectory`."""
 
-    def __init__(self, *, database: Database, sealer: RowSealer, audit: AuditTrail, clock: Clock) -> None:
-        self._database = database
-        self._rows = SealedRows(agents, sealer)
-        self._audit = audit
-        self._clock = clock
+    def __init__(self, register: IdentityRegister) -> None:
+        self._register = register
 
-    async def add(self, name: str, *, actor: str = "operator") -> str:
-        """Register an agent and return its API key, which is stored nowhere. A revoked name gets a new key.
+    async def add(self, name: str, facts: StatedFacts | None = None, *, actor: str = "operator") -> str:
+        """Register an agent and return its API key, which is stored nowhere.
+
+        A revoked name gets a new key, and only the facts given now.
 
         Raises:
             NameRefused: the name cannot be one.
             AlreadyExists: an agent of this name has a key that is not revoked.
+            IdentityRefused: a fact cannot be one, or its owner is no active person.
         """
         checked_agent_name(name)
+        checked = None if facts is None else checked_facts(facts)
         key = new_agent_key()
-        values = self._rows.sealed(
-            {
-                "name": name,
-                "key_id": key.key_id,
-                "key_hash": key.digest,
-                "created_at": self._clock.now(),
-                "revoked_at": None,
-            }
-        )
 
-        async def store(connection: AsyncConnection) -> None:
-            known = (await connection.execute(select(agents).where(agents.c.name == name))).first()
+        async def store(changing: Changing) -> None:
+            known = await changing.one(agents, name=name)
             if known is not None and known.revoked_at is None:
                 raise AlreadyExists(
                     f"Agent {name} has a key already. For a new one first: hitl agents revoke {name}"
                 )
-            if known is None:
-                await connection.execute(insert(agents).values(**values))
-            else:
-                await connection.execute(update(agents).where(agents.c.name == name).values(**values))
-            await self._audit.append(
-                connection, "agent.added", actor=actor, subject=name, details={"key_id": key.key_id}
+            stated = None if checked is None else await _with_owner(changing, checked)
+            await changing.put(
+                agents,
+                {
+                    "name": name,
+                    "key_id": key.key_id,
+                    "key_hash": key.digest,
+                    "created_at": changing.now,
+                    "revoked_at": None,
+                    "facts": None if stated is None else stated.to_json(),
+                },
+            )
+            more = {} if stated is None else {"facts": stated.to_json()}
+            await changing.audit(
+                "agent.added", actor=actor, subject=name, details={"key_id": key.key_id, **more}
             )
 
-        await self._database.write(store)
+        await self._register.write(store)
         return key.text
+
+    async def set_facts(self, name: str, facts: StatedFacts, *, actor: str = "operator") -> AgentFacts:
+        """State anew what rules may know of an agent, and return it.
+
+        Raises:
+            UnknownAgent: no agent of this name has a valid key.
+            IdentityRefused: a fact cannot be one, or its owner is no active person.
+        """
+        checked = checked_facts(facts)
+
+        async def store(changing: Changing) -> StatedFacts:
+            row = await _require(changing, name)
+            stated = await _with_owner(changing, checked)
+            await changing.change(agents, row, facts=stated.to_json())
+            await changing.audit(
+                "agent.facts_changed",
+                actor=actor,
+                subject=name,
+                details={"from": StatedFacts.from_json(row.facts).to_json(), "to": stated.to_json()},
+            )
+            return stated
+
+        return (await self._register.write(store)).of(name)
+
+    async def facts(self, agent: str) -> AgentFacts:
+        """What is known of an agent; of an unknown or revoked one, its name and nothing to its favour."""
+        row = await self._active(agent)
+        return StatedFacts.from_json(None if row is None else row.facts).of(agent)
 
     async def authenticate(self, api_key: str) -> str | None:
         """The name of the agent whose key this is; None for any other string."""
         key = parse_agent_key(api_key)
         if key is None:
             return None
-        row = await self._find(key.key_id)
-        if row is None or row.revoked_at is not None or not same(row.key_hash, key.digest):
-            return None
-        return row.name if self._rows.holds(row) else None
+
+        async def find(reading: Reading) -> str | None:
+            rows = await reading.many(agents, agents.c.key_id == key.key_id)
+            fits = rows and rows[0].revoked_at is None and same(rows[0].key_hash, key.digest)
+            return rows[0].name if fits else None
+
+        return await self._register.read(find)
 
     async def is_active(self, name: str) -> bool:
         """Whether there is an agent of this name that is not revoked."""
-
-        async def find(connection: AsyncConnection) -> Row[Any] | None:
-            return (await connection.execute(select(agents).where(agents.c.name == name))).first()
-
-        row = await self._database.read(find)
-        return row is not None and row.revoked_at is None and self._rows.holds(row)
+        return await self._active(name) is not None
 
     async def list(self) -> list[AgentRecord]:
         """Every agent, by name."""
-
-        async def find(connection: AsyncConnection) -> list[Row[Any]]:
-            return list((await connection.execute(select(agents).order_by(agents.c.name))).all())
-
+        rows = await self._register.read(lambda reading: reading.many(agents, order_by=agents.c.name))
         return [
-            AgentRecord(row.name, row.key_id, row.created_at, row.revoked_at)
-            for row in await self._database.read(find)
-            if self._rows.holds(row)
+            AgentRecord(
+                row.name,
+                row.key_id,
+                row.created_at,
+                row.revoked_at,
+                StatedFacts.from_json(row.facts).of(row.name),
+            )
+            for row in rows
         ]
 
     async def revoke(self, name: str, *, actor: str = "operator") -> None:
@@ -112,20 +141,41 @@ class AgentDirectory:
             UnknownAgent: no agent of this name has a valid key.
         """
 
-        async def store(connection: AsyncConnection) -> None:
-            row = (await connection.execute(select(agents).where(agents.c.name == name))).first()
-            if row is None or row.revoked_at is not None or not self._rows.holds(row):
-                raise UnknownAgent(f"There is no agent {name[:80]!r} with a valid key. See: hitl agents list")
-            values = self._rows.changed(row, revoked_at=self._clock.now())
-            await connection.execute(update(agents).where(agents.c.name == name).values(**values))
-            await self._audit.append(
-                connection, "agent.revoked", actor=actor, subject=name, details={"key_id": row.key_id}
-            )
+        async def store(changing: Changing) -> None:
+            row = await _require(changing, name)
+            await changing.change(agents, row, revoked_at=changing.now)
+            await changing.audit("agent.revoked", actor=actor, subject=name, details={"key_id": row.key_id})
 
-        await self._database.write(store)
+        await self._register.write(store)
 
-    async def _find(self, key_id: str) -> Row[Any] | None:
-        async def find(connection: AsyncConnection) -> Row[Any] | None:
-            return (await connection.execute(select(agents).where(agents.c.key_id == key_id))).first()
+    async def _active(self, name: str) -> Row[Any] | None:
+        if not _can_be_a_name(name):
+            return None
+        row = await self._register.read(lambda reading: reading.one(agents, name=name))
+        return row if row is not None and row.revoked_at is None else None
 
-        return await self._database.read(find)
+
+def _can_be_a_name(name: str) -> bool:
+    try:
+        checked_agent_name(name)
+    except NameRefused:
+        return False
+    return True
+
+
+async def _require(changing: Changing, name: str) -> Row[Any]:
+    row = await changing.one(agents, name=name) if _can_be_a_name(name) else None
+    if row is None or row.revoked_at is not None:
+        raise UnknownAgent(f"There is no agent {name[:80]!r} with a valid key. See: hitl agents list")
+    return row
+
+
+async def _with_owner(changing: Changing, facts: StatedFacts) -> StatedFacts:
+    if facts.owner is None:
+        return facts
+    owner = await active_person(changing, facts.owner)
+    if owner is None:
+        raise IdentityRefused(
+            "owner", f"{facts.owner[:80]!r} is no active person here. See: hitl people list"
+        )
+    return replace(facts, owner=owner.person_id)

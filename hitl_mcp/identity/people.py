@@ -2,41 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
-from typing import Any, Final
+from typing import Any
 
-from sqlalchemy import Row, delete, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Row
 
+from hitl_mcp.approvals.capacity import Capacity
+from hitl_mcp.approvals.levels import RiskLevel
 from hitl_mcp.approvals.ports import PersonRecord
 from hitl_mcp.approvals.quorum import person_key
-from hitl_mcp.errors import AlreadyExists, NameRefused, UnknownPerson
+from hitl_mcp.errors import AlreadyExists
+from hitl_mcp.identity.accounts import ChannelAccounts
+from hitl_mcp.identity.capacity import Matter, capacity_of, members_of
+from hitl_mcp.identity.delegation_rows import end_delegations
+from hitl_mcp.identity.delegation_terms import Delegation
+from hitl_mcp.identity.hierarchy import Role, RoleHierarchy, checked_role
+from hitl_mcp.identity.lookup import NOBODY, active_person, find_person, key_of, require_person
 from hitl_mcp.identity.names import checked_person_id
 from hitl_mcp.identity.passwords import Passwords
-from hitl_mcp.identity.ports import AuditTrail, RowSealer
-from hitl_mcp.identity.sealed_rows import SealedRows
+from hitl_mcp.identity.register import Changing, IdentityRegister, Reading
 from hitl_mcp.identity.sign_in import SignInThrottle
 from hitl_mcp.storage.schema import channel_identities, people
-from server_kit.clock import Clock
-from server_kit.database.base import Database
 
-NOBODY: Final = "(nobody's name)"
-"""What stands for every name that nobody can have, such as one with control characters."""
-
-
-class Role(StrEnum):
-    """What a person may do."""
-
-    APPROVER = "approver"
-    ADMIN = "admin"
+__all__ = ["NOBODY", "PeopleDirectory", "PersonEntry", "Role"]
 
 
 @dataclass(frozen=True, slots=True)
 class PersonEntry:
-    """A person as listed, suspended or not."""
+    """A person as listed, suspended or not. `roles` are those stated, without what they imply."""
 
     person_id: str
     display_name: str
@@ -51,59 +46,59 @@ class PeopleDirectory:
 
     def __init__(
         self,
+        register: IdentityRegister,
         *,
-        database: Database,
-        sealer: RowSealer,
-        audit: AuditTrail,
-        clock: Clock,
         passwords: Passwords,
         throttle: SignInThrottle,
+        hierarchy: RoleHierarchy | None = None,
     ) -> None:
-        self._database = database
-        self._people = SealedRows(people, sealer)
-        self._channels = SealedRows(channel_identities, sealer)
-        self._audit = audit
-        self._clock = clock
+        self._register = register
+        self._accounts = ChannelAccounts(register)
         self._passwords = passwords
         self._throttle = throttle
+        self._hierarchy = hierarchy or RoleHierarchy()
+        self.link = self._accounts.link
+        self.unlink = self._accounts.unlink
+        self.resolve = self._accounts.resolve
 
     async def add(
         self,
         name: str,
         password: str | None,
-        roles: Sequence[Role] = (Role.APPROVER,),
+        roles: Sequence[str] = (Role.APPROVER,),
         *,
         actor: str = "operator",
     ) -> PersonRecord:
         """Register a person. Without a password they can decide over their channels only.
 
         Raises:
-            NameRefused, PasswordRefused: with what is allowed.
+            NameRefused, PasswordRefused, IdentityRefused: with what is allowed.
             AlreadyExists: a person of this name, in any spelling, is there.
         """
         person_id = checked_person_id(name)
+        stated = _checked_roles(roles)
         password_hash = None if password is None else await self._passwords.hash(password, person=person_id)
-        values = self._people.sealed(
-            {
-                "person_id": person_id,
-                "display_name": name.strip(),
-                "password_hash": password_hash,
-                "roles": sorted({Role(role).value for role in roles}),
-                "suspended_at": None,
-                "created_at": self._clock.now(),
-            }
-        )
 
-        async def store(connection: AsyncConnection) -> None:
-            if await _row_of(connection, person_id) is not None:
+        async def store(changing: Changing) -> None:
+            if await changing.one(people, person_id=person_id) is not None:
                 raise AlreadyExists(f"There is a person called {person_id} already.")
-            await connection.execute(insert(people).values(**values))
-            await self._audit.append(
-                connection, "person.added", actor=actor, subject=person_id, details={"roles": values["roles"]}
+            await changing.put(
+                people,
+                {
+                    "person_id": person_id,
+                    "display_name": name.strip(),
+                    "password_hash": password_hash,
+                    "roles": stated,
+                    "suspended_at": None,
+                    "created_at": changing.now,
+                },
+            )
+            await changing.audit(
+                "person.added", actor=actor, subject=person_id, details={"roles": list(stated)}
             )
 
-        await self._database.write(store)
-        return PersonRecord(person_id, values["display_name"], tuple(values["roles"]))
+        await self._register.write(store)
+        return PersonRecord(person_id, name.strip(), self._effective(stated))
 
     async def authenticate(self, person: str, password: str, *, address: str | None = None) -> PersonRecord:
         """The person who has this password.
@@ -114,13 +109,13 @@ class PeopleDirectory:
             TooManyAttempts: before the password is looked at.
             SignInRefused: wrong name, wrong password, or suspended.
         """
-        key = _key_of(person)
+        key = key_of(person)
         async with self._throttle.attempt(key, address) as attempt:
-            row = await self._find(key)
+            row = await self._register.read(lambda reading: find_person(reading, key))
             matches = await self._passwords.matches(row.password_hash if row else None, password)
             if row is None or not matches or row.suspended_at is not None:
                 raise attempt.refused()
-            return _record(row)
+            return self._record(row)
 
     async def eligible(self, person_id: str) -> PersonRecord | None:
         """The person, when known, not suspended and an approver; spelling and case do not matter."""
@@ -129,25 +124,93 @@ class PeopleDirectory:
 
     async def active(self, person_id: str) -> PersonRecord | None:
         """The person, when known and not suspended, whatever the roles."""
-        row = await self._find(_key_of(person_id))
-        return _record(row) if row is not None and row.suspended_at is None else None
+        return await self._register.read(lambda reading: self.active_within(reading, person_id))
+
+    async def active_within(self, reading: Reading, person_id: str) -> PersonRecord | None:
+        """`active`, within a view of identity that is being read."""
+        row = await active_person(reading, person_id)
+        return None if row is None else self._record(row)
+
+    async def capacity(
+        self, person_id: str, *, at: datetime, agent: str, action_type: str, risk: RiskLevel, request_id: str
+    ) -> Capacity | None:
+        """What this person may do about such a request at `at`, delegations to them included.
+
+        None when unknown, suspended, or no approver and nobody delegated to them. Absence does not forbid
+        deciding.
+        """
+        matter = Matter(agent, action_type, risk, request_id)
+        return await self._register.read(
+            lambda reading: capacity_of(reading, person_id, matter, at=at, hierarchy=self._hierarchy)
+        )
+
+    async def members(self, group: str) -> tuple[str, ...]:
+        """The ids of the active people of a role or group; of "approver", all approvers."""
+        return await self._register.read(lambda reading: members_of(reading, group, self._hierarchy))
 
     async def set_password(self, person: str, password: str, *, actor: str = "operator") -> None:
-        """Replace a password.
+        """Replace a password. Every session of the person ends.
 
         Raises:
             UnknownPerson, PasswordRefused: with what is allowed.
         """
         password_hash = await self._passwords.hash(password, person=person_key(person))
-        await self._change(person, "person.password_changed", actor, password_hash=password_hash)
+
+        async def store(changing: Changing) -> None:
+            row = await require_person(changing, person)
+            await changing.change(people, row, password_hash=password_hash)
+            await changing.end_sessions_of(row.person_id)
+            await changing.audit("person.password_changed", actor=actor, subject=row.person_id)
+
+        await self._register.write(store)
+
+    async def set_roles(self, person: str, roles: Sequence[str], *, actor: str = "operator") -> None:
+        """State a person's roles anew. Delegations of what is lost end for good.
+
+        Raises:
+            UnknownPerson, IdentityRefused: with what is allowed.
+        """
+        stated = _checked_roles(roles)
+
+        async def store(changing: Changing) -> None:
+            row = await require_person(changing, person)
+            kept = self._hierarchy.effective(stated)
+            lost = self._hierarchy.effective(row.roles) - kept
+            await changing.change(people, row, roles=stated)
+            await changing.audit(
+                "person.roles_changed",
+                actor=actor,
+                subject=row.person_id,
+                details={"from": list(row.roles), "to": list(stated)},
+            )
+
+            def lends_what_is_lost(delegation: Delegation) -> bool:
+                return delegation.delegator == row.person_id and (
+                    Role.APPROVER not in kept or bool(lost & set(delegation.scope.groups))
+                )
+
+            await end_delegations(
+                changing, row.person_id, actor=actor, because="role lost", only=lends_what_is_lost
+            )
+
+        await self._register.write(store)
 
     async def suspend(self, person: str, *, actor: str = "operator") -> None:
-        """End every power of this person at once, sessions and earlier approvals not yet minted included.
+        """End every power of this person at once: sessions, accounts, delegations from and to them, and
+        earlier approvals not yet minted. Sessions and delegations stay ended after a reinstatement.
 
         Raises:
             UnknownPerson: nobody has this name.
         """
-        await self._change(person, "person.suspended", actor, suspended_at=self._clock.now())
+
+        async def store(changing: Changing) -> None:
+            row = await require_person(changing, person)
+            await changing.change(people, row, suspended_at=changing.now)
+            await changing.end_sessions_of(row.person_id)
+            await changing.audit("person.suspended", actor=actor, subject=row.person_id)
+            await end_delegations(changing, row.person_id, actor=actor, because="suspended")
+
+        await self._register.write(store)
 
     async def reinstate(self, person: str, *, actor: str = "operator") -> None:
         """Undo a suspension.
@@ -155,94 +218,24 @@ class PeopleDirectory:
         Raises:
             UnknownPerson: nobody has this name.
         """
-        await self._change(person, "person.reinstated", actor, suspended_at=None)
 
-    async def link(self, channel: str, external_id: str, person: str, *, actor: str = "operator") -> None:
-        """State that an account on a channel is this person's. An account is one person's only.
+        async def store(changing: Changing) -> None:
+            row = await require_person(changing, person)
+            await changing.change(people, row, suspended_at=None)
+            await changing.audit("person.reinstated", actor=actor, subject=row.person_id)
 
-        Raises:
-            UnknownPerson: nobody has this name.
-            AlreadyExists: the account is another person's.
-        """
-        person_id = person_key(person)
-        values = self._channels.sealed(
-            {
-                "channel": channel,
-                "external_id": external_id,
-                "person_id": person_id,
-                "created_at": self._clock.now(),
-            }
-        )
-
-        async def store(connection: AsyncConnection) -> None:
-            await self._require(connection, person)
-            account = (channel_identities.c.channel == channel) & (
-                channel_identities.c.external_id == external_id
-            )
-            known = (await connection.execute(select(channel_identities).where(account))).first()
-            if known is not None and self._channels.holds(known) and known.person_id != person_id:
-                raise AlreadyExists(
-                    f"{channel} account {external_id} is linked to {known.person_id}. Unlink it there first."
-                )
-            await connection.execute(delete(channel_identities).where(account))
-            await connection.execute(insert(channel_identities).values(**values))
-            await self._audit.append(
-                connection,
-                "person.linked",
-                actor=actor,
-                subject=person_id,
-                details={"channel": channel, "external_id": external_id},
-            )
-
-        await self._database.write(store)
-
-    async def unlink(self, channel: str, external_id: str, *, actor: str = "operator") -> None:
-        """Forget whose an account is. Does nothing when nobody's it was."""
-        account = (channel_identities.c.channel == channel) & (
-            channel_identities.c.external_id == external_id
-        )
-
-        async def store(connection: AsyncConnection) -> None:
-            known = (await connection.execute(select(channel_identities).where(account))).first()
-            if known is None:
-                return
-            await connection.execute(delete(channel_identities).where(account))
-            await self._audit.append(
-                connection,
-                "person.unlinked",
-                actor=actor,
-                subject=known.person_id,
-                details={"channel": channel, "external_id": external_id},
-            )
-
-        await self._database.write(store)
-
-    async def resolve(self, channel: str, external_id: str) -> str | None:
-        """The id of the active person whose account this is; None for every other account."""
-
-        async def find(connection: AsyncConnection) -> Row[Any] | None:
-            statement = select(channel_identities).where(
-                (channel_identities.c.channel == channel) & (channel_identities.c.external_id == external_id)
-            )
-            return (await connection.execute(statement)).first()
-
-        row = await self._database.read(find)
-        if row is None or not self._channels.holds(row):
-            return None
-        record = await self.active(row.person_id)
-        return record.person_id if record else None
+        await self._register.write(store)
 
     async def list(self) -> list[PersonEntry]:
         """Everybody, by id, with the accounts linked to them."""
 
-        async def find(connection: AsyncConnection) -> tuple[list[Row[Any]], list[Row[Any]]]:
-            rows = await connection.execute(select(people).order_by(people.c.person_id))
-            links = await connection.execute(select(channel_identities))
-            return list(rows.all()), list(links.all())
+        async def find(reading: Reading) -> tuple[list[Row[Any]], list[Row[Any]]]:
+            everybody = await reading.many(people, order_by=people.c.person_id)
+            return everybody, await reading.many(channel_identities)
 
-        rows, links = await self._database.read(find)
+        rows, links = await self._register.read(find)
         accounts: dict[str, list[tuple[str, str]]] = {}
-        for link in filter(self._channels.holds, links):
+        for link in links:
             accounts.setdefault(link.person_id, []).append((link.channel, link.external_id))
         return [
             PersonEntry(
@@ -253,45 +246,15 @@ class PeopleDirectory:
                 row.suspended_at,
                 tuple(sorted(accounts.get(row.person_id, ()))),
             )
-            for row in filter(self._people.holds, rows)
+            for row in rows
         ]
 
-    async def _find(self, person_id: str) -> Row[Any] | None:
-        async def find(connection: AsyncConnection) -> Row[Any] | None:
-            return await _row_of(connection, person_id)
+    def _record(self, row: Row[Any]) -> PersonRecord:
+        return PersonRecord(row.person_id, row.display_name, self._effective(row.roles))
 
-        row = await self._database.read(find)
-        return row if row is not None and self._people.holds(row) else None
-
-    async def _require(self, connection: AsyncConnection, person: str) -> Row[Any]:
-        row = await _row_of(connection, _key_of(person))
-        if row is None or not self._people.holds(row):
-            raise UnknownPerson(f"There is no person called {person[:80]!r}. See: hitl people list")
-        return row
-
-    async def _change(self, person: str, event: str, actor: str, **changes: Any) -> None:
-        async def store(connection: AsyncConnection) -> None:
-            row = await self._require(connection, person)
-            values = self._people.changed(row, **changes)
-            await connection.execute(
-                update(people).where(people.c.person_id == row.person_id).values(**values)
-            )
-            await self._audit.append(connection, event, actor=actor, subject=row.person_id, details={})
-
-        await self._database.write(store)
+    def _effective(self, roles: Iterable[str]) -> tuple[str, ...]:
+        return tuple(sorted(self._hierarchy.effective(roles)))
 
 
-def _key_of(person: str) -> str:
-    try:
-        return checked_person_id(person)
-    except NameRefused:
-        # Some of what cannot be a name cannot be sent to a database either, or would disfigure the log.
-        return NOBODY
-
-
-async def _row_of(connection: AsyncConnection, person_id: str) -> Row[Any] | None:
-    return (await connection.execute(select(people).where(people.c.person_id == person_id))).first()
-
-
-def _record(row: Row[Any]) -> PersonRecord:
-    return PersonRecord(row.person_id, row.display_name, tuple(row.roles))
+def _checked_roles(roles: Sequence[str]) -> list[str]:
+    return sorted({checked_role(role) for role in roles})

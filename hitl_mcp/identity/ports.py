@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from pydantic import JsonValue
@@ -34,4 +34,10 @@ class AuditTrail(Protocol):
         details: Mapping[str, JsonValue],
     ) -> object:
         """Write one entry, or raise so that the transaction does not happen."""
+        ...
+
+    async def about(
+        self, connection: AsyncConnection, subject: str, events: Collection[str] | None = None
+    ) -> Sequence[object]:
+        """The entries about `subject`; of all events, or only of those named."""
         ...

@@ -1,10 +1,10 @@
 """The chain of changes to identity: which sealed row is the newest of each kind and key. Pure.
 
-A seal alone cannot show that a row was set back to an older form, or deleted. Each change therefore also makes
-a link: a MAC over its number, the link before it, the row's key and its new seal (None when the row is gone).
-Who writes the database without the key can neither forge a link, nor take one out of the middle, nor repeat
-one. A chain that was cut at its end is shorter than what a process, or the anchor outside the database,
-remembers.
+A seal alone cannot show that a row was set back to an older form, or deleted. Each change therefore also
+makes a link: a MAC over its number, the link before it, the row's key and its new seal (None when the row is
+gone). Who writes the database without the key can neither forge a link, nor take one out of the middle, nor
+repeat one. A chain that was cut at its end is shorter than what a process, or the anchor outside the
+database, remembers.
 """
 
 from __future__ import annotations

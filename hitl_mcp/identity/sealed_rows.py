@@ -35,11 +35,11 @@ class SealedRows:
 
     def changed(self, row: Row[Any], **changes: Any) -> dict[str, Any]:
         """The values of a stored row after some changes, sealed anew."""
-        return self.sealed({**self._values(row), **changes})
+        return self.sealed({**self.values_of(row), **changes})
 
     def holds(self, row: Row[Any]) -> bool:
         """Whether this server wrote the row as it stands."""
-        return self._sealer.holds(self.kind, self._fields(self._values(row)), row.seal)
+        return self._sealer.holds(self.kind, self._fields(self.values_of(row)), row.seal)
 
     def key_of(self, values: Mapping[str, Any]) -> str:
         """The primary key of a row as one string."""
@@ -47,13 +47,14 @@ class SealedRows:
 
     def key_of_row(self, row: Row[Any]) -> str:
         """The primary key of a stored row as one string."""
-        return self.key_of(row._mapping)
+        return self.key_of(self.values_of(row))
 
     def is_row(self, values: Mapping[str, Any]) -> ColumnElement[bool]:
         """The condition that finds the row with the primary key in `values`."""
         return and_(*(column == values[column.name] for column in self._key))
 
-    def _values(self, row: Row[Any]) -> dict[str, Any]:
+    def values_of(self, row: Row[Any]) -> dict[str, Any]:
+        """The values of a stored row, without its seal."""
         return {name: getattr(row, name) for name in self._columns}
 
     def _fields(self, values: Mapping[str, Any]) -> dict[str, object]:

@@ -13,7 +13,9 @@ from hitl_contract.keys import PublicKeys
 from hitl_contract.verify import VerificationPolicy
 from hitl_mcp.approvals.service import ApprovalService
 from hitl_mcp.identity.agents import AgentDirectory
-from hitl_mcp.identity.people import PeopleDirectory, Role
+from hitl_mcp.identity.delegations import DelegationDirectory
+from hitl_mcp.identity.hierarchy import Role
+from hitl_mcp.identity.people import PeopleDirectory
 from hitl_mcp.identity.sessions import SessionRecord, Sessions
 from hitl_mcp.interface.principals import remembered_agent
 from hitl_mcp.interface.views import ApprovalViews
@@ -47,6 +49,7 @@ class WebParts:
     views: ApprovalViews
     agents: AgentDirectory
     people: PeopleDirectory
+    delegations: DelegationDirectory
     sessions: Sessions
     audit: AuditReader
     database: Database

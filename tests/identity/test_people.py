@@ -14,10 +14,12 @@ from hitl_mcp.errors import (
     UnknownPerson,
 )
 from hitl_mcp.identity.people import NOBODY, Role
+from hitl_mcp.identity.sealed_rows import SealedRows
 from hitl_mcp.identity.sign_in import FAILURES_FROM_ADDRESS, FAILURES_OF_PERSON_FROM_ADDRESS, WINDOW
+from hitl_mcp.minting.seals import RecordSealer
 from hitl_mcp.storage.schema import channel_identities, people
 from tests.conftest import ManualClock
-from tests.identity.directories import Directories, open_directories
+from tests.identity.directories import Directories
 
 PASSWORD = "correct horse"
 
@@ -140,8 +142,16 @@ async def test_a_person_or_role_written_past_the_server_does_not_count(directori
 async def test_a_row_sealed_under_another_key_does_not_count(
     directories: Directories, clock: ManualClock
 ) -> None:
-    stranger = await open_directories(directories.database, clock, seal_key=b"x" * 32)
-    await stranger.people.add("mallory", PASSWORD)
+    row = {
+        "person_id": "mallory",
+        "display_name": "mallory",
+        "password_hash": None,
+        "roles": ["approver"],
+        "suspended_at": None,
+        "created_at": clock.now(),
+    }
+    sealed = SealedRows(people, RecordSealer(b"x" * 32)).sealed(row)
+    await directories.database.write(lambda connection: connection.execute(insert(people).values(**sealed)))
     assert await directories.people.eligible("mallory") is None
 
 

@@ -13,9 +13,9 @@ from argon2 import PasswordHasher
 
 from hitl_mcp.approvals.models import RequestRecord, RiskLevel
 from hitl_mcp.approvals.service import ApprovalService
-from hitl_mcp.approvals.standins import RolesAsGroups
 from hitl_mcp.identity.passwords import Passwords
 from hitl_mcp.identity.people import PeopleDirectory
+from hitl_mcp.identity.register import IdentityRegister
 from hitl_mcp.identity.sign_in import SignInThrottle
 from hitl_mcp.minting.seals import RecordSealer
 from hitl_mcp.notifiers.base import Notifier
@@ -63,19 +63,17 @@ class Desk:
         self.world = World(self.database, clock, self.home, policy=self.policy)
         self.sealer = RecordSealer(self.world.keys.seal_key)
         audit = self.world.ports.audit
+        register = IdentityRegister(
+            database=self.database, sealer=self.sealer, audit=audit, clock=clock, anchor=None
+        )
         self.people = PeopleDirectory(
-            database=self.database,
-            sealer=self.sealer,
-            audit=audit,
-            clock=clock,
+            register,
             passwords=Passwords(PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)),
             throttle=SignInThrottle(database=self.database, audit=audit, clock=clock),
         )
         channels = [notifier.channel for notifier in self.notifiers]
         self.outbox = SqlOutbox(database=self.database, clock=clock, channels=channels, audit=audit)
-        self.service = ApprovalService(
-            replace(self.world.ports, outbox=self.outbox, people=RolesAsGroups(self.people))
-        )
+        self.service = ApprovalService(replace(self.world.ports, outbox=self.outbox, people=self.people))
         self.cards = CardStore(self.database)
         self.lease = Lease(database=self.database, clock=clock, term=self.lease_term)
         self.dispatcher = self.make_dispatcher()
