@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from hitl_mcp.application import Application
+from hitl_mcp.approvals.ports import Policy
 from hitl_mcp.serving import dispatching_unless_served
 from hitl_mcp.settings import Settings, read_settings
 from hitl_mcp.wiring import build_application
@@ -14,7 +15,12 @@ from server_kit.logging import configure_logging
 
 
 @asynccontextmanager
-async def open_home(agent: str, settings: Settings | None = None) -> AsyncGenerator[Application]:
+async def open_home(
+    agent: str,
+    settings: Settings | None = None,
+    *,
+    around_policy: Callable[[Policy], Policy] | None = None,
+) -> AsyncGenerator[Application]:
     """Open it, and deliver notifications while it is open and no server is up on the same home.
 
     Raises:
@@ -24,7 +30,9 @@ async def open_home(agent: str, settings: Settings | None = None) -> AsyncGenera
         settings = read_settings()
         configure_logging(level="error", format=settings.log.format)
     async with AsyncExitStack() as stack:
-        application = await stack.enter_async_context(build_application(settings))
+        application = await stack.enter_async_context(
+            build_application(settings, around_policy=around_policy)
+        )
         if not await application.agents.is_active(agent):
             raise ConfigurationError(
                 f"{agent[:80]!r} is no agent of {settings.home}; add it with `hitl agents add NAME`"
