@@ -22,6 +22,7 @@ from hitl_mcp.notifiers.base import Notifier
 from hitl_mcp.notifiers.dispatcher import Dispatcher
 from hitl_mcp.settings import Settings
 from hitl_mcp.tools.principal import PrincipalResolver
+from server_kit.audit_archive import AuditArchive
 from server_kit.audit_log import AuditLog
 from server_kit.clock import Clock
 from server_kit.database.base import Database
@@ -35,6 +36,7 @@ class Application:
     database: Database
     clock: Clock
     audit: AuditLog
+    archive: AuditArchive
     service: ApprovalService
     agents: AgentDirectory
     people: PeopleDirectory

@@ -14,7 +14,9 @@ from hitl_contract.capability import DEFAULT_LIFETIME_SECONDS, MAX_LIFETIME_SECO
 from hitl_mcp.approvals.models import APPROVAL_VALIDITY_SECONDS
 from hitl_mcp.errors import IdentityRefused
 from hitl_mcp.identity.hierarchy import RoleHierarchy
+from hitl_mcp.minting.passphrases import PASSPHRASE_VARIABLES
 from hitl_mcp.notifiers.settings import ConsoleSettings, SlackSettings, TelegramSettings
+from server_kit.audit_settings import AuditSettings
 from server_kit.logging import LogFormat, LogLevel
 from server_kit.settings import SettingsModel, load_settings
 
@@ -23,6 +25,7 @@ CONFIG_VARIABLE: Final = "HITL_CONFIG"
 # What people and scripts give to single commands, and what no server reads.
 NOT_SETTINGS: Final = frozenset(
     {CONFIG_VARIABLE, "HITL_PASSWORD", "HITL_INIT_PASSWORD", "HITL_API_KEY", "HITL_URL"}
+    | PASSPHRASE_VARIABLES
 )
 DEFAULT_PORT: Final = 3003
 DEFAULT_AUDIENCE: Final = "hitl-executor"
@@ -132,6 +135,7 @@ class Settings(SettingsModel):
     )
     max_delegation_days: int = Field(default=30, ge=1, le=365, description="longest delegation")
     dispatcher_lease_seconds: float = Field(default=10, ge=1, le=300)
+    audit: AuditSettings = AuditSettings()
     log: LogSettings = LogSettings()
     console: ConsoleSettings = ConsoleSettings()
     slack: SlackSettings | None = None
@@ -163,9 +167,14 @@ class Settings(SettingsModel):
         return self.home / "identity-register.json"
 
     @property
-    def witness_file(self) -> Path:
-        """The audit log's witness, outside of the database."""
-        return self.home / "audit-witness.jsonl"
+    def witness_file(self) -> Path | None:
+        """The audit log's witness, outside of the database; None when only a second place remembers."""
+        return self.home / "audit-witness.jsonl" if self.audit.witness.keep_file else None
+
+    @property
+    def segments_directory(self) -> Path:
+        """Where archived segments of the audit log are."""
+        return (self.audit.segments or self.home / "audit-segments").expanduser().absolute()
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -18,6 +19,7 @@ from hitl_mcp.application import Application
 from hitl_mcp.approvals.ports import ApprovalPorts, Policy
 from hitl_mcp.approvals.service import ApprovalService
 from hitl_mcp.approvals.standins import ClaimedRisk
+from hitl_mcp.audit.retention import EvidenceInUse
 from hitl_mcp.audit.trail import CHAIN, SqlAuditTrail
 from hitl_mcp.identity.absences import AbsenceDirectory
 from hitl_mcp.identity.agents import AgentDirectory
@@ -32,6 +34,8 @@ from hitl_mcp.identity.sessions import Sessions
 from hitl_mcp.identity.sign_in import SignInThrottle
 from hitl_mcp.interface.views import ApprovalViews
 from hitl_mcp.minting.keys import KeyRing
+from hitl_mcp.minting.passphrases import Passphrases
+from hitl_mcp.minting.sealing import open_store
 from hitl_mcp.minting.seals import ApprovalSealer, RecordSealer
 from hitl_mcp.minting.signer import CapabilityMinter
 from hitl_mcp.notifiers.base import Notifier
@@ -46,7 +50,10 @@ from hitl_mcp.storage.request_store import SqlRequestStore
 from hitl_mcp.storage.schema import audit as audit_tables
 from hitl_mcp.tools.principal import BearerPrincipal, PrincipalResolver
 from hitl_mcp.tools.waiting import Ladder
+from server_kit.audit_archive import AuditArchive
+from server_kit.audit_courier import WitnessCourier
 from server_kit.audit_log import AuditLog
+from server_kit.audit_settings import open_courier
 from server_kit.clock import Clock, SystemClock
 from server_kit.database.base import Database
 from server_kit.database.migrations import migrate
@@ -65,13 +72,17 @@ def create_keys(settings: Settings, *, clock: Clock | None = None) -> KeyRing:
     return KeyRing.create(settings.keys_directory, clock=clock or SystemClock())
 
 
-def open_keys(settings: Settings, *, clock: Clock | None = None) -> KeyRing:
-    """The keys of this server.
+def open_keys(
+    settings: Settings, *, clock: Clock | None = None, passphrases: Passphrases | None = None
+) -> KeyRing:
+    """The keys of this server; sealed ones with the passphrase that `passphrases` gives.
 
     Raises:
-        KeyFileRefused: they are missing, readable by others, or not keys.
+        KeyFileRefused: they are missing, readable by others, not keys, or stay sealed.
     """
-    return KeyRing.open(settings.keys_directory, clock=clock or SystemClock())
+    directory = settings.keys_directory
+    store = open_store(directory, passphrases or Passphrases())
+    return KeyRing.open(directory, clock=clock or SystemClock(), store=store)
 
 
 @asynccontextmanager
@@ -79,6 +90,7 @@ async def build_application(
     settings: Settings,
     *,
     clock: Clock | None = None,
+    passphrases: Passphrases | None = None,
     around_policy: Callable[[Policy], Policy] | None = None,
 ) -> AsyncGenerator[Application]:
     """A whole approval server on these settings; closed again on leaving.
@@ -92,12 +104,14 @@ async def build_application(
     """
     clock = clock or SystemClock()
     _require_writable(settings.home)
-    keys = open_keys(settings, clock=clock)
+    # The derivation of a key from a passphrase takes a good part of a second.
+    keys = await asyncio.to_thread(open_keys, settings, clock=clock, passphrases=passphrases)
     await migrate(settings.effective_database_url, SCRIPT_LOCATION)
     async with AsyncExitStack() as closing:
         database = await open_database(settings.effective_database_url)
         closing.push_async_callback(database.close)
-        core = _Core.of(settings, database, keys, clock)
+        courier = await closing.enter_async_context(open_courier(settings.audit.witness))
+        core = _Core.of(settings, database, keys, clock, courier)
         closing.push_async_callback(core.audit.close)
         yield _application(settings, core, around_policy)
 
@@ -118,7 +132,14 @@ class _Core:
     agents: AgentDirectory
 
     @classmethod
-    def of(cls, settings: Settings, database: Database, keys: KeyRing, clock: Clock) -> _Core:
+    def of(
+        cls,
+        settings: Settings,
+        database: Database,
+        keys: KeyRing,
+        clock: Clock,
+        courier: WitnessCourier | None,
+    ) -> _Core:
         audit = AuditLog(
             database=database,
             tables=audit_tables,
@@ -126,6 +147,9 @@ class _Core:
             private_key=keys.audit_key.private,
             key_id=keys.audit_key.key_id,
             witness=settings.witness_file,
+            courier=courier,
+            segments=settings.segments_directory,
+            checkpoint_every=settings.audit.checkpoint_every,
             clock=clock,
         )
         trail, sealer = SqlAuditTrail(audit, audit_tables), RecordSealer(keys.seal_key)
@@ -208,6 +232,7 @@ def _application(
         database=core.database,
         clock=core.clock,
         audit=core.audit,
+        archive=_archive(settings, core),
         service=service,
         agents=core.agents,
         people=core.people,
@@ -276,6 +301,19 @@ def _dispatcher(
             clock=core.clock,
             term=timedelta(seconds=settings.dispatcher_lease_seconds),
         ),
+    )
+
+
+def _archive(settings: Settings, core: _Core) -> AuditArchive:
+    return AuditArchive(
+        log=core.audit,
+        database=core.database,
+        tables=audit_tables,
+        private_key=core.keys.audit_key.private,
+        key_id=core.keys.audit_key.key_id,
+        directory=settings.segments_directory,
+        holds=(EvidenceInUse(core.clock).first_needed,),
+        clock=core.clock,
     )
 
 
