@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from hitl_mcp.approvals.ballots import ballots_of, electorate_of, wording_of
+from hitl_mcp.approvals.ballots import ballots_of, electorate_of, review_start
 from hitl_mcp.approvals.capacity import ActedAs, Capacity
 from hitl_mcp.approvals.eligibility import acting_as
 from hitl_mcp.approvals.errors import (
@@ -65,7 +65,7 @@ def admit(
         return DigestChanged(request.request_id)
     if request.terms.reason_required and not (given.reason or "").strip():  # 4
         return InvalidSubmission("reason", f"is missing; the rule {request.policy} asks for one")
-    seen = _seen(record, given, now)
+    seen = _seen(record, given, capacity.person_id, now)
     admitted = Admitted(0, ballot.acted_as, seen)
     if given.verdict is Verdict.DENY:
         return admitted
@@ -83,10 +83,9 @@ def admit(
     return Admitted(place, ballot.acted_as, seen)
 
 
-def _seen(record: RequestRecord, given: DecisionInput, now: datetime) -> datetime:
+def _seen(record: RequestRecord, given: DecisionInput, person: str, now: datetime) -> datetime:
     """Since when the person could review this wording; nobody saw it before it was there."""
-    wording = wording_of(record, record.request.revision)
-    since = record.request.created_at if wording is None else wording.at
+    since = review_start(record, record.request.revision, person) or now
     return since if given.first_seen_at is None else min(max(given.first_seen_at, since), now)
 
 

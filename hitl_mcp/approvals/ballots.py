@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from hitl_mcp.approvals.models import Decision, RequestRecord
-from hitl_mcp.approvals.quorum import Ballot, Electorate
+from hitl_mcp.approvals.quorum import Ballot, Electorate, person_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,17 @@ def wording_of(record: RequestRecord, revision: int) -> Wording | None:
         if each.revision == revision:
             return Wording(each.action_digest, each.display_digest, each.at)
     return None
+
+
+def review_start(record: RequestRecord, revision: int, person: str) -> datetime | None:
+    """Since when this person could review this wording; who wrote it knows it from the one before."""
+    while revision > 0:
+        written = next((each for each in record.revisions if each.revision == revision), None)
+        if written is None or person_key(written.editor) != person_key(person):
+            break
+        revision -= 1
+    wording = wording_of(record, revision)
+    return None if wording is None else wording.at
 
 
 def ballot_of(decision: Decision) -> Ballot:

@@ -90,6 +90,10 @@ class ReviewTooShort(NotEligible):
         self.seconds_left = seconds_left
 
 
+class EditRefused(ApprovalError):
+    """The action may not be changed, or not like this."""
+
+
 class DigestChanged(ApprovalError):
     """The person decided about other bytes than the request's action."""
 

@@ -205,6 +205,60 @@ class DecisionInput:
 
 
 @dataclass(frozen=True, slots=True)
+class EditInput:
+    """A new wording of a pending request's action, as a channel hands it in.
+
+    `action_digest` is the digest of the action that the person saw and edited.
+    """
+
+    request_id: str
+    person: str
+    action: Action
+    reason: str | None
+    channel: str
+    assurance: Assurance
+    action_digest: str
+    evidence: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+LimitValue = str | int | float | tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What an approver attaches: names of conditions that the rule offers, and tighter limits of their own.
+
+    `limits` maps `limits.NAME` to a lower number, `network.mode` to "none", `network.domains` to fewer names,
+    `profile` to a stricter one.
+    """
+
+    offered: tuple[str, ...] = ()
+    limits: Mapping[str, LimitValue] = field(default_factory=dict[str, LimitValue])
+
+
+@dataclass(frozen=True, slots=True)
+class BatchItem:
+    """One verdict of several given together; `action_digest` is the digest of what the person saw."""
+
+    request_id: str
+    action_digest: str
+    verdict: Verdict
+    first_seen_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchInput:
+    """Several verdicts of one person, as a channel hands them in."""
+
+    person: str
+    items: tuple[BatchItem, ...]
+    reason: str | None
+    channel: str
+    assurance: Assurance
+    evidence: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
 class IssuedToken:
     """A capability token for the requesting agent. `token_id` is the same however often it is collected."""
 

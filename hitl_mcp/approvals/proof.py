@@ -33,7 +33,7 @@ from enum import StrEnum
 from hitl_contract.action import action_digest
 from hitl_contract.audit_chain import AuditEntry
 from hitl_mcp.approvals import events
-from hitl_mcp.approvals.ballots import ballots_of, electorate_of, wording_of
+from hitl_mcp.approvals.ballots import ballots_of, electorate_of, review_start, wording_of
 from hitl_mcp.approvals.capacity import Capacity
 from hitl_mcp.approvals.errors import ApprovalExpired, NotApproved, NotEligible, Revoked, SealBroken
 from hitl_mcp.approvals.models import (
@@ -159,7 +159,8 @@ def _check_decision(record: RequestRecord, decision: Decision, sealer: Sealer) -
     if terms.minimum_review_seconds:
         review = timedelta(seconds=terms.minimum_review_seconds)
         seen = decision.reviewed_from
-        if seen is None or seen < wording.at or decision.decided_at < seen + review:
+        since = review_start(record, decision.revision, decision.person)
+        if since is None or seen is None or seen < since or decision.decided_at < seen + review:
             raise SealBroken(request.request_id, f"decision {decision.decision_id} came too soon")
 
 

@@ -16,7 +16,10 @@ from hitl_mcp.approvals.models import (
 from hitl_mcp.approvals.ports import ApprovalPorts
 from hitl_mcp.approvals.terms import OnTimeout, RuleVerdict, Ruling, Terms
 
+MAX_SEATS: Final = 32
+"""Most approvals that a request may need: as many as a capability token names."""
 _MAX_TEXT: Final = 2000
+_MAX_RULE_NAME: Final = 200
 _STATUS: Final = {
     RuleVerdict.ALLOW: RequestStatus.APPROVED,
     RuleVerdict.ASK: RequestStatus.PENDING,
@@ -66,20 +69,20 @@ def _sound(ruling: Ruling) -> Ruling:
     terms = ruling.terms
     if ruling.verdict is not RuleVerdict.ASK:
         terms = Terms(stages=())
-    elif any(not stage.quorums for stage in terms.stages) or _seats(terms) < 1:
-        # A rule that asks nobody must not approve by that.
+    elif any(not stage.quorums for stage in terms.stages) or not 1 <= _seats(terms) <= MAX_SEATS:
+        # A rule that asks nobody must not approve by that, and one that asks too many could not be kept.
         return replace(
             ruling,
             verdict=RuleVerdict.DENY,
             terms=Terms(stages=()),
-            explanation=f"The rule {ruling.rule} asks for approval but names nobody who could give it.",
+            explanation=f"The rule {ruling.rule} asks for approval by nobody, or by more than {MAX_SEATS}.",
         )
     risk = ruling.risk
     votes = tuple(replace(vote, reason=storable(vote.reason)) for vote in risk.votes)
     return replace(
         ruling,
         terms=terms,
-        rule=storable(ruling.rule),
+        rule=storable(ruling.rule)[:_MAX_RULE_NAME],
         explanation=storable(ruling.explanation),
         risk=replace(risk, votes=votes),
     )

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hitl_contract.capability import DEFAULT_LIFETIME_SECONDS
+from hitl_mcp.approvals.batches import BatchOutcome, decide_batch
 from hitl_mcp.approvals.collection import TokenCollection
+from hitl_mcp.approvals.conditions import ConditionalApprovals
 from hitl_mcp.approvals.decisions import Decisions
+from hitl_mcp.approvals.edits import Edits
 from hitl_mcp.approvals.errors import ActionNotFound, RequestNotFound
 from hitl_mcp.approvals.listing import Listing
 from hitl_mcp.approvals.models import (
     APPROVAL_VALIDITY_SECONDS,
+    BatchInput,
+    Conditions,
     DecisionInput,
+    EditInput,
     IssuedToken,
     Page,
     RequestRecord,
     RequestStatus,
     Submission,
 )
-from hitl_mcp.approvals.ports import ApprovalPorts
+from hitl_mcp.approvals.ports import ApprovalPorts, RevokedToken
 from hitl_mcp.approvals.recording import Recorder
 from hitl_mcp.approvals.spending import SpentApproval
 from hitl_mcp.approvals.submissions import Submissions
@@ -51,6 +57,8 @@ class ApprovalService:
         recorder = Recorder(ports, validity)
         self._submissions = Submissions(ports, recorder, validity)
         self._decisions = Decisions(ports, recorder, validity)
+        self._edits = Edits(ports, recorder, self._decisions)
+        self._conditional = ConditionalApprovals(ports, self._decisions, self._edits)
         self._withdrawals = Withdrawals(ports, recorder)
         self._timers = Timers(ports, recorder)
         self._collection = TokenCollection(
@@ -101,6 +109,37 @@ class ApprovalService:
         InvalidSubmission.
         """
         return await self._decisions.decide(decision)
+
+    async def decide_batch(self, batch: BatchInput) -> BatchOutcome:
+        """Apply several verdicts of one person, each for itself: one that is refused is reported as such.
+
+        Raises InvalidSubmission for the batch as a whole only.
+        """
+        return await decide_batch(self.decide, batch)
+
+    async def edit(self, edit: EditInput) -> RequestRecord:
+        """Change what a pending request asks for; it needs a fresh quorum (see `edits`).
+
+        Raises RequestNotFound, AlreadyEnded, SealBroken, NotEligible, DigestChanged, EditRefused,
+        InvalidSubmission.
+        """
+        return await self._edits.edit(edit)
+
+    async def approve_with_conditions(self, decision: DecisionInput, conditions: Conditions) -> RequestRecord:
+        """Tighten what is asked for and approve that, both or neither (see `ConditionalApprovals`).
+
+        Raises what `decide` and `edit` raise.
+        """
+        return await self._conditional.approve(decision, conditions)
+
+    async def revoked_tokens(self, *, since: datetime) -> Sequence[RevokedToken]:
+        """Tokens of approvals revoked at or after `since` that some executor might still take."""
+
+        async def operation(connection: AsyncConnection) -> Sequence[RevokedToken]:
+            now = self._ports.clock.now()
+            return await self._ports.store.revoked_tokens(connection, since=since, now=now)
+
+        return await self._ports.database.read(operation)
 
     async def cancel(
         self, request_id: str, *, agent: str | None, person: str | None, reason: str | None

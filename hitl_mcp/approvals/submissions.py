@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
@@ -10,20 +9,19 @@ from typing import Final
 from pydantic import JsonValue
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hitl_contract.action import MAX_ACTION_BYTES, Action, canonical_action
+from hitl_contract.action import MAX_ACTION_BYTES, canonical_action
 from hitl_contract.canonical import digest_of_bytes
-from hitl_contract.display import Display, render_action
 from hitl_mcp.approvals import events
 from hitl_mcp.approvals.errors import IdempotencyKeyReused, InvalidSubmission, RequestNotFound
 from hitl_mcp.approvals.models import ApprovalRequest, RequestRecord, RequestStatus, Submission
 from hitl_mcp.approvals.ports import ApprovalPorts, NotificationKind
 from hitl_mcp.approvals.recording import Recorder
+from hitl_mcp.approvals.rendering import rendered
 from hitl_mcp.approvals.rulings import Rulings
 from hitl_mcp.approvals.terms import RuleVerdict
 from hitl_mcp.approvals.validation import check_submission
 from server_kit.identifiers import new_identifier
 
-_DRAWN_AT_ONCE_BYTES: Final = 65_536
 _RULED: Final = {RuleVerdict.ALLOW: events.ALLOWED_BY_RULE, RuleVerdict.DENY: events.DENIED_BY_RULE}
 
 
@@ -194,10 +192,3 @@ class Submissions:
                 subject=request.request_id,
                 details={"action_digest": request.action_digest},
             )
-
-
-async def rendered(action: Action, size: int) -> Display:
-    # Drawing megabytes takes seconds, during which everybody else would wait.
-    if size <= _DRAWN_AT_ONCE_BYTES:
-        return render_action(action)
-    return await asyncio.to_thread(render_action, action)

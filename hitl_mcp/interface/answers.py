@@ -49,6 +49,7 @@ class ApprovalAnswer(AnswerModel):
     risk_level: RiskLevel
     action_digest: Annotated[str, Field(description="SHA-256 of the canonical action: what is approved")]
     policy: Annotated[str, Field(description="Name of the rule that applied")]
+    explanation: Annotated[str, Field(description="Why that rule applied")] = ""
     approvals: ApprovalCount
     decisions: tuple[DecisionAnswer, ...]
     effective_action: Annotated[

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from hitl_mcp.approvals.errors import ApprovalError
 from hitl_mcp.approvals.models import IssuedToken, RequestRecord, RequestStatus, Verdict
 from hitl_mcp.approvals.service import ApprovalService
+from hitl_mcp.approvals.terms import RuleVerdict
 from hitl_mcp.interface.answers import ApprovalAnswer, ApprovalCount, DecisionAnswer
 
 POLL_AFTER_SECONDS = 5
+
+_RUN_IT: Final = "Call the executor's execute tool with capability_token. It runs this action once."
+_RUN_AS_EDITED: Final = (
+    "An approver changed the action: effective_action is what was approved, and not what you asked for. Read "
+    "it, then call the executor's execute tool with capability_token alone. It runs effective_action once."
+)
 
 
 class ApprovalViews:
@@ -33,7 +42,7 @@ class ApprovalViews:
         return self._answer(
             record,
             token=token,
-            next_step="Call the executor's execute tool with capability_token. It runs this action once.",
+            next_step=_RUN_AS_EDITED if record.request.revision else _RUN_IT,
         )
 
     def without_token(self, record: RequestRecord) -> ApprovalAnswer:
@@ -44,17 +53,20 @@ class ApprovalViews:
         self, record: RequestRecord, *, next_step: str, token: IssuedToken | None = None
     ) -> ApprovalAnswer:
         request = record.request
-        people_needed = request.required_approvals > 0
+        asked = request.verdict is RuleVerdict.ASK
+        by_people = asked and record.received_approvals >= request.required_approvals
         return ApprovalAnswer(
             request_id=request.request_id,
             status=request.status,
-            needs_approval=people_needed,
-            auto_approved=request.status is RequestStatus.APPROVED and not people_needed,
+            needs_approval=asked,
+            auto_approved=request.status is RequestStatus.APPROVED and not by_people,
             risk_level=request.risk_level,
             action_digest=request.action_digest,
             policy=request.policy,
+            explanation=request.explanation,
             approvals=ApprovalCount(required=request.required_approvals, received=record.received_approvals),
             decisions=decisions_of(record),
+            effective_action=request.action.model_dump(mode="json") if request.revision else None,
             expires_at=request.expires_at,
             poll_after_seconds=POLL_AFTER_SECONDS if request.status is RequestStatus.PENDING else None,
             review_url=self.review_url(request.request_id),
@@ -89,6 +101,11 @@ def _next_step(record: RequestRecord) -> str:
         case RequestStatus.APPROVED:
             return "Call check_status with this request_id to collect the capability token."
         case RequestStatus.DENIED:
+            if record.request.verdict is RuleVerdict.DENY:
+                return (
+                    f"Do not do the action. The rule {record.request.policy} refuses it: "
+                    f"{record.request.explanation} Asking again for the same changes nothing."
+                )
             reasons = [d.reason for d in record.decisions if d.verdict is Verdict.DENY and d.reason]
             because = f" The reason given: {reasons[0]}" if reasons else ""
             return f"Do not do the action. A person refused it.{because}"

@@ -198,7 +198,7 @@ class ApprovalInbox:
             raise _Refusal("no_request", _no_such_request(card.request_id), card.request_id) from error
         if record.request.status.is_terminal:  # 4
             raise _Refusal("ended", _how_it_ended(record), card.request_id)
-        if any(person_key(decision.person) == person_key(person) for decision in record.decisions):
+        if any(person_key(decision.person) == person_key(person) for decision in record.standing):
             answer = InboxAnswer("You have decided this request already. Nothing changed.")
             raise _Refusal("decided_before", answer, card.request_id)
         if press.verdict is Verdict.APPROVE and not card.offers_approve:  # 5

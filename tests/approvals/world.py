@@ -21,7 +21,7 @@ from hitl_mcp.approvals.models import (
     Submission,
     Verdict,
 )
-from hitl_mcp.approvals.ports import ApprovalPorts, NotificationKind, PersonRecord, Policy
+from hitl_mcp.approvals.ports import ApprovalPorts, NotificationKind, PeopleDirectory, PersonRecord, Policy
 from hitl_mcp.approvals.quorum import person_key
 from hitl_mcp.approvals.service import ApprovalService
 from hitl_mcp.approvals.standins import ClaimedRisk, RolesAsGroups, UndescribedAgents
@@ -111,6 +111,7 @@ class World:
     policy: Policy = field(default_factory=AskSeveral)
     validity_seconds: int = APPROVAL_VALIDITY_SECONDS
     token_lifetime_seconds: int = DEFAULT_LIFETIME_SECONDS
+    groups: PeopleDirectory | None = None
 
     def __post_init__(self) -> None:
         self.keys = open_or_create_keys(self.home, self.clock)
@@ -130,7 +131,7 @@ class World:
             store=SqlRequestStore(self.database.dialect),
             audit=SqlAuditTrail(self.audit_log, audit),
             outbox=OneRowOutbox(self.clock),
-            people=RolesAsGroups(self.people),
+            people=self.groups or RolesAsGroups(self.people),
             agents=UndescribedAgents(),
             risk=ClaimedRisk(),
             policy=self.policy,
