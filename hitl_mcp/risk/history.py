@@ -14,6 +14,7 @@ from hitl_mcp.approvals.models import Submission
 from hitl_mcp.approvals.terms import AgentFacts
 from hitl_mcp.risk.assessor import Opinion
 from hitl_mcp.risk.shapes import Shape, shape_of
+from hitl_mcp.risk.sizes import read_action
 from server_kit.clock import Clock
 
 REMEMBERED: Final = timedelta(seconds=5)
@@ -60,7 +61,8 @@ class HistoryVote:
         record = await self._record(agent.name)
         if not record:
             return Opinion(None, "people have not decided on anything by this agent yet")
-        return judge(record, action_digest(submission.action), shape_of(submission.action))
+        digest = await read_action(submission.action, action_digest)
+        return judge(record, digest, shape_of(submission.action))
 
     async def _record(self, agent: str) -> Sequence[PastOperation]:
         now = self._clock.now()

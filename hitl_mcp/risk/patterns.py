@@ -13,6 +13,7 @@ from hitl_mcp.approvals.terms import AgentFacts
 from hitl_mcp.risk.assessor import Opinion
 from hitl_mcp.risk.names import sign_of_address, sign_of_operation, signs_of_path
 from hitl_mcp.risk.signs import Sign, signs_in
+from hitl_mcp.risk.sizes import read_action
 
 _READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _SHOWN = 4
@@ -25,7 +26,8 @@ class PatternsVote:
     essential = True
 
     async def assess(self, agent: AgentFacts, submission: Submission) -> Opinion:  # noqa: ARG002 - the protocol's signature
-        found = sorted(_signs(submission.action), key=lambda sign: -sign.level.rank)
+        signs = await read_action(submission.action, _signs)
+        found = sorted(signs, key=lambda sign: -sign.level.rank)
         if not found:
             return Opinion(RiskLevel.LOW, "nothing that stands out")
         means = list(dict.fromkeys(sign.means for sign in found if sign.level is found[0].level))

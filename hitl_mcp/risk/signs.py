@@ -246,7 +246,7 @@ _COMPILED: Final = tuple(
     for level, means, patterns in _SIGNS
 )
 
-MAX_READ_CHARACTERS: Final = 100_000
+MAX_READ_CHARACTERS: Final = 65_536
 """Of a longer text the first half of this and the last half are read."""
 
 

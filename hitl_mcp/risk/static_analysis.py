@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final, Protocol
 
 from code_safety.findings import Analysis, Finding
-from hitl_contract.action import Action, canonical_action
-from hitl_contract.canonical import digest_of_bytes
+from hitl_contract.action import Action, action_digest
 from hitl_mcp.approvals.levels import RiskLevel
 from hitl_mcp.approvals.models import Submission
 from hitl_mcp.approvals.terms import AgentFacts
 from hitl_mcp.risk.assessor import Opinion
-
-ON_THE_LOOP_BYTES: Final = 4096
-"""An action up to this size is analysed at once; a larger one in a thread, so that nobody waits for it."""
+from hitl_mcp.risk.sizes import read_action
 
 _CACHED: Final = 4096
 _SHOWN_FINDINGS: Final = 5
@@ -39,17 +35,12 @@ class StaticAnalysisVote:
         self._known: OrderedDict[str, Opinion] = OrderedDict()
 
     async def assess(self, agent: AgentFacts, submission: Submission) -> Opinion:  # noqa: ARG002 - the protocol's signature
-        canonical = canonical_action(submission.action)
-        digest = digest_of_bytes(canonical)
+        digest = await read_action(submission.action, action_digest)
         known = self._known.get(digest)
         if known is not None:
             self._known.move_to_end(digest)
             return known
-        if len(canonical) <= ON_THE_LOOP_BYTES:
-            analysis = self._analyse(submission.action)
-        else:
-            analysis = await asyncio.to_thread(self._analyse, submission.action)
-        opinion = opinion_on(analysis)
+        opinion = opinion_on(await read_action(submission.action, self._analyse))
         self._known[digest] = opinion
         if len(self._known) > _CACHED:
             self._known.popitem(last=False)
