@@ -20,6 +20,7 @@ from hitl_mcp.identity.sessions import Sessions
 from hitl_mcp.interface.views import ApprovalViews
 from hitl_mcp.notifiers.base import Notifier
 from hitl_mcp.notifiers.dispatcher import Dispatcher
+from hitl_mcp.policies.live import LivePolicy
 from hitl_mcp.settings import Settings
 from hitl_mcp.tools.principal import PrincipalResolver
 from server_kit.audit_archive import AuditArchive
@@ -38,6 +39,8 @@ class Application:
     audit: AuditLog
     archive: AuditArchive
     service: ApprovalService
+    rules: LivePolicy
+    """Not loaded yet: who serves loads it, and does not start when that fails."""
     agents: AgentDirectory
     people: PeopleDirectory
     groups: GroupDirectory

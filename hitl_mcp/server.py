@@ -11,6 +11,7 @@ from hitl_mcp.approvals.service import ApprovalService
 from hitl_mcp.interface.views import ApprovalViews
 from hitl_mcp.tools.cancel_request import cancel_request
 from hitl_mcp.tools.check_status import check_status
+from hitl_mcp.tools.explain_policy import Explain, explain_policy
 from hitl_mcp.tools.list_requests import list_requests
 from hitl_mcp.tools.permission_prompt import permission_prompt
 from hitl_mcp.tools.principal import PrincipalResolver
@@ -30,7 +31,12 @@ _INSTRUCTIONS: Final = (
 
 
 def build_mcp_server(
-    service: ApprovalService, views: ApprovalViews, principal: PrincipalResolver, *, ladder: Ladder
+    service: ApprovalService,
+    views: ApprovalViews,
+    principal: PrincipalResolver,
+    *,
+    ladder: Ladder,
+    explain: Explain,
 ) -> MCPServer[Any]:
     """A server whose tools act for the agent that `principal` names."""
     definitions: tuple[ToolDefinition[Call, Any], ...] = (
@@ -38,6 +44,7 @@ def build_mcp_server(
         check_status(service, views, ladder),
         cancel_request(service, views),
         list_requests(service, views),
+        explain_policy(explain),
         permission_prompt(service, views),
     )
     return MCPServer(

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack
 from dataclasses import asdict
 
 from hitl_mcp.application import Application
@@ -34,11 +35,11 @@ async def serve_http(
     try:
         port: int = listening.getsockname()[1]
         settings = settings.model_copy(update={"http": http.model_copy(update={"port": port})})
-        async with (
-            build_application(settings) as application,
-            _dispatching(application),
-            _announced(settings),
-        ):
+        async with build_application(settings) as application, AsyncExitStack() as running:
+            await application.audit.begin()
+            await application.rules.load()
+            await running.enter_async_context(_dispatching(application))
+            await running.enter_async_context(_announced(settings))
             await serve(
                 application.build_http_app(),
                 Address(http.host, port),
@@ -65,6 +66,8 @@ async def serve_stdio(settings: Settings) -> None:
             "agent (HITL_AGENT) is not set: name the agent whose requests these are, as in `hitl agents list`"
         )
     async with build_application(settings) as application:
+        await application.audit.begin()
+        await application.rules.load()
         if not await application.agents.is_active(agent):
             raise ConfigurationError(
                 f"agent (HITL_AGENT) has the value {agent!r}, which is no agent of this server; add it with "

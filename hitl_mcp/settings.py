@@ -133,6 +133,9 @@ class Settings(SettingsModel):
     roles: Annotated[dict[str, tuple[str, ...]], AfterValidator(_role_hierarchy)] = Field(
         default_factory=dict, description="roles that stand for others: {security-lead: [security, approver]}"
     )
+    policies: Path | None = Field(
+        default=None, description="directory of the rules; policies in the home directory when left out"
+    )
     max_delegation_days: int = Field(default=30, ge=1, le=365, description="longest delegation")
     dispatcher_lease_seconds: float = Field(default=10, ge=1, le=300)
     audit: AuditSettings = AuditSettings()
@@ -155,6 +158,11 @@ class Settings(SettingsModel):
     def effective_database_url(self) -> str:
         """The database's URL; a SQLite file in the home directory when none is set."""
         return self.database_url or f"sqlite+aiosqlite:///{self.home / 'hitl.db'}"
+
+    @property
+    def policies_directory(self) -> Path:
+        """Where the rules are. Without this directory, and none set, one approver is asked about everything."""
+        return (self.policies or self.home / "policies").expanduser().absolute()
 
     @property
     def keys_directory(self) -> Path:

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from hitl_contract.verify import VerificationPolicy
 from hitl_mcp.application import Application
-from hitl_mcp.approvals.ports import ApprovalPorts, Policy
+from hitl_mcp.approvals.ports import ApprovalPorts, Policy, RiskAssessor
 from hitl_mcp.approvals.service import ApprovalService
 from hitl_mcp.approvals.standins import ClaimedRisk
 from hitl_mcp.audit.retention import EvidenceInUse
@@ -42,7 +42,12 @@ from hitl_mcp.notifiers.base import Notifier
 from hitl_mcp.notifiers.building import build_dispatcher, build_notifiers, channel_delays
 from hitl_mcp.notifiers.lease import Lease
 from hitl_mcp.notifiers.outbox import SqlOutbox
-from hitl_mcp.policies.default import AskOneApprover
+from hitl_mcp.policies.counting import SqlCounter
+from hitl_mcp.policies.evaluator import Evaluator
+from hitl_mcp.policies.explaining import PolicyExplainer
+from hitl_mcp.policies.findings import StaticFindings
+from hitl_mcp.policies.live import LivePolicy
+from hitl_mcp.policies.people import PeopleInDirectories
 from hitl_mcp.server import build_mcp_server
 from hitl_mcp.settings import Settings
 from hitl_mcp.storage.migrations import SCRIPT_LOCATION
@@ -183,16 +188,19 @@ def _application(
         audit=core.trail,
         delays=channel_delays(console=settings.console, slack=settings.slack, telegram=settings.telegram),
     )
-    service = _service(settings, core, outbox, around_policy)
-    views = ApprovalViews(service, public_url=settings.http.url)
     groups = GroupDirectory(core.register, core.hierarchy)
+    rules = _rules(settings, core, groups)
+    risk = ClaimedRisk()
+    service = _service(settings, core, outbox, rules if around_policy is None else around_policy(rules), risk)
+    explainer = PolicyExplainer(core.agents, risk, rules)
+    views = ApprovalViews(service, public_url=settings.http.url)
     delegations = DelegationDirectory(core.register, core.hierarchy, max_days=settings.max_delegation_days)
     sessions = Sessions(
         core.register, people=core.people, lifetime=timedelta(seconds=settings.session_seconds)
     )
 
     def mcp_server(principal: PrincipalResolver) -> MCPServer[Any]:
-        return build_mcp_server(service, views, principal, ladder=Ladder(service))
+        return build_mcp_server(service, views, principal, ladder=Ladder(service), explain=explainer.explain)
 
     def http_app() -> ASGIApp:
         # FastAPI and what it brings take long to import, which a start over stdio should not pay.
@@ -203,6 +211,7 @@ def _application(
         http = settings.http
         parts = WebParts(
             service=service,
+            rules=rules,
             views=views,
             agents=core.agents,
             people=core.people,
@@ -234,6 +243,7 @@ def _application(
         audit=core.audit,
         archive=_archive(settings, core),
         service=service,
+        rules=rules,
         agents=core.agents,
         people=core.people,
         groups=groups,
@@ -253,9 +263,9 @@ def _service(
     settings: Settings,
     core: _Core,
     outbox: SqlOutbox,
-    around_policy: Callable[[Policy], Policy] | None,
+    policy: Policy,
+    risk: RiskAssessor,
 ) -> ApprovalService:
-    policy: Policy = AskOneApprover()
     ports = ApprovalPorts(
         database=core.database,
         store=SqlRequestStore(core.database.dialect),
@@ -263,8 +273,8 @@ def _service(
         outbox=outbox,
         people=core.people,
         agents=core.agents,
-        risk=ClaimedRisk(),
-        policy=policy if around_policy is None else around_policy(policy),
+        risk=risk,
+        policy=policy,
         sealer=ApprovalSealer(core.sealer),
         minter=CapabilityMinter(
             signing_key=core.keys.signing_key, issuer=settings.issuer, audience=settings.audience
@@ -275,6 +285,16 @@ def _service(
         ports,
         validity_seconds=settings.approval_validity_seconds,
         token_lifetime_seconds=settings.token_lifetime_seconds,
+    )
+
+
+def _rules(settings: Settings, core: _Core, groups: GroupDirectory) -> LivePolicy:
+    return LivePolicy(
+        Evaluator(SqlCounter(core.database), StaticFindings()),
+        core.clock,
+        directory=settings.policies_directory,
+        people=PeopleInDirectories(core.people, groups, settings.roles),
+        must_exist=settings.policies is not None,
     )
 
 

@@ -16,6 +16,7 @@ from hitl_mcp.cli.hook import hook
 from hitl_mcp.cli.init import init
 from hitl_mcp.cli.keys import key_commands
 from hitl_mcp.cli.people import people_commands
+from hitl_mcp.cli.policy import policy_commands
 from hitl_mcp.cli.requests import approve, cancel, deny, pending, show
 from hitl_mcp.cli.serve import mcp, serve
 from hitl_mcp.cli.token import token_commands
@@ -44,6 +45,7 @@ def build_application() -> typer.Typer:
         ("people", people_commands),
         ("audit", audit_commands),
         ("keys", key_commands),
+        ("policy", policy_commands),
         ("token", token_commands),
     ):
         application.add_typer(family, name=name)

@@ -12,6 +12,24 @@ def approval_configuration() -> str:
     return _template("hitl.yaml")
 
 
+_ASK_EVERYTHING = """\
+# One person is asked about every request. docs/policies.md explains rules; `hitl init` writes useful ones
+# into a new home when --rules is left out.
+rules:
+  - name: ask-everything
+    then: ask
+"""
+
+
+def rules_files(choice: str) -> dict[str, str]:
+    """The files of a choice of `hitl init --rules`, by name."""
+    if choice == "default":
+        directory = files("hitl_mcp") / "configs" / "policies"
+        templates = (file for file in directory.iterdir() if file.name.endswith(".yaml"))
+        return {file.name: file.read_text("utf-8") for file in templates}
+    return {"ask-everything.yaml": _ASK_EVERYTHING} if choice == "ask-everything" else {}
+
+
 def executor_configuration(home: Path, *, issuer: str, audience: str) -> str:
     """`executor.yaml` of the executor beside it, which trusts this server and lives inside of its home."""
     text = _template("executor.yaml")

@@ -89,6 +89,7 @@ async def _examine_application(application: "Application") -> AsyncGenerator[Fin
         yield Finding("audit log", "ok", f"{report.entries} entries, intact")
     else:
         yield Finding("audit log", "problem", report.problems[0].message, "Run: hitl audit verify")
+    yield await _rules(application)
     people = [person for person in await application.people.list() if person.suspended_at is None]
     approvers = [person for person in people if "approver" in person.roles]
     if approvers:
@@ -108,6 +109,15 @@ async def _examine_application(application: "Application") -> AsyncGenerator[Fin
     for letter in await application.dispatcher.undelivered(10):
         subject = f"undelivered to {letter.channel}"
         yield Finding(subject, "warning", f"{letter.request_id}: {letter.error}", "Decide it on its page")
+
+
+async def _rules(application: "Application") -> Finding:
+    state = await application.rules.state()
+    if state.problem is not None:
+        return Finding("rules", "problem", state.problem, "Run: hitl policy check")
+    if state.rules == 0:
+        return Finding("rules", "ok", "none: one approver is asked about everything")
+    return Finding("rules", "ok", f"{state.rules} rules in {state.directory}")
 
 
 async def _examine_servers(settings: "Settings") -> AsyncGenerator[Finding]:

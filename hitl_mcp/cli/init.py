@@ -3,11 +3,11 @@
 import getpass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from hitl_mcp.cli.configuration import approval_configuration, executor_configuration
+from hitl_mcp.cli.configuration import approval_configuration, executor_configuration, rules_files
 from hitl_mcp.cli.credentials import NEW_PASSWORD_VARIABLE, ask_new_password, remember_default_person
 from hitl_mcp.cli.failures import CommandFailed, ExitCode
 from hitl_mcp.cli.home import home_directory
@@ -17,6 +17,11 @@ from hitl_mcp.cli.running import run_command
 
 CONFIGURATION_FILE = "config.yaml"
 EXECUTOR_CONFIGURATION_FILE = "executor.yaml"
+RULES_SHOWN = {
+    "default": "policies/ (harmless work is allowed, what is doubtful is asked about; `hitl policy check`)",
+    "ask-everything": "policies/ (a person is asked about everything)",
+    "none": "none (a person is asked about everything)",
+}
 
 
 def init(
@@ -24,9 +29,16 @@ def init(
         str | None,
         typer.Option("--person", metavar="NAME", help="The first approver and administrator. Default: you."),
     ] = None,
+    rules: Annotated[
+        Literal["default", "ask-everything", "none"],
+        typer.Option(
+            help="Which rules to write: useful ones that ask about what is doubtful, one that asks about "
+            "everything, or none, which asks about everything too."
+        ),
+    ] = "default",
     json_output: JsonOption = False,
 ) -> None:
-    """Set up HITL_HOME: keys, database, configuration, and the first person with a password."""
+    """Set up HITL_HOME: keys, database, configuration, rules, and the first person with a password."""
 
     async def operation(output: Output) -> None:
         home = home_directory()
@@ -39,7 +51,7 @@ def init(
                 exit_code=ExitCode.USAGE,
                 hint=f"Set {NEW_PASSWORD_VARIABLE}.",
             )
-        person_id, database_url = await _set_up(home, name, password)
+        person_id, database_url = await _set_up(home, name, password, rules)
         output.result(
             {
                 "home": str(home),
@@ -47,11 +59,13 @@ def init(
                 "configuration": str(home / CONFIGURATION_FILE),
                 "executor_configuration": str(home / EXECUTOR_CONFIGURATION_FILE),
                 "database": database_url,
+                "rules": rules,
             },
             lambda console: console.print(
                 f"Set up {home}\n"
                 f"  {person_id} may approve and administer\n"
-                f"  settings: {home / CONFIGURATION_FILE} and {home / EXECUTOR_CONFIGURATION_FILE}\n\n"
+                f"  settings: {home / CONFIGURATION_FILE} and {home / EXECUTOR_CONFIGURATION_FILE}\n"
+                f"  rules: {RULES_SHOWN[rules]}\n\n"
                 "Next:\n"
                 "  hitl up                     run both servers\n"
                 "  hitl agents add NAME        make a key for an agent\n"
@@ -71,7 +85,7 @@ def _require_empty(home: Path) -> None:
         )
 
 
-async def _set_up(home: Path, name: str, password: str) -> tuple[str, str]:
+async def _set_up(home: Path, name: str, password: str, rules: str) -> tuple[str, str]:
     from hitl_mcp.cli.local_application import quiet_settings
     from hitl_mcp.identity.names import checked_person_id
     from hitl_mcp.identity.passwords import Passwords
@@ -92,11 +106,21 @@ async def _set_up(home: Path, name: str, password: str) -> tuple[str, str]:
     settings.home.chmod(0o700)
     for path, text in files.items():
         _write_new(path, text)
+    _write_rules(settings.policies_directory, rules_files(rules))
     async with build_application(settings) as application:
         record = await application.people.add(name, password, (Role.APPROVER, Role.ADMIN), actor="init")
     remember_default_person(home, record.person_id)
     place = "SQLite" if settings.database_url is None else settings.database_url.partition("+")[0]
     return record.person_id, place
+
+
+def _write_rules(directory: Path, files: dict[str, str]) -> None:
+    """Leaves a directory of rules alone that is there already."""
+    if not files or directory.exists():
+        return
+    directory.mkdir(mode=0o700, parents=True)
+    for name, text in files.items():
+        _write_new(directory / name, text)
 
 
 def _write_new(path: Path, text: str) -> None:

@@ -83,7 +83,8 @@ async def _servers(home: Path, sandbox: str) -> AsyncGenerator[World]:
         # The executor needs nothing of the approval server until its first call.
         await executor.start()
         await run_command_line(
-            ("hitl", "init", "--person", PERSON, "--json"), {**environment, "HITL_INIT_PASSWORD": password}
+            ("hitl", "init", "--person", PERSON, "--rules", "ask-everything", "--json"),
+            {**environment, "HITL_INIT_PASSWORD": password},
         )
         await approval.start()
         with first_failure():

@@ -13,8 +13,8 @@ from hitl_mcp.approvals.models import Submission
 from hitl_mcp.approvals.terms import AgentFacts, RiskAssessment, Ruling
 from hitl_mcp.policies.errors import PolicyRefused
 from hitl_mcp.policies.evaluator import Evaluator
-from hitl_mcp.policies.loading import fingerprint, load_rules, read_directory
-from hitl_mcp.policies.people import PeopleSource
+from hitl_mcp.policies.loading import Fingerprint, fingerprint, load_rules, read_directory
+from hitl_mcp.policies.people import KnownPeople, PeopleSource
 from hitl_mcp.policies.rules import RuleSet
 from server_kit.clock import Clock
 
@@ -54,7 +54,7 @@ class LivePolicy:
         self._rules = RuleSet()
         self._problem: str | None = None
         self._must_exist = must_exist
-        self._seen = fingerprint(directory)
+        self._seen: Fingerprint | None = None
         self._looking = asyncio.Lock()
         self._look_after = 0.0
 
@@ -63,19 +63,24 @@ class LivePolicy:
         return self._rules
 
     async def load(self) -> None:
-        """Load the rules for the first time.
+        """Load the rules before the first request, for a server that is not to start without them.
+
+        Without this the first request loads them, and broken ones leave one approver to be asked.
 
         Raises:
             PolicyRefused: with every mistake in the files.
         """
-        if self._must_exist or self._directory.is_dir():
-            self._seen = fingerprint(self._directory)
-            self._rules = await self._read()
+        self._seen = fingerprint(self._directory)
+        self._rules = await self._read()
 
     async def evaluate(self, agent: AgentFacts, submission: Submission, risk: RiskAssessment) -> Ruling:
         """What the rules in force say. Never raises."""
         await self._look()
         return await self._evaluator.evaluate(self._rules, agent, submission, risk, self._clock.now())
+
+    async def known_people(self) -> KnownPeople:
+        """The people that rules are checked against."""
+        return await self._people.known_people()
 
     async def state(self) -> RulesState:
         """What is in force, after a look at the files."""
@@ -110,6 +115,8 @@ class LivePolicy:
         known = await self._people.known_people()
         now = self._clock.now()
         directory = self._directory
+        if not (self._must_exist or self._rules.rules or directory.is_dir()):
+            return RuleSet()
         return await asyncio.to_thread(
             lambda: load_rules(read_directory(directory, guarded=True), known, now)
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Final, cast, get_args
+from typing import Final, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -14,6 +14,7 @@ from hitl_mcp.policies.documents import PolicyDocument
 from hitl_mcp.policies.errors import PolicyProblem, PolicyRefused
 from hitl_mcp.policies.places import Path, PlacedDocument, read_document
 
+ModelT = TypeVar("ModelT", bound=BaseModel)
 _MOST_SHOWN: Final = 80
 _MOST_PROBLEMS: Final = 50
 
@@ -32,23 +33,32 @@ def parse_file(text: str, file: str) -> ParsedFile:
         PolicyRefused: with every mistake of shape in the file.
     """
     placed = read_document(text, file)
+    return ParsedFile(validated(PolicyDocument, placed, "rules"), placed)
+
+
+def validated(model: type[ModelT], placed: PlacedDocument, section: str) -> ModelT:
+    """The document as a model. `section` is what such a file has at least.
+
+    Raises:
+        PolicyRefused: with every mistake of shape.
+    """
     values = placed.values
     if not isinstance(values, dict):
-        raise PolicyRefused((placed.problem((), "must have `rules:` and what belongs to it"),))
+        raise PolicyRefused((placed.problem((), f"must have `{section}:` and what belongs to it"),))
     try:
-        return ParsedFile(PolicyDocument.model_validate(values), placed)
+        return model.model_validate(values)
     except ValidationError as error:
-        problems = [_problem(placed, details) for details in error.errors()[:_MOST_PROBLEMS]]
+        problems = [_problem(model, placed, details) for details in error.errors()[:_MOST_PROBLEMS]]
         raise PolicyRefused(tuple(dict.fromkeys(problems))) from None
 
 
-def _problem(placed: PlacedDocument, details: ErrorDetails) -> PolicyProblem:
+def _problem(model: type[BaseModel], placed: PlacedDocument, details: ErrorDetails) -> PolicyProblem:
     path = _real_path(placed, details["loc"])
     match details["type"]:
         case "missing":
             return placed.problem(path, "is missing and required")
         case "extra_forbidden":
-            return placed.problem(path, f"is not a field here; {_suggestion(path)}")
+            return placed.problem(path, f"is not a field here; {_suggestion(model, path)}")
         case _:
             reason = details["msg"].removeprefix("Value error, ").removeprefix("Input ")
             reason = reason.replace("valid tuple", "list").replace("valid dictionary", "mapping")
@@ -65,15 +75,14 @@ def _real_path(placed: PlacedDocument, location: tuple[str | int, ...]) -> Path:
     return path
 
 
-def _suggestion(path: Path) -> str:
-    allowed = sorted(_fields_at(path))
+def _suggestion(model: type[BaseModel], path: Path) -> str:
+    allowed = sorted(_fields_at(model, path))
     near = get_close_matches(str(path[-1]), allowed, n=1)
     return f"did you mean {near[0]!r}?" if near else f"allowed are {', '.join(allowed)}"
 
 
-def _fields_at(path: Path) -> list[str]:
+def _fields_at(model: type[BaseModel], path: Path) -> list[str]:
     """The names that may stand where the last part of `path` stands."""
-    model: type[BaseModel] = PolicyDocument
     for part in path[:-1]:
         if isinstance(part, str):
             for name, field in model.model_fields.items():

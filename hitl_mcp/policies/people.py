@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -104,29 +104,39 @@ def _unmatched(seats: Sequence[Seat]) -> Seat | None:
     return next((seats[index] for index in range(len(seats)) if not take(index, set())), None)
 
 
-class _Entry(Protocol):
+class _Person(Protocol):
     @property
     def person_id(self) -> str: ...
     @property
     def roles(self) -> Sequence[str]: ...
+
+
+class _Group(Protocol):
     @property
-    def suspended_at(self) -> object | None: ...
+    def name(self) -> str: ...
 
 
-class _Directory(Protocol):
-    async def list(self) -> Sequence[_Entry]: ...
+class _People(Protocol):
+    async def list(self) -> Sequence[_Person]: ...
+    async def members(self, group: str) -> Sequence[str]: ...
 
 
-class RolesOfPeople:
-    """Implements `PeopleSource` over a directory of people with roles; a role is a group."""
+class _Groups(Protocol):
+    async def list(self) -> Sequence[_Group]: ...
 
-    def __init__(self, directory: _Directory) -> None:
-        self._directory = directory
+
+class PeopleInDirectories:
+    """Implements `PeopleSource` over the directories of people and groups, and the roles that are set up."""
+
+    def __init__(self, people: _People, groups: _Groups, roles: Iterable[str] = ()) -> None:
+        self._people = people
+        self._groups = groups
+        self._roles = tuple(roles)
 
     async def known_people(self) -> KnownPeople:
-        everybody = await self._directory.list()
-        groups: dict[str, list[str]] = {}
-        for person in everybody:
-            for role in person.roles if person.suspended_at is None else ():
-                groups.setdefault(role, []).append(person.person_id)
-        return KnownPeople.of(groups, [person.person_id for person in everybody])
+        everybody = await self._people.list()
+        names = {ANY_APPROVER, *self._roles, *(group.name for group in await self._groups.list())}
+        names.update(role for person in everybody for role in person.roles)
+        members = {name: await self._people.members(name) for name in sorted(names)}
+        found = {name: people for name, people in members.items() if people}
+        return KnownPeople.of(found, [person.person_id for person in everybody])

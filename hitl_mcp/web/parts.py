@@ -19,6 +19,7 @@ from hitl_mcp.identity.people import PeopleDirectory
 from hitl_mcp.identity.sessions import SessionRecord, Sessions
 from hitl_mcp.interface.principals import remembered_agent
 from hitl_mcp.interface.views import ApprovalViews
+from hitl_mcp.policies.live import LivePolicy
 from hitl_mcp.web.authentication import session_of
 from server_kit.clock import Clock
 from server_kit.database.base import Database
@@ -46,6 +47,7 @@ class WebParts:
     """The approval server as its HTTP doors see it."""
 
     service: ApprovalService
+    rules: LivePolicy
     views: ApprovalViews
     agents: AgentDirectory
     people: PeopleDirectory

@@ -30,7 +30,10 @@ def operation_routes(parts: WebParts, metrics: Metrics, application: FastAPI) ->
 
     @router.get("/ready", tags=["operations"])
     async def ready() -> Response:
-        """Whether the server can do its work now: 503 while its database does not answer."""
+        """Whether the server can do its work now: 503 while its database does not answer.
+
+        `rules` is outdated while the files of the rules are broken and earlier ones are kept.
+        """
 
         async def ask(connection: AsyncConnection) -> None:
             await connection.execute(text("SELECT 1"))
@@ -39,7 +42,9 @@ def operation_routes(parts: WebParts, metrics: Metrics, application: FastAPI) ->
             await parts.database.read(ask)
         except ServerError as error:
             return problem_of(error)
-        return JSONResponse({"status": "ready"})
+        # Where the files are and what is wrong with them is for operators: see `hitl doctor`.
+        outdated = (await parts.rules.state()).problem is not None
+        return JSONResponse({"status": "ready", "rules": "outdated" if outdated else "current"})
 
     @router.get("/.well-known/jwks.json", tags=["operations"])
     async def public_keys() -> Response:
