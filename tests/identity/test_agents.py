@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from sqlalchemy import select, update
 
-from hitl_mcp.errors import AlreadyExists, NameRefused, UnknownAgent
+from hitl_mcp.approvals.terms import AgentFacts
+from hitl_mcp.errors import AlreadyExists, IdentityRefused, NameRefused, UnknownAgent
+from hitl_mcp.identity.agent_facts import StatedFacts
 from hitl_mcp.storage.schema import agents
 from tests.identity.directories import Directories
 
@@ -20,14 +24,18 @@ async def test_an_api_key_is_stored_nowhere(directories: Directories) -> None:
     assert key.rsplit("_", 1)[1] not in str(row.all())
 
 
-@pytest.mark.parametrize(
-    "change", [lambda k: k[:-1] + "a" * (k[-1] != "a") or k, str.upper, lambda k: k + " "]
-)
-async def test_a_changed_key_names_nobody(directories: Directories, change: object) -> None:
+def other_end(key: str) -> str:
+    return key[:-1] + ("b" if key.endswith("a") else "a")
+
+
+def space_after(key: str) -> str:
+    return key + " "
+
+
+@pytest.mark.parametrize("change", [other_end, str.upper, space_after])
+async def test_a_changed_key_names_nobody(directories: Directories, change: Callable[[str], str]) -> None:
     key = await directories.agents.add("builder")
-    changed = change(key)  # type: ignore[operator]
-    if changed != key:
-        assert await directories.agents.authenticate(changed) is None
+    assert await directories.agents.authenticate(change(key)) is None
 
 
 @pytest.mark.parametrize(
@@ -84,3 +92,61 @@ async def test_nothing_is_added_or_revoked_without_its_audit_entry(directories: 
     assert [agent.name for agent in await directories.agents.list()] == ["builder"]
     assert await directories.agents.authenticate(key) == "builder"
     assert directories.trail.events() == ["agent.added"]
+
+
+async def test_of_an_agent_that_nobody_described_nothing_is_known_to_its_favour(
+    directories: Directories,
+) -> None:
+    await directories.agents.add("builder")
+    for name in ("builder", "nobody", "a\x00b", ""):
+        assert await directories.agents.facts(name) == AgentFacts(name)
+
+
+async def test_rules_know_of_an_agent_what_was_stated_last(directories: Directories) -> None:
+    await directories.people.add("Ada", None)
+    stated = StatedFacts(("Deployer", "reader"), "production", trusted=True, owner="ADA")
+    await directories.agents.add("builder", stated)
+    known = AgentFacts("builder", ("deployer", "reader"), "production", trusted=True, owner="ada")
+    assert await directories.agents.facts("builder") == known
+    assert (await directories.agents.list())[0].facts == known
+    await directories.agents.set_facts("builder", StatedFacts(environment="staging"))
+    assert await directories.agents.facts("builder") == AgentFacts("builder", environment="staging")
+
+
+async def test_a_revoked_agent_keeps_no_facts_for_the_next_of_its_name(directories: Directories) -> None:
+    await directories.agents.add("builder", StatedFacts(trusted=True))
+    await directories.agents.revoke("builder")
+    assert await directories.agents.facts("builder") == AgentFacts("builder")
+    await directories.agents.add("builder")
+    assert await directories.agents.facts("builder") == AgentFacts("builder")
+
+
+async def test_facts_written_past_the_server_make_the_agent_unknown(directories: Directories) -> None:
+    key = await directories.agents.add("builder")
+    facts = StatedFacts(trusted=True).to_json()
+    await directories.database.write(
+        lambda connection: connection.execute(update(agents).values(facts=facts))
+    )
+    assert await directories.agents.authenticate(key) is None
+    assert await directories.agents.facts("builder") == AgentFacts("builder")
+
+
+@pytest.mark.parametrize(
+    ("facts", "field"),
+    [
+        (StatedFacts(("a b",)), "role"),
+        (StatedFacts(environment="Production!"), "environment"),
+        (StatedFacts(owner="nobody"), "owner"),
+        (StatedFacts(owner="a\x00"), "owner"),
+        (StatedFacts(tuple(f"r{number}" for number in range(51))), "role"),
+    ],
+)
+async def test_a_fact_that_cannot_be_one_is_refused_with_its_field(
+    directories: Directories, facts: StatedFacts, field: str
+) -> None:
+    await directories.agents.add("builder")
+    with pytest.raises(IdentityRefused) as refused:
+        await directories.agents.set_facts("builder", facts)
+    assert refused.value.field == field
+    with pytest.raises(UnknownAgent):
+        await directories.agents.set_facts("nobody", StatedFacts())
