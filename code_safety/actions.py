@@ -10,6 +10,10 @@ from code_safety.findings import Rule, Severity
 from code_safety.hidden_characters import find_hidden_characters
 from code_safety.inspection import Inspection
 from code_safety.languages import ANALYSERS, MAX_ANALYSED_CHARACTERS
+from code_safety.operations.file_change import inspect_file_change
+from code_safety.operations.http_request import inspect_http_request
+from code_safety.operations.shell_command import inspect_shell_command
+from code_safety.operations.tool_call import inspect_generic, inspect_tool_call
 from code_safety.paths import runs_later
 from code_safety.source_encoding import find_source_encodings
 from hitl_contract.action import Action
@@ -26,7 +30,12 @@ _NETWORK_RULES: Final = frozenset(
     }
 )
 _SECRET_RULES: Final = frozenset(
-    {Rule.PATH_CREDENTIALS, Rule.COMMAND_READS_ENVIRONMENT, Rule.PYTHON_READS_ENVIRONMENT, Rule.JAVASCRIPT_READS_ENVIRONMENT}
+    {
+        Rule.PATH_CREDENTIALS,
+        Rule.COMMAND_READS_ENVIRONMENT,
+        Rule.PYTHON_READS_ENVIRONMENT,
+        Rule.JAVASCRIPT_READS_ENVIRONMENT,
+    }
 )
 _LANGUAGES_OF_FILES: Final = {
     ".py": "python",
@@ -45,8 +54,16 @@ def inspect_action(action: Action, inspection: Inspection) -> None:
     match action:
         case CodeExecution():
             _inspect_execution(action, inspection)
-        case _:
-            inspection.add(Rule.NOT_ANALYSED)
+        case ShellCommand():
+            inspect_shell_command(action, inspection)
+        case FileChange():
+            inspect_file_change(action, inspection)
+        case HttpRequest():
+            inspect_http_request(action, inspection)
+        case ToolCall():
+            inspect_tool_call(action, inspection)
+        case Generic():
+            inspect_generic(action, inspection)
     _inspect_flow(inspection)
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from hitl_contract.action import Action
-
 from code_safety.actions import inspect_action
 from code_safety.findings import Analysis, Finding, Rule
 from code_safety.inspection import Inspection
 from code_safety.languages import ANALYSERS, MAX_ANALYSED_CHARACTERS, warm_up
+from hitl_contract.action import Action
 
 __all__ = ["MAX_ANALYSED_CHARACTERS", "BuiltInStaticAnalysis", "StaticAnalysis", "analyse", "warm_up"]
 

@@ -24,9 +24,7 @@ def find_hidden_characters(text: str, *, where: str = "code") -> tuple[Finding, 
     if _ONLY_ORDINARY.match(text):
         return ()
     hidden = {
-        character: classified
-        for character in set(text)
-        if (classified := _classify(character)) is not None
+        character: classified for character in set(text) if (classified := _classify(character)) is not None
     }
     if not hidden:
         return ()

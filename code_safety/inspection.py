@@ -48,6 +48,16 @@ class Inspection:
         return tuple(sorted(self._collected.findings, key=_order))
 
     @property
+    def analysers(self) -> Mapping[str, Analyser]:
+        """The analysers, for a part that is judged apart."""
+        return self._analysers
+
+    @property
+    def unknown(self) -> bool:
+        """Whether anything so far could not be answered."""
+        return any(finding.unknown for finding in self._collected.findings)
+
+    @property
     def nested(self) -> bool:
         """Whether this reads a program within another one."""
         return self._depth > 0

@@ -53,9 +53,11 @@ _RUNS_LATER: Final = re.compile(
            |inputrc|vimrc|exrc|emacs|pythonrc(?:\.py)?|gitconfig|gdbinit|tmux\.conf|screenrc|xinitrc|xprofile)
       | \.config[/\\](?:autostart|systemd|fish|nvim) | \.git[/\\](?:hooks|config) | \.husky | \.vscode
       | \.cursor | \.claude | \.mcp\.json | \.envrc | \.local[/\\]bin | LaunchAgents | LaunchDaemons
-      | cron(?:tab|\.d|\.daily|\.hourly|\.weekly|\.monthly)? | crontabs | systemd[/\\]system | init\.d | rc\.local
+      | cron(?:tab|\.d|\.daily|\.hourly|\.weekly|\.monthly)? | crontabs | systemd[/\\]system | init\.d
+      | rc\.local
       | ld\.so\.(?:preload|conf)\S* | sitecustomize\.py | usercustomize\.py | [\w.-]+\.pth | conftest\.py
-      | profile\.d | xdg[/\\]autostart | Startup | \.pre-commit-config\.yaml | \.pdbrc | \.gemini | AGENTS\.md | CLAUDE\.md
+      | profile\.d | xdg[/\\]autostart | Startup | \.pre-commit-config\.yaml | \.pdbrc | \.gemini
+      | AGENTS\.md | CLAUDE\.md
     )(?:[/\\]|$)""",
     re.IGNORECASE | re.VERBOSE,
 )

@@ -105,7 +105,7 @@ class Rule(StrEnum):
     PATH_DEPENDENCIES = "path.dependencies"
     PATH_SECURITY_CODE = "path.security_code"
 
-    SECRET_IN_TEXT = "secret.in_text"
+    SECRET_IN_TEXT = "secret.in_text"  # noqa: S105 - a name
     CREDENTIALS_TO_NETWORK = "flow.credentials_to_network"
     MINES_COINS = "flow.mines_coins"
 

@@ -1,4 +1,4 @@
-"""What SQL statements do, read with sqlglot. The dialect is not known: the worst reading of the three counts."""
+"""What SQL statements do, read with sqlglot. The dialect is not known: several are tried."""
 
 from __future__ import annotations
 
@@ -27,15 +27,36 @@ _FILE_FUNCTIONS: Final = re.compile(
     r"|pg_file_write|iceberg_scan|delta_scan|from_csv_auto|utl_http|openrowset)$",
     re.IGNORECASE,
 )
-_EXTENSIONS: Final = re.compile(r"^(?:load_extension|sys_exec|sys_eval|plpython\w*|pg_load_\w+)$", re.IGNORECASE)
-_SETTINGS: Final = re.compile(r"^(?:set_config|pg_reload_conf|pg_terminate_backend|pg_cancel_backend|current_setting_)$", re.IGNORECASE)
+_EXTENSIONS: Final = re.compile(
+    r"^(?:load_extension|sys_exec|sys_eval|plpython\w*|pg_load_\w+)$", re.IGNORECASE
+)
+_SETTINGS: Final = re.compile(
+    r"^(?:set_config|pg_reload_conf|pg_terminate_backend|pg_cancel_backend|current_setting_)$", re.IGNORECASE
+)
 _READING_PRAGMAS: Final = re.compile(
     r"(?i)\b(?:table_info|table_xinfo|index_list|index_info|foreign_key_list|database_list|integrity_check|quick_check"
     r"|compile_options|show_tables|version|database_size|storage_info|user_version\s*$|page_count|table_list|function_list)\b"
 )
 _HARMLESS_STATEMENTS: Final = frozenset(
-    """Select Union Except Intersect Subquery Values Describe Show Transaction Commit Rollback Paren With Summarize Pivot
-    From Table""".split()
+    [
+        "Select",
+        "Union",
+        "Except",
+        "Intersect",
+        "Subquery",
+        "Values",
+        "Describe",
+        "Show",
+        "Transaction",
+        "Commit",
+        "Rollback",
+        "Paren",
+        "With",
+        "Summarize",
+        "Pivot",
+        "From",
+        "Table",
+    ]
 )
 _RELEVANT_COMMANDS: Final[tuple[tuple[re.Pattern[str], Rule], ...]] = (
     (re.compile(r"^(?:LOAD|INSTALL|FORCE)$"), Rule.SQL_LOADS_EXTENSION),
@@ -76,19 +97,24 @@ def _readers() -> tuple[tuple[Any, Any], ...]:
     for name in DIALECTS:
         dialect: Any = Dialect.get_or_raise(name)
         # The parser's own warning quotes the statement in a log, which code must never reach.
-        quiet: Any = type("Quiet", (dialect.parser_class,), {"_warn_unsupported": lambda _self: None})
+        quiet: Any = type("Quiet", (dialect.parser_class,), {"_warn_unsupported": _keep_silent})
         readers.append((dialect, quiet))
     return tuple(readers)
 
 
-def _parse(code: str) -> list[exp.Expression] | None:
-    """The statements, in the first dialect that reads them all and knows every one; else in the first one that
+def _keep_silent(_parser: object) -> None:
+    return
+
+
+def _parse(code: str) -> list[exp.Expr] | None:
+    """The statements, in the first dialect that reads them all and knows every one; else in the first one
+    that
     reads them at all.
     """
     from sqlglot import exp  # With the dialects: at first use.
     from sqlglot.errors import SqlglotError
 
-    fallback: list[exp.Expression] | None = None
+    fallback: list[exp.Expr] | None = None
     for dialect, parser in _readers():
         try:
             tokens = dialect.tokenize(code)
@@ -103,7 +129,7 @@ def _parse(code: str) -> list[exp.Expression] | None:
     return fallback
 
 
-def _inspect_statement(statement: exp.Expression, inspection: Inspection) -> None:
+def _inspect_statement(statement: exp.Expr, inspection: Inspection) -> None:
     from sqlglot import exp  # With the dialects: at first use.
 
     kind = type(statement).__name__
@@ -127,14 +153,24 @@ def _inspect_statement(statement: exp.Expression, inspection: Inspection) -> Non
         | exp.Revoke
         | exp.Use,
     ):
-        known = kind in {"Install", "Comment", "Analyze", "EndStatement", "Kill", "Cache", "Uncache", "Refresh", "LoadData"}
+        known = kind in {
+            "Install",
+            "Comment",
+            "Analyze",
+            "EndStatement",
+            "Kill",
+            "Cache",
+            "Uncache",
+            "Refresh",
+            "LoadData",
+        }
         if not known:
             inspection.add(Rule.SQL_UNFAMILIAR_STATEMENT)
     for node in statement.walk():
         _inspect_node(node, inspection)
 
 
-def _inspect_node(node: exp.Expression, inspection: Inspection) -> None:
+def _inspect_node(node: exp.Expr, inspection: Inspection) -> None:
     from sqlglot import exp  # With the dialects: at first use.
 
     match type(node).__name__:
@@ -150,7 +186,9 @@ def _inspect_node(node: exp.Expression, inspection: Inspection) -> None:
             if _holds_for_all(node.args.get("on")):
                 inspection.add(Rule.SQL_CHANGES_EVERY_ROW)
         case "Insert":
-            inspection.add(Rule.SQL_CHANGES_ROWS, severity=Severity.HIGH if node.args.get("overwrite") else None)
+            inspection.add(
+                Rule.SQL_CHANGES_ROWS, severity=Severity.HIGH if node.args.get("overwrite") else None
+            )
         case "TruncateTable":
             inspection.add(Rule.SQL_CHANGES_EVERY_ROW)
         case "Drop":
@@ -172,7 +210,9 @@ def _inspect_node(node: exp.Expression, inspection: Inspection) -> None:
         case "Pragma":
             reads = _READING_PRAGMAS.search(node.sql()) is not None and node.find(exp.EQ) is None
             if not reads:
-                dangerous = re.search(r"(?i)writable_schema|trusted_schema|load_extension|journal_mode|key", node.sql())
+                dangerous = re.search(
+                    r"(?i)writable_schema|trusted_schema|load_extension|journal_mode|key", node.sql()
+                )
                 inspection.add(Rule.SQL_CHANGES_SETTINGS, severity=Severity.HIGH if dangerous else None)
         case "Set" | "SetItem" | "Use" | "Kill":
             inspection.add(Rule.SQL_CHANGES_SETTINGS)
@@ -191,15 +231,18 @@ def _inspect_node(node: exp.Expression, inspection: Inspection) -> None:
             pass
 
 
-def _inspect_command(node: exp.Expression, inspection: Inspection) -> None:
-    """A statement that sqlglot does not take apart: its first word says what kind it is, the rest is read on."""
+def _inspect_command(node: exp.Expr, inspection: Inspection) -> None:
+    """A statement that sqlglot does not take apart: its first word says what kind it is, the rest is read
+    on."""
     word = str(node.this).upper()
     rest = node.args.get("expression")
     text = rest if isinstance(rest, str) else str(getattr(rest, "this", rest) or "")
     if word == "EXPLAIN":
         runs = re.match(r"(?i)\s*\(?\s*analyze\b", text)
         inner = re.sub(r"(?i)^\s*(?:\([^)]{0,200}\)|(?:analyze|verbose|query\s+plan)\b\s*)+", "", text)
-        if runs is not None or not re.match(r"(?i)\s*(?:query\s+plan|select|with|delete|update|insert)", text):
+        if runs is not None or not re.match(
+            r"(?i)\s*(?:query\s+plan|select|with|delete|update|insert)", text
+        ):
             inspection.embedded("sql", inner, inspection.place())
         return
     for pattern, rule in _RELEVANT_COMMANDS:
@@ -212,7 +255,7 @@ def _inspect_command(node: exp.Expression, inspection: Inspection) -> None:
     inspect_plain_text(text, inspection)
 
 
-def _inspect_table(node: exp.Expression, inspection: Inspection) -> None:
+def _inspect_table(node: exp.Expr, inspection: Inspection) -> None:
     name = node.name
     if re.search(r"[/\\.]\w{2,7}$|://", name) or "*" in name:
         severity = Severity.HIGH if "://" in name or name.startswith(("/", "~", "..")) else Severity.LOW
@@ -223,12 +266,18 @@ def _inspect_table(node: exp.Expression, inspection: Inspection) -> None:
         inspection.add(Rule.PATH_CREDENTIALS)
 
 
-def _inspect_function(node: exp.Expression, inspection: Inspection) -> None:
+def _inspect_function(node: exp.Expr, inspection: Inspection) -> None:
     kind = type(node).__name__
-    name = node.name if kind in {"Anonymous", "AnonymousAggFunc"} else str(getattr(node, "sql_name", lambda: kind)())
+    name = (
+        node.name
+        if kind in {"Anonymous", "AnonymousAggFunc"}
+        else str(getattr(node, "sql_name", lambda: kind)())
+    )
     if _FILE_FUNCTIONS.match(name) or kind in {"ReadCSV", "ReadParquet"}:
         texts = [str(each.this) for each in _literals(node)]
-        relative = bool(texts) and not any("://" in text or text.startswith(("/", "~", "..")) for text in texts)
+        relative = bool(texts) and not any(
+            "://" in text or text.startswith(("/", "~", "..")) for text in texts
+        )
         plain = relative and name.lower().startswith(("read_", "readcsv", "parquet", "sniff"))
         inspection.add(Rule.SQL_REACHES_FILES, severity=Severity.LOW if plain else None)
     elif _EXTENSIONS.match(name):
@@ -239,18 +288,19 @@ def _inspect_function(node: exp.Expression, inspection: Inspection) -> None:
         inspection.add(Rule.COMMAND_READS_ENVIRONMENT, severity=Severity.MEDIUM)
 
 
-def _literals(node: exp.Expression) -> Sequence[Any]:
+def _literals(node: exp.Expr) -> Sequence[Any]:
     from sqlglot import exp  # With the dialects: at first use.
 
     return [each for each in node.find_all(exp.Literal) if each.is_string]
 
 
-def _is_wide(node: exp.Expression) -> bool:
+def _is_wide(node: exp.Expr) -> bool:
     return str(node.args.get("kind") or "").upper() in {"DATABASE", "SCHEMA", "CATALOG", "ROLE", "USER"}
 
 
-def _holds_for_all(where: exp.Expression | None, depth: int = 0) -> bool:
-    """Tell whether a condition is missing, or true for every row: 1=1, 'a'='a', TRUE, NOT FALSE, x OR 1=1, x = x."""
+def _holds_for_all(where: exp.Expr | None, depth: int = 0) -> bool:
+    """Tell whether a condition is missing, or true for every row: 1=1, 'a'='a', TRUE, NOT FALSE, x OR 1=1,
+    x = x."""
     from sqlglot import exp  # With the dialects: at first use.
 
     if where is None:
@@ -280,7 +330,10 @@ def _holds_for_all(where: exp.Expression | None, depth: int = 0) -> bool:
             return condition.find(exp.Column) is None and condition.find(exp.Subquery) is None
         case _:
             # A constant: TRUE, 1, 'x', length('x'). What names no column does not choose among rows.
-            return not any(isinstance(each, exp.Column | exp.Subquery | exp.Placeholder | exp.Parameter) for each in condition.walk())
+            return not any(
+                isinstance(each, exp.Column | exp.Subquery | exp.Placeholder | exp.Parameter)
+                for each in condition.walk()
+            )
 
 
 def _holds_for_nearly_all(where: Any) -> bool:
@@ -315,7 +368,8 @@ def _compares_constants(condition: Any) -> bool:
     from sqlglot import exp  # With the dialects: at first use.
 
     return not any(
-        isinstance(each, exp.Column | exp.Subquery | exp.Placeholder | exp.Parameter | exp.Null) for each in condition.walk()
+        isinstance(each, exp.Column | exp.Subquery | exp.Placeholder | exp.Parameter | exp.Null)
+        for each in condition.walk()
     )
 
 

@@ -63,7 +63,10 @@ def place_of(node: Node, inspection: Inspection, lines: list[bytes]) -> Place:
     """Where a node stands, in characters; tree-sitter counts bytes."""
     start, end = node.start_point, node.end_point
     return inspection.place(
-        start.row + 1, _column(lines, start.row, start.column), end.row + 1, _column(lines, end.row, end.column)
+        start.row + 1,
+        _column(lines, start.row, start.column),
+        end.row + 1,
+        _column(lines, end.row, end.column),
     )
 
 

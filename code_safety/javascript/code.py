@@ -52,14 +52,19 @@ _QUERY: Final = """
 (for_statement) @loop
 (ERROR) @error
 """
-_DECODING: Final = re.compile(r"\batob\b|base64|fromCharCode|fromCodePoint|\bunescape\b|decodeURI|['\"]hex['\"]|inflate|gunzip|charCodeAt")
-_OUTSIDE: Final = re.compile(r"\bfetch\b|\bhttps?\b|\baxios\b|\bgot\b|process\.(?:env|argv|stdin)|\bresponse\b|\bbody\b")
+_DECODING: Final = re.compile(
+    r"\batob\b|base64|fromCharCode|fromCodePoint|\bunescape\b|decodeURI|['\"]hex['\"]|inflate|gunzip|charCodeAt"
+)
+_OUTSIDE: Final = re.compile(
+    r"\bfetch\b|\bhttps?\b|\baxios\b|\bgot\b|process\.(?:env|argv|stdin)|\bresponse\b|\bbody\b"
+)
 _MINING: Final = re.compile(r"stratum\+|coinhive|cryptonight|xmrig|randomx", re.IGNORECASE)
 _DANGEROUS_NAMES: Final = frozenset({"eval", "Function", "require", "AsyncFunction"})
 
 
 def inspect_javascript(code: str, inspection: Inspection) -> None:
-    """Record what the program does; a part that cannot be parsed is unknown, the rest is judged all the same."""
+    """Record what the program does; a part that cannot be parsed is unknown, the rest is judged all the
+    same."""
     try:
         root, found = captures("javascript", _QUERY, code)
     except TooInvolved:
@@ -119,7 +124,13 @@ class _Program:
         names = self._names.resolve(function)
         arguments = arguments_of(node)
         for name in names:
-            if name in {"require", "import", "module.require", "module.createRequire()", "process.mainModule.require"}:
+            if name in {
+                "require",
+                "import",
+                "module.require",
+                "module.createRequire()",
+                "process.mainModule.require",
+            }:
                 computed = arguments and arguments[0].type not in {"string", "template_string"}
                 self._module(self._names.text(arguments[0]) if arguments else None, node)
                 if computed and self._names.text(arguments[0]) is not None:
@@ -135,11 +146,23 @@ class _Program:
                 self._files(name, node, arguments)
         if any("process.env" in self._names.resolve(argument) for argument in arguments):
             self._add(Rule.JAVASCRIPT_READS_ENVIRONMENT, node, Severity.HIGH, "all of them")
-        member = function if function is not None and function.type in {"member_expression", "subscript_expression"} else None
-        if member is not None and node.type == "call_expression" and self._names.property_of(member) == "constructor":
+        member = (
+            function
+            if function is not None and function.type in {"member_expression", "subscript_expression"}
+            else None
+        )
+        if (
+            member is not None
+            and node.type == "call_expression"
+            and self._names.property_of(member) == "constructor"
+        ):
             self._runs_text(node, arguments)
             self._add(Rule.JAVASCRIPT_RUNS_TEXT_AS_CODE, node)
-        if function is not None and function.type == "subscript_expression" and self._names.property_of(function) is None:
+        if (
+            function is not None
+            and function.type == "subscript_expression"
+            and self._names.property_of(function) is None
+        ):
             owners = self._names.resolve(function.child_by_field_name("object"))
             if any(owner in SENSITIVE_OWNERS for owner in owners):
                 self._add(Rule.JAVASCRIPT_HIDES_NAMES, node)
@@ -163,14 +186,24 @@ class _Program:
     def _starts_process(self, node: Node, arguments: list[Node], *, shell: bool) -> None:
         command = self._names.text(arguments[0]) if arguments else None
         if command is None:
-            self._add(Rule.JAVASCRIPT_STARTS_PROCESSES, node, Severity.HIGH, "a command that is not known beforehand")
+            self._add(
+                Rule.JAVASCRIPT_STARTS_PROCESSES,
+                node,
+                Severity.HIGH,
+                "a command that is not known beforehand",
+            )
             return
         self._add(Rule.JAVASCRIPT_STARTS_PROCESSES, node)
         words = [command]
         if not shell and len(arguments) > 1 and arguments[1].type == "array":
             values = [self._names.text(child) for child in arguments[1].named_children]
             if None in values:
-                self._add(Rule.JAVASCRIPT_STARTS_PROCESSES, node, Severity.HIGH, "arguments that are not known beforehand")
+                self._add(
+                    Rule.JAVASCRIPT_STARTS_PROCESSES,
+                    node,
+                    Severity.HIGH,
+                    "arguments that are not known beforehand",
+                )
             words = ["'" + (word or "?").replace("'", "'\\''") + "'" for word in (command, *values)]
         self._inspection.embedded("bash", " ".join(words), self.place(node))
 
@@ -178,10 +211,16 @@ class _Program:
         paths = [self._names.text(argument) for argument in arguments[:2]]
         path = paths[0] if paths else None
         if DELETING.match(name):
-            recursive = any("recursive" in source_of(argument) for argument in arguments[1:]) or name.startswith(("rimraf", "del"))
+            recursive = any(
+                "recursive" in source_of(argument) for argument in arguments[1:]
+            ) or name.startswith(("rimraf", "del"))
             wide = recursive and path is not None and is_wide(path)
             unknown = recursive and path is None
-            self._add(Rule.JAVASCRIPT_DELETES_FILES, node, Severity.CRITICAL if wide else Severity.HIGH if unknown else None)
+            self._add(
+                Rule.JAVASCRIPT_DELETES_FILES,
+                node,
+                Severity.CRITICAL if wide else Severity.HIGH if unknown else None,
+            )
             self._written(path, node)
         elif WRITING.match(name):
             reads = name.startswith("fs.open") and (len(arguments) < 2 or paths[1] == "r")
@@ -215,10 +254,17 @@ class _Program:
                 self._add(Rule.JAVASCRIPT_READS_ENVIRONMENT, node)
             else:
                 self._variable(name, node)
-        elif node.type == "subscript_expression" and name is None and owner is not None:
-            if any(each in SENSITIVE_OWNERS for each in self._names.resolve(owner)):
-                self._add(Rule.JAVASCRIPT_HIDES_NAMES, node)
-        if node.type == "subscript_expression" and name in _DANGEROUS_NAMES | {"constructor", "__proto__", "prototype"}:
+        elif (
+            node.type == "subscript_expression"
+            and name is None
+            and any(each in SENSITIVE_OWNERS for each in self._names.resolve(owner))
+        ):
+            self._add(Rule.JAVASCRIPT_HIDES_NAMES, node)
+        if node.type == "subscript_expression" and name in _DANGEROUS_NAMES | {
+            "constructor",
+            "__proto__",
+            "prototype",
+        }:
             self._add(Rule.JAVASCRIPT_HIDES_NAMES, node, Severity.MEDIUM)
 
     def _variable(self, name: str, node: Node) -> None:
@@ -238,20 +284,46 @@ class _Program:
             self._add(entry[0], node, entry[1])
             return
         head = name.partition(".")[0]
-        if node.type != "identifier" and (entry := MODULES.get(head)) is not None and head not in {"request", "del", "bindings", "module"}:
+        if (
+            node.type != "identifier"
+            and (entry := MODULES.get(head)) is not None
+            and head not in {"request", "del", "bindings", "module"}
+        ):
             self._add(entry[0], node, entry[1])
 
     def _assignment(self, node: Node) -> None:
         left = node.child_by_field_name("left")
         source = source_of(left)
         if re.search(r"__proto__|\.prototype\b|\[\s*[\"']__proto__[\"']|constructor\.prototype", source):
-            builtin = re.match(r"^(?:Object|Array|String|Function|Number|Promise|Map|Set|RegExp|Date|Error|Symbol)\.prototype", source)
+            builtin = re.match(
+                r"^(?:Object|Array|String|Function|Number|Promise|Map|Set|RegExp|Date|Error|Symbol)\.prototype",
+                source,
+            )
             own = re.match(r"^\w+\.prototype\.\w+$", source) and not builtin
             self._add(Rule.JAVASCRIPT_CHANGES_PROTOTYPES, node, Severity.LOW if own else None)
         elif left is not None and left.type in {"member_expression", "subscript_expression"}:
             owners = self._names.resolve(left.child_by_field_name("object"))
-            if any(owner in {"process", "fs", "child_process", "JSON", "require", "console", "crypto", "Math", "Object", "Promise"} for owner in owners):
-                self._add(Rule.JAVASCRIPT_CHANGES_PROTOTYPES, node, Severity.LOW if "process" in owners else Severity.HIGH)
+            if any(
+                owner
+                in {
+                    "process",
+                    "fs",
+                    "child_process",
+                    "JSON",
+                    "require",
+                    "console",
+                    "crypto",
+                    "Math",
+                    "Object",
+                    "Promise",
+                }
+                for owner in owners
+            ):
+                self._add(
+                    Rule.JAVASCRIPT_CHANGES_PROTOTYPES,
+                    node,
+                    Severity.LOW if "process" in owners else Severity.HIGH,
+                )
         right = node.child_by_field_name("right")
         if right is not None and self._names.resolve(right) == ("process.env",):
             self._add(Rule.JAVASCRIPT_READS_ENVIRONMENT, node, Severity.HIGH, "all of them")
@@ -274,4 +346,3 @@ class _Program:
             self._add(Rule.JAVASCRIPT_FORK_BOMB, node)
         elif endless and not re.search(r"\b(?:break|return|throw|await|yield)\b|process\.exit", body):
             self._add(Rule.JAVASCRIPT_ENDLESS_LOOP, node)
-

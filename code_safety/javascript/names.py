@@ -23,7 +23,17 @@ MAX_STEPS: Final = 100_000
 
 _ESCAPED_IDENTIFIER: Final = re.compile(r"\\u(?:\{([0-9a-fA-F]{1,6})\}|([0-9a-fA-F]{4}))")
 _CALLERS: Final = frozenset({"call", "apply", "bind"})
-_IMPORTERS: Final = frozenset({"require", "import", "module.require", "process.mainModule.require", "module.createRequire()", "require.main.require", "module._load"})
+_IMPORTERS: Final = frozenset(
+    {
+        "require",
+        "import",
+        "module.require",
+        "process.mainModule.require",
+        "module.createRequire()",
+        "require.main.require",
+        "module._load",
+    }
+)
 
 
 class Names:
@@ -102,7 +112,10 @@ class Names:
         if child.type == "shorthand_property_identifier_pattern":
             key, target = identifier(child), child
         elif child.type == "pair_pattern":
-            key, target = source_of(child.child_by_field_name("key")).strip("'\""), child.child_by_field_name("value")
+            key, target = (
+                source_of(child.child_by_field_name("key")).strip("'\""),
+                child.child_by_field_name("value"),
+            )
         elif child.type == "object_assignment_pattern":
             key, target = identifier(child.child_by_field_name("left")), child.child_by_field_name("left")
         else:
@@ -127,7 +140,9 @@ class Names:
                 for each in child.named_children:
                     name = identifier(each.child_by_field_name("name"))
                     alias = each.child_by_field_name("alias")
-                    self._bound.setdefault(identifier(alias) if alias is not None else name, []).append(f"{module}.{name}")
+                    self._bound.setdefault(identifier(alias) if alias is not None else name, []).append(
+                        f"{module}.{name}"
+                    )
 
     def _alternatives(self, node: Node, depth: int) -> Iterable[str]:
         kind = node.type
@@ -135,7 +150,12 @@ class Names:
             yield from self._named(identifier(node), depth)
         elif kind in {"member_expression", "subscript_expression"}:
             yield from self._member(node, depth)
-        elif kind in {"parenthesized_expression", "await_expression", "sequence_expression", "spread_element"}:
+        elif kind in {
+            "parenthesized_expression",
+            "await_expression",
+            "sequence_expression",
+            "spread_element",
+        }:
             inner = [child for child in node.named_children if child.type != "comment"]
             yield from self.resolve(inner[-1], depth) if inner else ()
         elif kind in {"ternary_expression", "binary_expression", "assignment_expression"}:
@@ -243,7 +263,11 @@ class Names:
     def _call_text(self, node: Node, depth: int) -> str | None:
         function = node.child_by_field_name("function")
         arguments = arguments_of(node)
-        if function is None or function.type not in {"member_expression", "identifier", "subscript_expression"}:
+        if function is None or function.type not in {
+            "member_expression",
+            "identifier",
+            "subscript_expression",
+        }:
             return None
         method = identifier(function) if function.type == "identifier" else self.property_of(function)
         owner = function.child_by_field_name("object")
@@ -266,11 +290,16 @@ class Names:
                 return None if None in rest else held + "".join(each or "" for each in rest)
             if method == "replace" and len(rest) == 2 and rest[0] is not None and rest[1] is not None:
                 return held.replace(rest[0], rest[1], 1)
-            return {"toLowerCase": held.lower(), "toUpperCase": held.upper(), "trim": held.strip()}.get(method or "")
+            return {"toLowerCase": held.lower(), "toUpperCase": held.upper(), "trim": held.strip()}.get(
+                method or ""
+            )
         return None
 
     def _buffer(self, node: Node, depth: int) -> str | None:
-        if not any(name in {"Buffer.from()", "Buffer()", "buffer.Buffer.from()"} for name in self.resolve(node, depth)):
+        if not any(
+            name in {"Buffer.from()", "Buffer()", "buffer.Buffer.from()"}
+            for name in self.resolve(node, depth)
+        ):
             return None
         arguments = arguments_of(node)
         text = self.text(arguments[0], depth) if arguments else None
@@ -290,7 +319,11 @@ class Names:
             return None if None in values else [value or "" for value in values]
         if node.type == "identifier":
             held = self._bound.get(identifier(node), [])
-            return self._array(held[0], depth + 1) if len(held) == 1 and not isinstance(held[0], str) and depth < MAX_DEPTH else None
+            return (
+                self._array(held[0], depth + 1)
+                if len(held) == 1 and not isinstance(held[0], str) and depth < MAX_DEPTH
+                else None
+            )
         function = node.child_by_field_name("function") if node.type == "call_expression" else None
         owner = function.child_by_field_name("object") if function is not None else None
         if function is None or owner is None:
@@ -339,7 +372,9 @@ def _characters(numbers: list[str | None]) -> str | None:
 
 def _base64(text: str) -> str | None:
     try:
-        return base64.b64decode(text.replace("-", "+").replace("_", "/").encode() + b"==").decode("utf-8", "replace")
+        return base64.b64decode(text.replace("-", "+").replace("_", "/").encode() + b"==").decode(
+            "utf-8", "replace"
+        )
     except (binascii.Error, ValueError):
         return None
 

@@ -27,7 +27,9 @@ from code_safety.secret_patterns import is_secret_name
 _HUGE: Final = 200_000_000
 _DELETERS: Final = frozenset(name for name, (rule, _) in NAMED.items() if rule is Rule.PYTHON_DELETES_FILES)
 _MOVERS: Final = frozenset(name for name, (rule, _) in NAMED.items() if rule is Rule.PYTHON_WRITES_FILES)
-_EXECUTES_SQL: Final = frozenset({"execute", "executemany", "executescript", "read_sql", "read_sql_query", "sql"})
+_EXECUTES_SQL: Final = frozenset(
+    {"execute", "executemany", "executescript", "read_sql", "read_sql_query", "sql"}
+)
 _INPUTS: Final = ("input()", "requests.", "urllib.", "socket.", "sys.stdin", "open()", "httpx.", "os.environ")
 
 
@@ -118,12 +120,16 @@ def _decodes(program: Program, node: ast.expr) -> bool:
     return any(source.removesuffix("()") in DECODING_CALLS or source in _UNPACKING for source in sources)
 
 
-_UNPACKING: Final = frozenset({"?.decompress()", "?.b64decode()", "?.unhexlify()", "chr()", "?.fromhex()", "?.translate()"})
+_UNPACKING: Final = frozenset(
+    {"?.decompress()", "?.b64decode()", "?.unhexlify()", "chr()", "?.fromhex()", "?.translate()"}
+)
 
 
 def _starts_process(program: Program, node: ast.Call, place: Place) -> None:
     folding, inspection = program.names.folding, program.inspection
-    command = next(iter(node.args), None) or next((k.value for k in node.keywords if k.arg in {"args", "cmd"}), None)
+    command = next(iter(node.args), None) or next(
+        (k.value for k in node.keywords if k.arg in {"args", "cmd"}), None
+    )
     if any(keyword.arg is None for keyword in node.keywords) or isinstance(command, ast.Starred):
         inspection.add(Rule.PYTHON_HIDES_NAMES, place, Severity.HIGH, "arguments are unpacked from elsewhere")
         return
@@ -140,7 +146,9 @@ def _starts_process(program: Program, node: ast.Call, place: Place) -> None:
     elif (text := folding.text(command)) is not None:
         inspection.embedded("bash", text, place)
         return
-    inspection.add(Rule.PYTHON_STARTS_PROCESSES, place, Severity.HIGH, "a command that is not known beforehand")
+    inspection.add(
+        Rule.PYTHON_STARTS_PROCESSES, place, Severity.HIGH, "a command that is not known beforehand"
+    )
 
 
 def _deletes(program: Program, node: ast.Call, place: Place, *, wide: bool) -> None:
@@ -194,9 +202,9 @@ def _takes_attribute(program: Program, node: ast.Call, place: Place) -> None:
     attribute = program.names.folding.text(node.args[1])
     built = not isinstance(node.args[1], ast.Constant)
     sensitive = program.names.is_module(node.args[0]) or any(owner in SENSITIVE_OWNERS for owner in owners)
-    if attribute is None and sensitive:
-        program.inspection.add(Rule.PYTHON_HIDES_NAMES, place)
-    elif built and attribute is not None and not isinstance(node.args[1], ast.Name) and sensitive:
+    if (attribute is None and sensitive) or (
+        built and attribute is not None and not isinstance(node.args[1], ast.Name) and sensitive
+    ):
         program.inspection.add(Rule.PYTHON_HIDES_NAMES, place)
 
 
@@ -214,7 +222,9 @@ def _imports(program: Program, node: ast.Call, place: Place) -> None:
 
 def _sets_attribute(program: Program, node: ast.Call, place: Place) -> None:
     owners = program.names.resolve(node.args[0]) if node.args else ()
-    if any(owner in SENSITIVE_OWNERS for owner in owners) or (node.args and program.names.is_module(node.args[0])):
+    if any(owner in SENSITIVE_OWNERS for owner in owners) or (
+        node.args and program.names.is_module(node.args[0])
+    ):
         program.inspection.add(Rule.PYTHON_CHANGES_BUILTINS, place)
 
 
@@ -238,7 +248,8 @@ def _allocates(program: Program, node: ast.Call, place: Place, name: str) -> Non
 def _allows_objects(program: Program, node: ast.Call, name: str) -> bool:
     if name == "numpy.load":
         return any(
-            keyword.arg == "allow_pickle" and not (isinstance(keyword.value, ast.Constant) and not keyword.value.value)
+            keyword.arg == "allow_pickle"
+            and not (isinstance(keyword.value, ast.Constant) and not keyword.value.value)
             for keyword in node.keywords
         )
     if name not in {"yaml.load", "yaml.load_all"}:
@@ -251,7 +262,9 @@ def _allows_objects(program: Program, node: ast.Call, name: str) -> bool:
 def _method(
     program: Program, node: ast.Call, func: ast.Attribute, names: tuple[str, ...], place: Place
 ) -> None:
-    if func.attr in PATH_WRITERS and not (names and all(name.startswith(("os.", "shutil.")) for name in names)):
+    if func.attr in PATH_WRITERS and not (
+        names and all(name.startswith(("os.", "shutil.")) for name in names)
+    ):
         written = next(iter(node.args), None) if func.attr.startswith(("to_", "save")) else func.value
         known = written is not None and (
             program.names.folding.text(written) is not None or _is_path(program, written)

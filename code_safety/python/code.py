@@ -55,7 +55,9 @@ def _inspect(program: Program) -> None:
     ascii_only = all(line.isascii() for line in program.lines)
     parents = _parents(program)
     documentation = {
-        id(node.value) for node in program.nodes if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        id(node.value)
+        for node in program.nodes
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
     }
     calls: list[ast.Call] = []
     for node in program.nodes:

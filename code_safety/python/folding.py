@@ -169,8 +169,11 @@ class Folding:
         value = self._fold(node.value, depth)
         if isinstance(node.slice, ast.Slice):
             bounds = [node.slice.lower, node.slice.upper, node.slice.step]
-            numbers = [None if bound is None else self._fold(bound, depth) for bound in bounds]
-            if any(bound is not None and not isinstance(n, int) for bound, n in zip(bounds, numbers, strict=True)):
+            folded = [None if bound is None else self._fold(bound, depth) for bound in bounds]
+            numbers = [number if isinstance(number, int) else None for number in folded]
+            if any(
+                bound is not None and number is None for bound, number in zip(bounds, numbers, strict=True)
+            ):
                 return None
             slicing = slice(*numbers)
             return value[slicing] if isinstance(value, str | bytes) else None
@@ -269,8 +272,9 @@ class Folding:
             case ast.Call(func=ast.Attribute(value=owner, attr="split"), args=arguments):
                 text = self._fold(owner, depth)
                 separator = self._fold(arguments[0], depth) if arguments else None
-                known = isinstance(text, str) and isinstance(separator, str | None)
-                return list(text.split(separator)) if known else None
+                if not isinstance(text, str) or not isinstance(separator, str | None):
+                    return None
+                return list(text.split(separator))
             case ast.GeneratorExp() | ast.ListComp():
                 return self._comprehension(node, depth)
             case _:
@@ -295,7 +299,8 @@ class Folding:
         values: list[Folded | None] = []
         for item in held:
             inner = Folding(
-                lambda asked, item=item: [ast.Constant(item)] if asked == name else self._lookup(asked), self._qualify
+                lambda asked, item=item: [ast.Constant(item)] if asked == name else self._lookup(asked),
+                self._qualify,
             )
             inner._steps = self._steps
             values.append(inner._fold(node.elt, depth))

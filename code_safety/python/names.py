@@ -15,7 +15,9 @@ from code_safety.python.folding import Folding
 MAX_ALTERNATIVES: Final = 8
 MAX_DEPTH: Final = 30
 
-ALWAYS_BUILTIN: Final = frozenset({"eval", "exec", "compile", "__import__", "getattr", "open", "globals", "vars"})
+ALWAYS_BUILTIN: Final = frozenset(
+    {"eval", "exec", "compile", "__import__", "getattr", "open", "globals", "vars"}
+)
 """Builtins that keep their meaning here even where the program binds the name itself."""
 
 _SAME_MODULE: Final = {
@@ -31,7 +33,9 @@ _SAME_MODULE: Final = {
     "_thread": "threading",
     "_marshal": "marshal",
 }
-_REEXPORTED: Final = frozenset({"os", "sys", "subprocess", "builtins", "socket", "ctypes", "shutil", "importlib", "pickle"})
+_REEXPORTED: Final = frozenset(
+    {"os", "sys", "subprocess", "builtins", "socket", "ctypes", "shutil", "importlib", "pickle"}
+)
 _NAMESPACES: Final = ("globals()", "locals()", "vars()")
 _IMPORTERS: Final = frozenset({"__import__", "importlib.import_module", "importlib.reload", "pydoc.locate"})
 _GETTERS: Final = frozenset({"getattr", "object.__getattribute__", "inspect.getattr_static"})
@@ -87,11 +91,16 @@ class Names:
                     if alias.name == "*":
                         self._stars.append(module or "")
                     else:
-                        self._import(alias.asname or alias.name, f"{module}.{alias.name}" if module else alias.name)
+                        self._import(
+                            alias.asname or alias.name, f"{module}.{alias.name}" if module else alias.name
+                        )
             case ast.Assign(targets=targets, value=value):
                 for target in targets:
                     self._bind(target, value)
-            case ast.AnnAssign(target=target, value=ast.expr() as value) | ast.NamedExpr(target=target, value=value):
+            case (
+                ast.AnnAssign(target=target, value=ast.expr() as value)
+                | ast.NamedExpr(target=target, value=value)
+            ):
                 self._bind(target, value)
             case ast.AugAssign(target=ast.Name(id=name), op=ast.Add(), value=value):
                 held = self._bound.get(name, [])
@@ -248,7 +257,7 @@ class Names:
             attribute = self.folding.text(node.args[1])
             owners = self._resolve(first, depth) or ("?",)
             yield from (f"{owner}.{attribute}" for owner in owners if attribute)
-        elif name.endswith(".__getattribute__") or name.endswith(".__getattr__"):
+        elif name.endswith((".__getattribute__", ".__getattr__")):
             attribute = self.folding.text(first)
             yield f"{name.rpartition('.')[0]}.{attribute or '?'}"
         elif name == "vars":

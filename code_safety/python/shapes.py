@@ -15,8 +15,12 @@ from code_safety.python.program import Program
 from code_safety.secret_patterns import find_secret
 
 _HUGE: Final = 200_000_000
-_MINING: Final = re.compile(r"stratum\+|xmrig|minerd|cryptonight|randomx|nicehash|pool\.\w+\.\w+:\d{4}", re.IGNORECASE)
-_FORKS: Final = frozenset({"os.fork", "os.forkpty", "multiprocessing.Process", "subprocess.Popen", "os.system", "threading.Thread"})
+_MINING: Final = re.compile(
+    r"stratum\+|xmrig|minerd|cryptonight|randomx|nicehash|pool\.\w+\.\w+:\d{4}", re.IGNORECASE
+)
+_FORKS: Final = frozenset(
+    {"os.fork", "os.forkpty", "multiprocessing.Process", "subprocess.Popen", "os.system", "threading.Thread"}
+)
 _HASHES: Final = ("hashlib.", "?.hexdigest", "?.digest")
 _WORD: Final = re.compile(r"\w+")
 
@@ -109,18 +113,29 @@ def inspect_loop(program: Program, node: ast.While | ast.For) -> None:
     endless = isinstance(node, ast.While) and isinstance(node.test, ast.Constant) and bool(node.test.value)
     iterates = (
         node.iter.func.id
-        if isinstance(node, ast.For) and isinstance(node.iter, ast.Call) and isinstance(node.iter.func, ast.Name)
+        if isinstance(node, ast.For)
+        and isinstance(node.iter, ast.Call)
+        and isinstance(node.iter.func, ast.Name)
         else ""
     )
     size = 0
-    if iterates == "range" and isinstance(node, ast.For) and isinstance(node.iter, ast.Call) and node.iter.args:
+    if (
+        iterates == "range"
+        and isinstance(node, ast.For)
+        and isinstance(node.iter, ast.Call)
+        and node.iter.args
+    ):
         size = program.names.folding.number(node.iter.args[min(1, len(node.iter.args) - 1)]) or 0
     if not endless and size < 1_000_000 and not isinstance(node, ast.While):
         _forks(program, node, certain=False)
         return
     inner = _bounded_walk(node)
-    leaves = any(isinstance(each, ast.Break | ast.Return | ast.Raise | ast.Yield | ast.Await) for each in inner)
-    called = {name for each in inner if isinstance(each, ast.Call) for name in program.names.resolve(each.func)}
+    leaves = any(
+        isinstance(each, ast.Break | ast.Return | ast.Raise | ast.Yield | ast.Await) for each in inner
+    )
+    called = {
+        name for each in inner if isinstance(each, ast.Call) for name in program.names.resolve(each.func)
+    }
     leaves = leaves or bool(called & {"sys.exit", "exit", "quit", "os._exit"})
     if endless and not leaves:
         program.inspection.add(Rule.PYTHON_ENDLESS_LOOP, program.place(node))
@@ -143,11 +158,16 @@ def _forks(program: Program, node: ast.AST, *, certain: bool) -> None:
 def inspect_function(program: Program, node: ast.FunctionDef) -> None:
     """Record functions that start themselves again and again, and hooks of deserialisation."""
     if node.name in {"__reduce__", "__reduce_ex__", "__setstate__"}:
-        program.inspection.add(Rule.PYTHON_UNPICKLES, program.place(node), Severity.MEDIUM, f"defines {node.name}")
+        program.inspection.add(
+            Rule.PYTHON_UNPICKLES, program.place(node), Severity.MEDIUM, f"defines {node.name}"
+        )
     inner = _bounded_walk(node)
     calls = [each for each in inner if isinstance(each, ast.Call)]
     itself = sum(isinstance(each.func, ast.Name) and each.func.id == node.name for each in calls)
-    passed = any(isinstance(each, ast.keyword) and isinstance(each.value, ast.Name) and each.value.id == node.name for each in inner)
+    passed = any(
+        isinstance(each, ast.keyword) and isinstance(each.value, ast.Name) and each.value.id == node.name
+        for each in inner
+    )
     starts = any(name in _FORKS for each in calls for name in program.names.resolve(each.func))
     if starts and (itself or passed):
         program.inspection.add(Rule.PYTHON_FORK_BOMB, program.place(node))
@@ -192,7 +212,11 @@ def inspect_spelling(program: Program, node: ast.Name | ast.Attribute) -> None:
         return
     place = program.place(node)
     if isinstance(node, ast.Name):
-        spelled = line[(place.column or 1) - 1 : (place.end_column or 1) - 1] if place.line == node.lineno else node.id
+        spelled = (
+            line[(place.column or 1) - 1 : (place.end_column or 1) - 1]
+            if place.line == node.lineno
+            else node.id
+        )
         if program.inspection.nested:
             return
         if spelled != node.id and unicodedata.normalize("NFKC", spelled) == node.id:

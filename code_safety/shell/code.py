@@ -34,13 +34,34 @@ _QUERY: Final = """
 ("&") @background
 (ERROR) @error
 """
-_DOWNLOADERS: Final = frozenset({"curl", "wget", "fetch", "aria2c", "lynx", "http", "nc", "ncat", "scp", "ftp", "gsutil"})
-_DECODERS: Final = frozenset({"base64", "base32", "xxd", "openssl", "gunzip", "zcat", "rev", "tr", "uudecode", "gpg", "bzcat", "xzcat", "od", "awk", "sed"})
+_DOWNLOADERS: Final = frozenset(
+    {"curl", "wget", "fetch", "aria2c", "lynx", "http", "nc", "ncat", "scp", "ftp", "gsutil"}
+)
+_DECODERS: Final = frozenset(
+    {
+        "base64",
+        "base32",
+        "xxd",
+        "openssl",
+        "gunzip",
+        "zcat",
+        "rev",
+        "tr",
+        "uudecode",
+        "gpg",
+        "bzcat",
+        "xzcat",
+        "od",
+        "awk",
+        "sed",
+    }
+)
 _TAKES_CODE: Final = frozenset({"eval", "source", ".", "bash", "sh", "dash", "zsh", "ksh", "exec"})
 
 
 def inspect_bash(code: str, inspection: Inspection) -> None:
-    """Record what the script does; a part that cannot be parsed is unknown, the rest is judged all the same."""
+    """Record what the script does; a part that cannot be parsed is unknown, the rest is judged all the
+    same."""
     try:
         root, found = captures("bash", _QUERY, code)
     except TooInvolved:
@@ -124,7 +145,14 @@ class _Script:
             if re.search(r"\bHIST(?:FILE|SIZE|CONTROL)", source_of(node)):
                 self._inspection.add(Rule.COMMAND_COVERS_TRACKS, self.place(node))
         for node in self._nodes("declaration"):
-            if source_of(node).strip() in {"export", "export -p", "declare -p", "declare -x", "declare", "typeset"}:
+            if source_of(node).strip() in {
+                "export",
+                "export -p",
+                "declare -p",
+                "declare -x",
+                "declare",
+                "typeset",
+            }:
                 self._inspection.add(Rule.COMMAND_READS_ENVIRONMENT, self.place(node))
 
     def _command(self, node: Node, words: list[str]) -> None:
@@ -155,7 +183,9 @@ class _Script:
             return True
         if inner.type in {"simple_expansion", "expansion"}:
             text = self._words.text(inner)
-            return UNKNOWN in text or "/" not in source and self._functions == frozenset() and text not in {"$0"}
+            return UNKNOWN in text or (
+                "/" not in source and self._functions == frozenset() and text not in {"$0"}
+            )
         if inner.type == "concatenation":
             known_folder = re.match(r"^\"?\$\{?\w+\}?\"?/[\w./-]+$", source)
             return known_folder is None
@@ -182,7 +212,9 @@ class _Script:
         parent = node.parent
         if parent is not None and parent.type == "redirected_statement":
             for redirect in parent.children_by_field_name("redirect"):
-                self._downloaded.add(program_name(self._words.text(redirect.child_by_field_name("destination"))))
+                self._downloaded.add(
+                    program_name(self._words.text(redirect.child_by_field_name("destination")))
+                )
         self._downloaded.discard("")
 
     def _pipeline(self, node: Node) -> None:
@@ -193,9 +225,18 @@ class _Script:
                 continue
             before = words[:position]
             inner = unwrap(words[position])
-            text = self._words.piped(stages[:position]) if all(each.type == "command" for each in stages[:position]) else None
+            text = (
+                self._words.piped(stages[:position])
+                if all(each.type == "command" for each in stages[:position])
+                else None
+            )
             if inner.from_input and text is not None:
-                inspect_command([*inner.words, *text.split()], self._inspection, self.place(stages[position]), functions=self._functions)
+                inspect_command(
+                    [*inner.words, *text.split()],
+                    self._inspection,
+                    self.place(stages[position]),
+                    functions=self._functions,
+                )
             if is_interpreter(words[position]):
                 self._feeds(before, text, words[position], self.place(node))
 
@@ -204,7 +245,9 @@ class _Script:
         if programs & _DOWNLOADERS:
             self._inspection.add(Rule.BASH_RUNS_DOWNLOAD, place)
         elif programs & _DECODERS:
-            self._inspection.add(Rule.BASH_RUNS_DECODED_PAYLOAD, place, Severity.HIGH if text is not None else None)
+            self._inspection.add(
+                Rule.BASH_RUNS_DECODED_PAYLOAD, place, Severity.HIGH if text is not None else None
+            )
         elif text is None:
             self._inspection.add(Rule.BASH_RUNS_TEXT_AS_CODE, place)
         if text is not None:
@@ -242,7 +285,9 @@ class _Script:
         commands = [statement] if statement is not None and statement.type == "command" else []
         for child in node.named_children:
             commands.extend(
-                each for each in (child.named_children if child.type == "pipeline" else [child]) if each.type == "command"
+                each
+                for each in (child.named_children if child.type == "pipeline" else [child])
+                if each.type == "command"
             )
         for command in commands:
             words = self._words.of_command(command)
@@ -274,7 +319,8 @@ class _Script:
         if not inside:
             return
         spreads = len(inside) > 1 or any(
-            node.start_byte < background.start_byte < node.end_byte for background in self._nodes("background")
+            node.start_byte < background.start_byte < node.end_byte
+            for background in self._nodes("background")
         )
         if spreads:
             self._inspection.add(Rule.BASH_FORK_BOMB, self.place(node))
@@ -284,7 +330,15 @@ class _Script:
 
     def _loop(self, node: Node) -> None:
         condition = node.child_by_field_name("condition")
-        endless = condition is None or source_of(condition).strip() in {"true", ":", "[ 1 ]", "[[ 1 ]]", "((1))", "(( 1 ))", "test 1"}
+        endless = condition is None or source_of(condition).strip() in {
+            "true",
+            ":",
+            "[ 1 ]",
+            "[[ 1 ]]",
+            "((1))",
+            "(( 1 ))",
+            "test 1",
+        }
         if source_of(node).startswith("until"):
             endless = source_of(condition).strip() == "false"
         if not endless:
@@ -300,7 +354,9 @@ class _Script:
         sibling = node.prev_named_sibling
         simple = sibling is not None and sibling.type == "command"
         waited = any(words[:1] == ["wait"] for _, words in self._commands)
-        self._inspection.add(Rule.BASH_BACKGROUND, self.place(node), Severity.LOW if simple and waited else None)
+        self._inspection.add(
+            Rule.BASH_BACKGROUND, self.place(node), Severity.LOW if simple and waited else None
+        )
 
 
 def _body(node: Node) -> Node:

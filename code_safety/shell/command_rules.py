@@ -113,7 +113,11 @@ def _permissions(program: str, arguments: Sequence[str], inspection: Inspection,
     mode = targets[0] if targets else ""
     if program == "chmod" and (re.search(r"[ugoa]*[+=][rwxX]*s", mode) or re.fullmatch(r"[2467]\d{3}", mode)):
         inspection.add(Rule.COMMAND_RAISES_PRIVILEGES, place, detail="programs that run as their owner")
-    elif program in {"setcap", "setfacl", "chattr"} or re.fullmatch(r"0?[0-7]?[0-7][2367]", mode) or re.search(r"[oa]\+\w*w", mode):
+    elif (
+        program in {"setcap", "setfacl", "chattr"}
+        or re.fullmatch(r"0?[0-7]?[0-7][2367]", mode)
+        or re.search(r"[oa]\+\w*w", mode)
+    ):
         inspection.add(Rule.COMMAND_CHANGES_PERMISSIONS, place, _HIGH)
     else:
         inspection.add(Rule.COMMAND_CHANGES_PERMISSIONS, place)
@@ -126,9 +130,16 @@ def _network(program: str, arguments: Sequence[str], inspection: Inspection, pla
     inspection.add(Rule.COMMAND_OPENS_NETWORK, place)
     if program in {"curl", "wget", "http", "https", "xh"}:
         methods = r"(?:^|\s)(?:-X\s?|--request[= ]|--method[= ])[\"']?(?:POST|PUT|PATCH|DELETE)\b"
-        bodies = r"(?:^|\s)(?:-d|--data\S*|-F|--form\S*|-T|--upload-file|--json|--post-\w+|--body-\w+)(?:[= ]|(?=[^\s-]))"
+        bodies = (
+            r"(?:^|\s)(?:-d|--data\S*|-F|--form\S*|-T|--upload-file|--json|--post-\w+|--body-\w+)"
+            r"(?:[= ]|(?=[^\s-]))"
+        )
         if re.search(bodies, joined) or re.search(methods, joined):
-            inspection.add(Rule.COMMAND_UPLOADS, place, _CRITICAL if re.search(r"[@<]\S", joined) and judge_read(joined) else _HIGH)
+            inspection.add(
+                Rule.COMMAND_UPLOADS,
+                place,
+                _CRITICAL if re.search(r"[@<]\S", joined) and judge_read(joined) else _HIGH,
+            )
         if re.search(r"(?:^|\s)(?:-o|-O|--output|-P|--remote-name)\b", joined) or program == "wget":
             inspection.add(Rule.COMMAND_WRITES_FILES, place)
             for position, argument in enumerate(arguments[:-1]):
@@ -144,7 +155,9 @@ def _network(program: str, arguments: Sequence[str], inspection: Inspection, pla
         else:
             inspection.add(Rule.COMMAND_UPLOADS, place)
     elif program in {"scp", "rsync", "sftp", "ftp", "rclone", "s3cmd", "gsutil"}:
-        to_other = any(re.match(r"^[\w.@-]+:|^s3://|^gs://|^rsync://", each) for each in operands(arguments)[-1:])
+        to_other = any(
+            re.match(r"^[\w.@-]+:|^s3://|^gs://|^rsync://", each) for each in operands(arguments)[-1:]
+        )
         inspection.add(Rule.COMMAND_UPLOADS if to_other else Rule.COMMAND_WRITES_FILES, place)
         if has_option(arguments, "", "--delete", "--delete-after", "--remove-source-files"):
             inspection.add(Rule.COMMAND_DELETES_FILES, place, _HIGH)
@@ -163,7 +176,7 @@ def _network(program: str, arguments: Sequence[str], inspection: Inspection, pla
 
 
 def _fixed(rule: Rule, severity: Severity | None = None, detail: str = "") -> CommandRule:
-    def apply(program: str, arguments: Sequence[str], inspection: Inspection, place: Place) -> None:
+    def apply(_program: str, arguments: Sequence[str], inspection: Inspection, place: Place) -> None:
         inspection.add(rule, place, severity, detail)
         for argument in arguments:
             if judge_read(argument) is not None:
@@ -174,11 +187,15 @@ def _fixed(rule: Rule, severity: Severity | None = None, detail: str = "") -> Co
 
 def _archive(program: str, arguments: Sequence[str], inspection: Inspection, place: Place) -> None:
     joined = " ".join(arguments)
-    if program in {"tar", "bsdtar"} and re.search(r"--checkpoint-action|--to-command|--use-compress-program|-I\b|--rsh-command", joined):
+    if program in {"tar", "bsdtar"} and re.search(
+        r"--checkpoint-action|--to-command|--use-compress-program|-I\b|--rsh-command", joined
+    ):
         inspection.add(Rule.BASH_RUNS_TEXT_AS_CODE, place)
     if program in {"zip", "7z"} and re.search(r"-TT|--unzip-command", joined):
         inspection.add(Rule.BASH_RUNS_TEXT_AS_CODE, place)
-    lists = bool(arguments) and (re.match(r"^-?[a-z]*t", arguments[0]) if program.endswith("tar") else "-l" in arguments)
+    lists = bool(arguments) and (
+        re.match(r"^-?[a-z]*t", arguments[0]) if program.endswith("tar") else "-l" in arguments
+    )
     if not lists:
         inspection.add(Rule.COMMAND_WRITES_FILES, place)
     if has_option(arguments, "P", "--absolute-names", "--remove-files"):
@@ -194,28 +211,56 @@ def _installs(program: str, arguments: Sequence[str], inspection: Inspection, pl
         inspection.add(Rule.COMMAND_PUBLISHES, place)
     elif action in {"uninstall", "remove", "purge", "autoremove", "clean", "prune"}:
         inspection.add(Rule.COMMAND_DELETES_FILES, place)
-    elif action in {"test", "run", "start", "exec", "build", "check", "lint", "ci", "x", "dlx", "clippy", "fmt", "vet", "bench"}:
+    elif action in {
+        "test",
+        "run",
+        "start",
+        "exec",
+        "build",
+        "check",
+        "lint",
+        "ci",
+        "x",
+        "dlx",
+        "clippy",
+        "fmt",
+        "vet",
+        "bench",
+    }:
         inspection.add(Rule.COMMAND_RUNS_CODE, place, detail="the project's own code")
         if action in {"exec", "x", "dlx"}:
             inspection.add(Rule.COMMAND_INSTALLS, place)
     else:
         joined = " ".join(arguments)
-        foreign = re.search(r"https?://|git\+|--(?:extra-)?index-url|--registry|\.whl\b|--trusted-host|file:", joined)
+        foreign = re.search(
+            r"https?://|git\+|--(?:extra-)?index-url|--registry|\.whl\b|--trusted-host|file:", joined
+        )
         inspection.add(Rule.COMMAND_INSTALLS, place, _HIGH if foreign else None)
     if program in {"apt", "apt-get", "yum", "dnf", "apk", "pacman", "zypper", "dpkg", "rpm", "snap"}:
         inspection.add(Rule.COMMAND_CHANGES_SYSTEM, place)
 
 
-def _cloud(program: str, arguments: Sequence[str], inspection: Inspection, place: Place) -> None:
+def _cloud(_program: str, arguments: Sequence[str], inspection: Inspection, place: Place) -> None:
     joined = " ".join(arguments)
     destroys = re.search(
         r"\b(?:delete\S*|destroy|rm|rmi|rb|prune|terminate\S*|purge|drain|remove|uninstall|force-new-deployment|down|deregister\S*)\b",
         joined,
     )
-    reads = re.match(r"^(?:\S+ ){0,2}(?:ls|list\S*|describe\S*|get(?!-secret|-password|-session|-login)\S*|show|head-\S+|plan|status|view|diff)\b", joined)
-    if re.search(r"secret|password|token|credentials|get-session|assume-role|print-access|ssm get-param|kms decrypt", joined):
+    reads = re.match(
+        r"^(?:\S+ ){0,2}(?:ls|list\S*|describe\S*|get(?!-secret|-password|-session|-login)\S*"
+        r"|show|head-\S+|plan|status|view|diff)\b",
+        joined,
+    )
+    if re.search(
+        r"secret|password|token|credentials|get-session|assume-role|print-access|ssm get-param|kms decrypt",
+        joined,
+    ):
         inspection.add(Rule.PATH_CREDENTIALS, place)
-    escapes = re.search(r"--privileged|-v\s*/:|--volume[= ]/:|--pid[= ]host|--net(?:work)?[= ]host|docker\.sock|--cap-add|type=bind,\S*source=/,", joined)
+    escapes = re.search(
+        r"--privileged|-v\s*/:|--volume[= ]/:|--pid[= ]host|--net(?:work)?[= ]host|docker\.sock"
+        r"|--cap-add|type=bind,\S*source=/,",
+        joined,
+    )
     if escapes:
         inspection.add(Rule.COMMAND_RAISES_PRIVILEGES, place, _CRITICAL, "reaches out of its container")
     if destroys:
@@ -227,8 +272,12 @@ def _cloud(program: str, arguments: Sequence[str], inspection: Inspection, place
 
 
 def _stops(program: str, arguments: Sequence[str], inspection: Inspection, place: Place) -> None:
-    everything = any(argument in {"-1", "1", "0"} for argument in operands(arguments)) or arguments[-1:] == ["-1"]
-    inspection.add(Rule.COMMAND_STOPS_PROCESSES, place, _CRITICAL if everything and program == "kill" else None)
+    everything = any(argument in {"-1", "1", "0"} for argument in operands(arguments)) or arguments[-1:] == [
+        "-1"
+    ]
+    inspection.add(
+        Rule.COMMAND_STOPS_PROCESSES, place, _CRITICAL if everything and program == "kill" else None
+    )
 
 
 def _edits(program: str, arguments: Sequence[str], inspection: Inspection, place: Place) -> None:
@@ -253,7 +302,9 @@ def _edits(program: str, arguments: Sequence[str], inspection: Inspection, place
         return
     if program == "sed" and re.search(r"(?:^|[;{/|#,])\s*e(?:\s|$)|/[gpiI]*e[gpiI]*(?:\s|$)", joined):
         inspection.add(Rule.BASH_RUNS_TEXT_AS_CODE, place)
-    if program in {"sort", "rg", "fd", "less"} and re.search(r"--compress-program|--pre\b|--exec|\s-[xX]\s|--pager", f" {joined} "):
+    if program in {"sort", "rg", "fd", "less"} and re.search(
+        r"--compress-program|--pre\b|--exec|\s-[xX]\s|--pager", f" {joined} "
+    ):
         inspection.add(Rule.BASH_RUNS_TEXT_AS_CODE, place)
     inspection.add(Rule.COMMAND_WRITES_FILES, place)
     for argument in operands(arguments):
@@ -271,38 +322,74 @@ def _families(rule: CommandRule, names: str) -> dict[str, CommandRule]:
 COMMAND_RULES: Final[Mapping[str, CommandRule]] = {
     **_families(_delete, "rm rmdir unlink shred srm wipe trash"),
     **_families(_copy, "cp mv install ln link"),
-    **_families(_write, "touch mkdir tee truncate split csplit patch mkfifo mknod mktemp fallocate iconv gofmt prettier black"),
-    **_families(_disk, "dd mkfs mke2fs mkswap wipefs fdisk sfdisk parted sgdisk blkdiscard hdparm cryptsetup lvremove vgremove zpool format diskutil"),
+    **_families(
+        _write,
+        """touch mkdir tee truncate split csplit patch mkfifo mknod mktemp fallocate iconv gofmt
+            prettier black""",
+    ),
+    **_families(
+        _disk,
+        """dd mkfs mke2fs mkswap wipefs fdisk sfdisk parted sgdisk blkdiscard hdparm cryptsetup
+            lvremove vgremove zpool format diskutil""",
+    ),
     **_families(_permissions, "chmod chown chgrp setfacl setcap chattr"),
     **_families(
         _network,
-        "curl wget http https xh nc ncat netcat socat telnet scp rsync sftp ftp rclone s3cmd gsutil ssh mosh autossh lynx aria2c nmap",
+        """curl wget http https xh nc ncat netcat socat telnet scp rsync sftp ftp rclone s3cmd
+            gsutil ssh mosh autossh lynx aria2c nmap""",
     ),
-    **_families(_fixed(Rule.COMMAND_OPENS_NETWORK), "ping dig nslookup host traceroute whois tcpdump tshark links w3m ngrok cloudflared"),
+    **_families(
+        _fixed(Rule.COMMAND_OPENS_NETWORK),
+        "ping dig nslookup host traceroute whois tcpdump tshark links w3m ngrok cloudflared",
+    ),
     **_families(
         _fixed(Rule.COMMAND_CHANGES_SYSTEM),
-        """useradd usermod userdel adduser deluser groupadd groupdel passwd chpasswd visudo vipw iptables ip6tables nft ufw ip ifconfig
-        route sysctl modprobe insmod rmmod mount umount swapoff swapon service systemctl shutdown reboot halt poweroff init telinit
-        hostnamectl timedatectl localectl loginctl update-rc.d chkconfig setenforce apparmor_parser launchctl defaults hostname date
-        ldconfig update-alternatives depmod kexec losetup netplan nmcli resolvectl firewall-cmd auditctl scutil dscl csrutil""",
+        """useradd usermod userdel adduser deluser groupadd groupdel passwd chpasswd visudo vipw iptables
+        ip6tables nft ufw ip ifconfig
+        route sysctl modprobe insmod rmmod mount umount swapoff swapon service systemctl shutdown reboot
+        halt poweroff init telinit
+        hostnamectl timedatectl localectl loginctl update-rc.d chkconfig setenforce apparmor_parser
+        launchctl defaults hostname date
+        ldconfig update-alternatives depmod kexec losetup netplan nmcli resolvectl firewall-cmd auditctl
+        scutil dscl csrutil""",
     ),
     **_families(_fixed(Rule.COMMAND_STARTS_LATER), "crontab at batch atd anacron"),
     **_families(_stops, "kill killall pkill xkill skill fuser"),
-    **_families(_installs, "pip pip3 pipx npm yarn pnpm npx bunx bun apt apt-get yum dnf apk pacman zypper dpkg rpm snap brew gem cargo go poetry uv uvx conda mamba twine easy_install composer bundle rustup mvn gradle dotnet nuget"),
-    **_families(_fixed(Rule.COMMAND_RUNS_CODE, None, "the project's own code"), "make cmake ninja pytest tox nox jest vitest mocha tsc eslint ruff mypy pyright gcc g++ cc clang rustc javac java ctest bazel just rake meson node-gyp"),
+    **_families(
+        _installs,
+        """pip pip3 pipx npm yarn pnpm npx bunx bun apt apt-get yum dnf apk pacman zypper dpkg rpm
+            snap brew gem cargo go poetry uv uvx conda mamba twine easy_install composer bundle
+            rustup mvn gradle dotnet nuget""",
+    ),
+    **_families(
+        _fixed(Rule.COMMAND_RUNS_CODE, None, "the project's own code"),
+        """make cmake ninja pytest tox nox jest vitest mocha tsc eslint ruff mypy pyright gcc g++
+            cc clang rustc javac java ctest bazel just rake meson node-gyp""",
+    ),
     **_families(
         _cloud,
-        """aws gcloud az kubectl helm terraform tofu pulumi docker podman docker-compose doctl heroku flyctl fly vercel netlify gh glab
-        ansible ansible-playbook vault oc eksctl serverless sls wrangler firebase consul nomad op doppler linode-cli oci ibmcloud crictl
+        """aws gcloud az kubectl helm terraform tofu pulumi docker podman docker-compose doctl heroku
+        flyctl fly vercel netlify gh glab
+        ansible ansible-playbook vault oc eksctl serverless sls wrangler firebase consul nomad op
+        doppler linode-cli oci ibmcloud crictl
         ctr nerdctl minikube kind packer vagrant virsh lxc""",
     ),
     **_families(_archive, "tar bsdtar zip unzip 7z gzip gunzip bzip2 xz zstd unxz cpio ar rar unrar"),
     **_families(_edits, "sed awk find sort uniq date tree rg fd yq xxd less shuf perltidy ed ex jq"),
     **_families(_fixed(Rule.COMMAND_READS_ENVIRONMENT), "printenv"),
     **_families(_fixed(Rule.COMMAND_RAISES_PRIVILEGES), "su newgrp sg visudo gpasswd capsh pkexec"),
-    **_families(_fixed(Rule.PATH_CREDENTIALS), "security ssh-keygen ssh-add ssh-agent gpg gpg2 pass keyctl secret-tool openssl keytool certutil"),
+    **_families(
+        _fixed(Rule.PATH_CREDENTIALS),
+        "security ssh-keygen ssh-add ssh-agent gpg gpg2 pass keyctl secret-tool openssl keytool certutil",
+    ),
     **_families(_fixed(Rule.COMMAND_COVERS_TRACKS), "history fc logrotate wevtutil"),
-    **_families(_fixed(Rule.BASH_RUNS_TEXT_AS_CODE), "expect gdb lldb vim vi nvim emacs nano screen tmux m4 dc tclsh wish osascript socksify crash gnuplot byebug irb"),
-    **_families(_fixed(Rule.MINES_COINS), "xmrig minerd cgminer ethminer cpuminer t-rex nbminer phoenixminer"),
+    **_families(
+        _fixed(Rule.BASH_RUNS_TEXT_AS_CODE),
+        """expect gdb lldb vim vi nvim emacs nano screen tmux m4 dc tclsh wish osascript socksify
+            crash gnuplot byebug irb""",
+    ),
+    **_families(
+        _fixed(Rule.MINES_COINS), "xmrig minerd cgminer ethminer cpuminer t-rex nbminer phoenixminer"
+    ),
     **_families(_fixed(Rule.COMMAND_UPLOADS), "mail mailx sendmail mutt msmtp swaks"),
 }

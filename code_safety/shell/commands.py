@@ -15,12 +15,42 @@ from code_safety.shell.read_only import is_read_only
 from code_safety.shell.words import UNKNOWN
 from code_safety.shell.wrappers import changes_loading, program_name, unwrap
 
-SHELLS: Final = frozenset("sh bash dash zsh ksh ash fish rbash mksh csh tcsh pwsh powershell cmd".split())
-_INTERPRETERS: Final = re.compile(r"^(?:python(?:\d(?:\.\d+)?)?|pypy3?|ipython3?|node|nodejs|deno|bun|perl|ruby|php|lua|Rscript|julia|groovy|scala|ts-node|tsx)$")
-_LANGUAGE_OF: Final = {"python": "python", "pypy": "python", "ipython": "python", "node": "nodejs", "bun": "nodejs", "deno": "nodejs"}
-_SQL_CLIENTS: Final = frozenset({"sqlite3", "duckdb", "psql", "mysql", "mariadb", "clickhouse-client", "sqlcmd", "cockroach"})
+SHELLS: Final = frozenset(
+    [
+        "sh",
+        "bash",
+        "dash",
+        "zsh",
+        "ksh",
+        "ash",
+        "fish",
+        "rbash",
+        "mksh",
+        "csh",
+        "tcsh",
+        "pwsh",
+        "powershell",
+        "cmd",
+    ]
+)
+_INTERPRETERS: Final = re.compile(
+    r"^(?:python(?:\d(?:\.\d+)?)?|pypy3?|ipython3?|node|nodejs|deno|bun|perl|ruby|php|lua|Rscript|julia|groovy|scala|ts-node|tsx)$"
+)
+_LANGUAGE_OF: Final = {
+    "python": "python",
+    "pypy": "python",
+    "ipython": "python",
+    "node": "nodejs",
+    "bun": "nodejs",
+    "deno": "nodejs",
+}
+_SQL_CLIENTS: Final = frozenset(
+    {"sqlite3", "duckdb", "psql", "mysql", "mariadb", "clickhouse-client", "sqlcmd", "cockroach"}
+)
 _GLOB_NAME: Final = re.compile(r"[*?\[]")
-_SHELL_OPERATORS: Final = frozenset({"|", "||", "&&", ";", "&", ">", ">>", "<", "<<", "<<<", "2>", "2>&1", "|&", "&>"})
+_SHELL_OPERATORS: Final = frozenset(
+    {"|", "||", "&&", ";", "&", ">", ">>", "<", "<<", "<<<", "2>", "2>&1", "|&", "&>"}
+)
 
 
 def is_interpreter(words: Sequence[str]) -> bool:
@@ -31,7 +61,9 @@ def is_interpreter(words: Sequence[str]) -> bool:
     name = program_name(inner[0])
     if name not in SHELLS and not _INTERPRETERS.match(name) and name not in {"source", "."}:
         return False
-    return not operands(inner[1:]) or inner[-1] == "-" or any(word in {"-s", "/dev/stdin"} for word in inner[1:])
+    return (
+        not operands(inner[1:]) or inner[-1] == "-" or any(word in {"-s", "/dev/stdin"} for word in inner[1:])
+    )
 
 
 def language_of(words: Sequence[str]) -> str:
@@ -66,31 +98,46 @@ def inspect_command(
     if not unwrapped.words:
         return
     name, arguments = unwrapped.words[0], unwrapped.words[1:]
-    if UNKNOWN in name or _GLOB_NAME.search(name) and name not in {"[", "[["}:
+    if UNKNOWN in name or (_GLOB_NAME.search(name) and name not in {"[", "[["}):
         inspection.add(Rule.BASH_BUILDS_COMMAND_NAME, place)
         return
     program = program_name(name)
     if program in functions:
         return
-    if name.startswith(("/", "./", "../", "~")) and judge_read(name) is not None and not name.startswith(("/bin/", "/usr/bin/", "/usr/local/bin/", "/sbin/", "/usr/sbin/", "/opt/homebrew/")):
+    if (
+        name.startswith(("/", "./", "../", "~"))
+        and judge_read(name) is not None
+        and not name.startswith(
+            ("/bin/", "/usr/bin/", "/usr/local/bin/", "/sbin/", "/usr/sbin/", "/opt/homebrew/")
+        )
+    ):
         inspection.add(Rule.COMMAND_NOT_ALLOWLISTED, place)
     if unwrapped.from_input:
         arguments = [*arguments, UNKNOWN]
-    _judge(program, name, arguments, inspection, place)
+    _judge(program, arguments, inspection, place)
 
 
 def inspect_variable(name: str, value: str, inspection: Inspection, place: Place) -> None:
     """Record the setting of a variable that other programs obey."""
     if name == "IFS":
         inspection.add(Rule.BASH_CHANGES_SHELL, place, Severity.LOW)
-    elif changes_loading(name) and name not in {"EDITOR", "VISUAL", "PAGER", "BROWSER", "GIT_EDITOR", "GIT_PAGER"}:
+    elif changes_loading(name) and name not in {
+        "EDITOR",
+        "VISUAL",
+        "PAGER",
+        "BROWSER",
+        "GIT_EDITOR",
+        "GIT_PAGER",
+    }:
         keeps = name == "PATH" and not re.match(r"^(?:\.|/tmp|\x00)", value)
-        inspection.add(Rule.COMMAND_CHANGES_LOADER, place, Severity.MEDIUM if keeps or name == "PYTHONPATH" else None)
+        inspection.add(
+            Rule.COMMAND_CHANGES_LOADER, place, Severity.MEDIUM if keeps or name == "PYTHONPATH" else None
+        )
     elif changes_loading(name) and value not in {"cat", "less", "more", "vim", "vi", "nano", "true", ""}:
         inspection.add(Rule.COMMAND_CHANGES_LOADER, place)
 
 
-def _judge(program: str, name: str, arguments: list[str], inspection: Inspection, place: Place) -> None:
+def _judge(program: str, arguments: list[str], inspection: Inspection, place: Place) -> None:
     if program == "git":
         inspect_git(arguments, inspection, place)
     elif program in SHELLS:
@@ -99,7 +146,16 @@ def _judge(program: str, name: str, arguments: list[str], inspection: Inspection
         _inspect_interpreter(program, arguments, inspection, place)
     elif program in _SQL_CLIENTS:
         _inspect_sql_client(arguments, inspection, place)
-    elif program in {"eval", "trap", "alias", "source", "."} | {"set", "shopt", "unset", "export", "unalias", "enable", "bind", "complete"}:
+    elif program in {"eval", "trap", "alias", "source", "."} | {
+        "set",
+        "shopt",
+        "unset",
+        "export",
+        "unalias",
+        "enable",
+        "bind",
+        "complete",
+    }:
         _inspect_builtin(program, arguments, inspection, place)
     elif is_read_only(program, arguments):
         if program == "yes":
@@ -115,13 +171,25 @@ def _judge(program: str, name: str, arguments: list[str], inspection: Inspection
         for argument in arguments:
             if (verdict := judge_read(argument.replace(UNKNOWN, ""))) is not None:
                 inspection.add(verdict.rule, place, verdict.severity)
-    if any(argument in _SHELL_OPERATORS for argument in arguments) and program not in {"[", "[[", "test", "expr", "find"}:
+    if any(argument in _SHELL_OPERATORS for argument in arguments) and program not in {
+        "[",
+        "[[",
+        "test",
+        "expr",
+        "find",
+    }:
         inspection.add(Rule.COMMAND_SHELL_OPERATOR, place)
 
 
 def _inspect_shell(arguments: Sequence[str], inspection: Inspection, place: Place) -> None:
     for position, argument in enumerate(arguments):
-        if re.match(r"^-[a-zA-Z]*c$", argument) or argument in {"--command", "-Command", "/c", "-EncodedCommand", "-enc"}:
+        if re.match(r"^-[a-zA-Z]*c$", argument) or argument in {
+            "--command",
+            "-Command",
+            "/c",
+            "-EncodedCommand",
+            "-enc",
+        }:
             script = arguments[position + 1] if position + 1 < len(arguments) else UNKNOWN
             if argument in {"-EncodedCommand", "-enc"}:
                 inspection.add(Rule.BASH_RUNS_DECODED_PAYLOAD, place)
@@ -144,7 +212,9 @@ def _inspect_shell(arguments: Sequence[str], inspection: Inspection, place: Plac
     inspection.add(Rule.COMMAND_RUNS_CODE, place)
 
 
-def _inspect_interpreter(program: str, arguments: Sequence[str], inspection: Inspection, place: Place) -> None:
+def _inspect_interpreter(
+    program: str, arguments: Sequence[str], inspection: Inspection, place: Place
+) -> None:
     language = language_of([program])
     if arguments and arguments[0] in {"--version", "-V", "-v", "--help"} and len(arguments) == 1:
         return
@@ -189,7 +259,9 @@ def _inspect_sql_client(arguments: Sequence[str], inspection: Inspection, place:
             statement = argument.partition("=")[2]
         elif " " in argument and not argument.startswith("-") and position:
             statement = argument
-        if statement and statement.lstrip().startswith((".shell", ".system", "\\!", ".load", ".output", ".import", "\\copy", "\\o")):
+        if statement and statement.lstrip().startswith(
+            (".shell", ".system", "\\!", ".load", ".output", ".import", "\\copy", "\\o")
+        ):
             inspection.add(Rule.BASH_RUNS_TEXT_AS_CODE, place)
         elif statement:
             inspection.embedded("sql", statement, place)
@@ -206,22 +278,30 @@ def _inspect_builtin(program: str, arguments: list[str], inspection: Inspection,
         inspection.add(Rule.BASH_RUNS_TEXT_AS_CODE, place, Severity.MEDIUM)
         inspection.embedded("bash", joined.replace(UNKNOWN, "''"), place)
     elif program in {"source", "."}:
-        inspection.add(Rule.COMMAND_RUNS_CODE, place, Severity.HIGH if UNKNOWN in joined or "/dev/" in joined else None)
+        inspection.add(
+            Rule.COMMAND_RUNS_CODE, place, Severity.HIGH if UNKNOWN in joined or "/dev/" in joined else None
+        )
         if arguments and (verdict := judge_read(arguments[0])) is not None:
             inspection.add(verdict.rule, place, verdict.severity)
     elif program == "trap":
         if arguments and arguments[0] not in {"-", "-p", "-l", ""}:
-            inspection.add(Rule.BASH_CHANGES_SHELL, place, Severity.MEDIUM if "DEBUG" in arguments else Severity.LOW)
+            inspection.add(
+                Rule.BASH_CHANGES_SHELL, place, Severity.MEDIUM if "DEBUG" in arguments else Severity.LOW
+            )
             inspection.embedded("bash", arguments[0].replace(UNKNOWN, "''"), place)
     elif program == "alias":
         inspection.add(Rule.BASH_CHANGES_SHELL, place)
         for argument in arguments:
             inspection.embedded("bash", argument.partition("=")[2], place)
     elif program in {"enable", "bind", "complete"}:
-        inspection.add(Rule.BASH_CHANGES_SHELL, place, Severity.HIGH if "-f" in arguments or "-x" in joined else None)
-    elif program == "unset" and any(argument in {"HISTFILE", "HISTSIZE"} for argument in arguments):
+        inspection.add(
+            Rule.BASH_CHANGES_SHELL, place, Severity.HIGH if "-f" in arguments or "-x" in joined else None
+        )
+    elif (program == "unset" and any(argument in {"HISTFILE", "HISTSIZE"} for argument in arguments)) or (
+        program == "set" and "history" in joined
+    ):
         inspection.add(Rule.COMMAND_COVERS_TRACKS, place)
-    elif program == "set" and "history" in joined:
-        inspection.add(Rule.COMMAND_COVERS_TRACKS, place)
-    elif program == "set" and not arguments or program == "export" and (not arguments or arguments == ["-p"]):
+    elif (program == "set" and not arguments) or (
+        program == "export" and (not arguments or arguments == ["-p"])
+    ):
         inspection.add(Rule.COMMAND_READS_ENVIRONMENT, place)

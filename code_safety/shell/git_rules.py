@@ -12,13 +12,76 @@ from code_safety.paths import judge_read
 from code_safety.shell.command_rules import has_option, operands
 
 _READING: Final = frozenset(
-    """status log diff show rev-parse rev-list ls-files ls-tree blame annotate shortlog describe cat-file grep reflog version help
-    name-rev merge-base diff-tree diff-index diff-files show-ref for-each-ref whatchanged count-objects cherry range-diff
-    check-ignore check-attr var verify-commit verify-tag show-branch fsck""".split()
+    [
+        "status",
+        "log",
+        "diff",
+        "show",
+        "rev-parse",
+        "rev-list",
+        "ls-files",
+        "ls-tree",
+        "blame",
+        "annotate",
+        "shortlog",
+        "describe",
+        "cat-file",
+        "grep",
+        "reflog",
+        "version",
+        "help",
+        "name-rev",
+        "merge-base",
+        "diff-tree",
+        "diff-index",
+        "diff-files",
+        "show-ref",
+        "for-each-ref",
+        "whatchanged",
+        "count-objects",
+        "cherry",
+        "range-diff",
+        "check-ignore",
+        "check-attr",
+        "var",
+        "verify-commit",
+        "verify-tag",
+        "show-branch",
+        "fsck",
+    ]
 )
 _CHANGING: Final = frozenset(
-    """add commit init mv merge cherry-pick revert apply am stash tag branch switch checkout worktree notes bisect remote
-    sparse-checkout format-patch bundle archive write-tree commit-tree pull restore rm rebase config""".split()
+    [
+        "add",
+        "commit",
+        "init",
+        "mv",
+        "merge",
+        "cherry-pick",
+        "revert",
+        "apply",
+        "am",
+        "stash",
+        "tag",
+        "branch",
+        "switch",
+        "checkout",
+        "worktree",
+        "notes",
+        "bisect",
+        "remote",
+        "sparse-checkout",
+        "format-patch",
+        "bundle",
+        "archive",
+        "write-tree",
+        "commit-tree",
+        "pull",
+        "restore",
+        "rm",
+        "rebase",
+        "config",
+    ]
 )
 _RUNS_PROGRAMS: Final = re.compile(
     r"--(?:ext-diff|textconv|open-files-in-pager|upload-pack|receive-pack|exec|exec-path|paginate|output)(?:=|$)|^-O\S*$|^--output"
@@ -35,7 +98,11 @@ def inspect_git(arguments: Sequence[str], inspection: Inspection, place: Place) 
     rest = list(arguments)
     while rest and rest[0].startswith("-"):
         option = rest.pop(0)
-        value = rest.pop(0) if option in {"-C", "-c", "--git-dir", "--work-tree", "--namespace", "--config-env"} and rest else ""
+        value = (
+            rest.pop(0)
+            if option in {"-C", "-c", "--git-dir", "--work-tree", "--namespace", "--config-env"} and rest
+            else ""
+        )
         if option == "-c" and _SETTINGS_THAT_RUN.match(value):
             inspection.add(Rule.BASH_RUNS_TEXT_AS_CODE, place)
         elif option.startswith("--exec-path="):
@@ -49,7 +116,11 @@ def inspect_git(arguments: Sequence[str], inspection: Inspection, place: Place) 
         inspection.add(Rule.BASH_RUNS_TEXT_AS_CODE, place, Severity.HIGH)
     for word in operands(words):
         path = word.rpartition(":")[2]
-        if (verdict := judge_read(path)) is not None and "://" not in word and command in _READING | {"add", "apply"}:
+        if (
+            (verdict := judge_read(path)) is not None
+            and "://" not in word
+            and command in _READING | {"add", "apply"}
+        ):
             inspection.add(verdict.rule, place, verdict.severity)
     _inspect_command(command, words, inspection, place)
 
@@ -65,7 +136,9 @@ def _inspect_command(command: str, words: list[str], inspection: Inspection, pla
     if _loses_work(command, words, given):
         inspection.add(Rule.COMMAND_LOSES_WORK, place)
     elif command in {"push", "send-email", "request-pull", "send-pack"}:
-        forced = has_option(words, "fd", "--force", "--mirror", "--delete", "--prune") or any(word.startswith(("+", ":")) for word in given)
+        forced = has_option(words, "fd", "--force", "--mirror", "--delete", "--prune") or any(
+            word.startswith(("+", ":")) for word in given
+        )
         inspection.add(Rule.COMMAND_PUBLISHES, place, Severity.CRITICAL if forced else None)
     elif command in {"clone", "fetch", "pull", "ls-remote", "submodule", "lfs", "remote"}:
         inspection.add(Rule.COMMAND_OPENS_NETWORK, place)
@@ -83,20 +156,27 @@ def _inspect_command(command: str, words: list[str], inspection: Inspection, pla
         if command == "bisect" and given[:1] == ["run"]:
             inspection.embedded("bash", " ".join(given[1:]), place)
         if command == "commit" and has_option(words, "n", "--no-verify"):
-            inspection.add(Rule.CHANGE_WEAKENS_SECURITY, place, Severity.MEDIUM, "skips the checks before a commit")
+            inspection.add(
+                Rule.CHANGE_WEAKENS_SECURITY, place, Severity.MEDIUM, "skips the checks before a commit"
+            )
     else:
         inspection.add(Rule.COMMAND_NOT_ALLOWLISTED, place)
 
 
 def _reads(command: str, words: list[str], given: list[str]) -> bool:
     if command in {"branch", "tag"}:
-        return not given and not has_option(words, "dDmMcCfu", "--delete", "--move", "--copy", "--force", "--set-upstream-to")
+        return not given and not has_option(
+            words, "dDmMcCfu", "--delete", "--move", "--copy", "--force", "--set-upstream-to"
+        )
     if command == "stash":
         return given[:1] in (["list"], ["show"])
     if command == "remote":
         return not given or given[0] in {"get-url"}
     if command == "config":
-        return has_option(words, "l", "--list", "--get", "--get-all", "--get-regexp") or given[:1] in (["get"], ["list"])
+        return has_option(words, "l", "--list", "--get", "--get-all", "--get-regexp") or given[:1] in (
+            ["get"],
+            ["list"],
+        )
     if command == "worktree":
         return given[:1] == ["list"]
     return command in {"notes", "bisect"} and given[:1] in (["list"], ["show"], ["log"])
@@ -113,7 +193,9 @@ def _loses_work(command: str, words: list[str], given: list[str]) -> bool:
         case "restore":
             return not has_option(words, "S", "--staged") or has_option(words, "W", "--worktree")
         case "branch":
-            return has_option(words, "DM", "--force") or (has_option(words, "d", "--delete") and has_option(words, "f", "--force"))
+            return has_option(words, "DM", "--force") or (
+                has_option(words, "d", "--delete") and has_option(words, "f", "--force")
+            )
         case "stash":
             return given[:1] in (["drop"], ["clear"])
         case "gc" | "prune":
@@ -127,6 +209,8 @@ def _loses_work(command: str, words: list[str], given: list[str]) -> bool:
         case "rm":
             return has_option(words, "f", "--force") or not has_option(words, "", "--cached")
         case "worktree" | "tag" | "remote":
-            return given[:1] in (["remove"], ["prune"]) or (command == "tag" and has_option(words, "df", "--delete", "--force"))
+            return given[:1] in (["remove"], ["prune"]) or (
+                command == "tag" and has_option(words, "df", "--delete", "--force")
+            )
         case _:
             return False

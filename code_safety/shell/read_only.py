@@ -6,14 +6,156 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 _PLAIN: Final = frozenset(
-    """ls cat head tail wc grep egrep fgrep zgrep cut tr diff cmp comm file stat du df pwd whoami id groups uname echo
-    printf basename dirname realpath readlink which type whereis md5sum sha1sum sha224sum sha256sum sha384sum sha512sum
-    b2sum cksum sum nl tac rev fold fmt column paste join seq true false test [ [[ : jq ps free uptime lscpu nproc arch
-    od hexdump strings base64 base32 cal expr bc sleep cd read return exit shift getopts let local wait break continue
-    zcat bzcat xzcat dir vdir look tsort numfmt factor locale getconf lsb_release tput clear pushd popd dirs help times
-    dpkg-query apt-cache pygmentize cloc tokei man info whatis apropos pgrep hexyl exa eza bat
-    colordiff shasum md5 nm size readelf objdump addr2line c++filt unexpand expand pr shuf
-    sw_vers vm_stat iostat vmstat mpstat lsblk lspci lsusb lsmod declare typeset readonly hash jobs fg bg caller mapfile readarray""".split()
+    [
+        "ls",
+        "cat",
+        "head",
+        "tail",
+        "wc",
+        "grep",
+        "egrep",
+        "fgrep",
+        "zgrep",
+        "cut",
+        "tr",
+        "diff",
+        "cmp",
+        "comm",
+        "file",
+        "stat",
+        "du",
+        "df",
+        "pwd",
+        "whoami",
+        "id",
+        "groups",
+        "uname",
+        "echo",
+        "printf",
+        "basename",
+        "dirname",
+        "realpath",
+        "readlink",
+        "which",
+        "type",
+        "whereis",
+        "md5sum",
+        "sha1sum",
+        "sha224sum",
+        "sha256sum",
+        "sha384sum",
+        "sha512sum",
+        "b2sum",
+        "cksum",
+        "sum",
+        "nl",
+        "tac",
+        "rev",
+        "fold",
+        "fmt",
+        "column",
+        "paste",
+        "join",
+        "seq",
+        "true",
+        "false",
+        "test",
+        "[",
+        "[[",
+        ":",
+        "jq",
+        "ps",
+        "free",
+        "uptime",
+        "lscpu",
+        "nproc",
+        "arch",
+        "od",
+        "hexdump",
+        "strings",
+        "base64",
+        "base32",
+        "cal",
+        "expr",
+        "bc",
+        "sleep",
+        "cd",
+        "read",
+        "return",
+        "exit",
+        "shift",
+        "getopts",
+        "let",
+        "local",
+        "wait",
+        "break",
+        "continue",
+        "zcat",
+        "bzcat",
+        "xzcat",
+        "dir",
+        "vdir",
+        "look",
+        "tsort",
+        "numfmt",
+        "factor",
+        "locale",
+        "getconf",
+        "lsb_release",
+        "tput",
+        "clear",
+        "pushd",
+        "popd",
+        "dirs",
+        "help",
+        "times",
+        "dpkg-query",
+        "apt-cache",
+        "pygmentize",
+        "cloc",
+        "tokei",
+        "man",
+        "info",
+        "whatis",
+        "apropos",
+        "pgrep",
+        "hexyl",
+        "exa",
+        "eza",
+        "bat",
+        "colordiff",
+        "shasum",
+        "md5",
+        "nm",
+        "size",
+        "readelf",
+        "objdump",
+        "addr2line",
+        "c++filt",
+        "unexpand",
+        "expand",
+        "pr",
+        "shuf",
+        "sw_vers",
+        "vm_stat",
+        "iostat",
+        "vmstat",
+        "mpstat",
+        "lsblk",
+        "lspci",
+        "lsusb",
+        "lsmod",
+        "declare",
+        "typeset",
+        "readonly",
+        "hash",
+        "jobs",
+        "fg",
+        "bg",
+        "caller",
+        "mapfile",
+        "readarray",
+    ]
 )
 _REFUSED_OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "sort": ("-o", "--output", "--compress-program", "-T", "--temporary-directory"),
@@ -53,9 +195,15 @@ _SUBCOMMANDS: Final[Mapping[str, frozenset[str]]] = {
     "yarn": frozenset({"list", "info", "why", "--version"}),
     "cargo": frozenset({"tree", "metadata", "--version", "search"}),
     "go": frozenset({"version", "env", "list", "doc"}),
-    "docker": frozenset({"ps", "images", "logs", "inspect", "version", "info", "stats", "top", "port", "history", "diff"}),
-    "podman": frozenset({"ps", "images", "logs", "inspect", "version", "info", "stats", "top", "port", "history"}),
-    "kubectl": frozenset({"get", "describe", "logs", "version", "explain", "api-resources", "top", "cluster-info"}),
+    "docker": frozenset(
+        {"ps", "images", "logs", "inspect", "version", "info", "stats", "top", "port", "history", "diff"}
+    ),
+    "podman": frozenset(
+        {"ps", "images", "logs", "inspect", "version", "info", "stats", "top", "port", "history"}
+    ),
+    "kubectl": frozenset(
+        {"get", "describe", "logs", "version", "explain", "api-resources", "top", "cluster-info"}
+    ),
     "helm": frozenset({"list", "status", "history", "version", "show", "search", "lint", "template"}),
     "terraform": frozenset({"validate", "version", "show", "output", "graph", "providers"}),
     "systemctl": frozenset({"status", "list-units", "is-active", "is-enabled", "show", "cat", "list-timers"}),
@@ -121,14 +269,24 @@ def _awk_acts(script: str) -> bool:
 def _sed_acts(script: str) -> bool:
     """Sed scripts may run (``e``), write (``w``) and read (``r``) files; only plain edits are let through."""
     if script.startswith("-"):
-        return script.startswith(("-s", "-z")) is False and script not in {"-n", "-E", "-r", "-e", "-u", "--quiet", "--regexp-extended"}
+        return script.startswith(("-s", "-z")) is False and script not in {
+            "-n",
+            "-E",
+            "-r",
+            "-e",
+            "-u",
+            "--quiet",
+            "--regexp-extended",
+        }
     if "\n" in script or ";" in script or "{" in script:
         return True
     if script.startswith("s") and len(script) > 2:
         flags = script.rsplit(script[1], 1)[-1]
         return not all(flag in "gpiI0123456789" for flag in flags)
     simple = script.rstrip("pdq=")
-    return any(letter in simple for letter in "ewrRWaic") and "/" not in simple[:1] and not _is_file_name(script)
+    return (
+        any(letter in simple for letter in "ewrRWaic") and "/" not in simple[:1] and not _is_file_name(script)
+    )
 
 
 def _is_file_name(text: str) -> bool:

@@ -21,8 +21,19 @@ MAX_STEPS: Final = 50_000
 
 _KEPT_VARIABLES: Final = frozenset({"HOME", "PWD", "TMPDIR", "USER", "0"})
 _PLACES: Final = {"mktemp": "/tmp/scratch", "pwd": ".", "dirname": ".", "nproc": "1"}  # noqa: S108 - a text to judge
-_ANSI: Final = re.compile(r"\\(x[0-9A-Fa-f]{1,2}|u[0-9A-Fa-f]{1,4}|U[0-9A-Fa-f]{1,8}|0?[0-7]{1,3}|.)", re.DOTALL)
-_ANSI_LETTERS: Final = {"n": "\n", "t": "\t", "r": "\r", "e": "\x1b", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
+_ANSI: Final = re.compile(
+    r"\\(x[0-9A-Fa-f]{1,2}|u[0-9A-Fa-f]{1,4}|U[0-9A-Fa-f]{1,8}|0?[0-7]{1,3}|.)", re.DOTALL
+)
+_ANSI_LETTERS: Final = {
+    "n": "\n",
+    "t": "\t",
+    "r": "\r",
+    "e": "\x1b",
+    "a": "\a",
+    "b": "\b",
+    "f": "\f",
+    "v": "\v",
+}
 
 
 class Words:
@@ -51,7 +62,13 @@ class Words:
         for child in node.named_children:
             if child.type == "command_name":
                 words.extend(self._split(child.named_children[0] if child.named_children else child, depth))
-            elif child.type not in {"variable_assignment", "file_redirect", "herestring_redirect", "heredoc_redirect", "comment"}:
+            elif child.type not in {
+                "variable_assignment",
+                "file_redirect",
+                "herestring_redirect",
+                "heredoc_redirect",
+                "comment",
+            }:
                 words.extend(self._split(child, depth))
         return words
 
@@ -59,7 +76,8 @@ class Words:
         text = self.text(node, depth)
         # An expansion that is not quoted is split at blanks: x='rm -rf /'; $x
         unquoted = node.type in {"simple_expansion", "expansion", "command_substitution"} or (
-            node.type == "concatenation" and any(child.type in {"simple_expansion", "expansion"} for child in node.named_children)
+            node.type == "concatenation"
+            and any(child.type in {"simple_expansion", "expansion"} for child in node.named_children)
         )
         if not unquoted or not any(blank in text for blank in " \t\n"):
             return [text]

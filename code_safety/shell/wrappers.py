@@ -12,13 +12,41 @@ from code_safety.findings import Rule, Severity
 MAX_LAYERS: Final = 12
 
 _OPTIONS_WITH_VALUE: Final[Mapping[str, tuple[str, ...]]] = {
-    "sudo": ("-u", "-g", "-h", "-p", "-C", "-r", "-t", "-T", "-U", "-D", "-R", "--user", "--group", "--chdir"),
+    "sudo": (
+        "-u",
+        "-g",
+        "-h",
+        "-p",
+        "-C",
+        "-r",
+        "-t",
+        "-T",
+        "-U",
+        "-D",
+        "-R",
+        "--user",
+        "--group",
+        "--chdir",
+    ),
     "doas": ("-u", "-C"),
     "env": ("-u", "-C", "--unset", "--chdir"),
     "nice": ("-n", "--adjustment"),
     "ionice": ("-c", "-n", "-p"),
     "timeout": ("-s", "-k", "--signal", "--kill-after"),
-    "xargs": ("-I", "-n", "-P", "-d", "-L", "-s", "-a", "-E", "--max-args", "--max-procs", "--delimiter", "--arg-file"),
+    "xargs": (
+        "-I",
+        "-n",
+        "-P",
+        "-d",
+        "-L",
+        "-s",
+        "-a",
+        "-E",
+        "--max-args",
+        "--max-procs",
+        "--delimiter",
+        "--arg-file",
+    ),
     "stdbuf": ("-i", "-o", "-e"),
     "watch": ("-n", "--interval"),
     "strace": ("-e", "-o", "-p", "-s"),
@@ -38,12 +66,55 @@ _OPTIONS_WITH_VALUE: Final[Mapping[str, tuple[str, ...]]] = {
     "su": (),
 }
 _BARE: Final = frozenset(
-    """nohup setsid command builtin exec time nice ionice env sudo doas timeout xargs stdbuf watch strace chroot flock
-    taskset unshare nsenter busybox toybox parallel runuser setpriv proot systemd-run dbus-run-session fakeroot eatmydata
-    chrt catchsegv unbuffer coproc ltrace linux64 linux32 setarch caffeinate pkexec xvfb-run""".split()
+    [
+        "nohup",
+        "setsid",
+        "command",
+        "builtin",
+        "exec",
+        "time",
+        "nice",
+        "ionice",
+        "env",
+        "sudo",
+        "doas",
+        "timeout",
+        "xargs",
+        "stdbuf",
+        "watch",
+        "strace",
+        "chroot",
+        "flock",
+        "taskset",
+        "unshare",
+        "nsenter",
+        "busybox",
+        "toybox",
+        "parallel",
+        "runuser",
+        "setpriv",
+        "proot",
+        "systemd-run",
+        "dbus-run-session",
+        "fakeroot",
+        "eatmydata",
+        "chrt",
+        "catchsegv",
+        "unbuffer",
+        "coproc",
+        "ltrace",
+        "linux64",
+        "linux32",
+        "setarch",
+        "caffeinate",
+        "pkexec",
+        "xvfb-run",
+    ]
 )
 _POSITIONAL_FIRST: Final = {"timeout": 1, "chroot": 1, "flock": 1, "taskset": 1, "chrt": 1}
-_RAISES: Final = frozenset({"sudo", "doas", "pkexec", "chroot", "nsenter", "runuser", "setpriv", "unshare", "systemd-run"})
+_RAISES: Final = frozenset(
+    {"sudo", "doas", "pkexec", "chroot", "nsenter", "runuser", "setpriv", "unshare", "systemd-run"}
+)
 _DETACHES: Final = frozenset({"nohup", "setsid", "systemd-run"})
 _LOADER: Final = re.compile(
     r"^(?:LD_\w+|DYLD_\w+|PATH|BASH_ENV|ENV|PROMPT_COMMAND|PYTHONPATH|PYTHONSTARTUP|PYTHONHOME|NODE_OPTIONS|NODE_PATH|PERL5OPT"
