@@ -16,6 +16,7 @@ from hitl_mcp.errors import IdentityRefused
 from hitl_mcp.identity.hierarchy import RoleHierarchy
 from hitl_mcp.minting.passphrases import PASSPHRASE_VARIABLES
 from hitl_mcp.notifiers.settings import ConsoleSettings, SlackSettings, TelegramSettings
+from hitl_mcp.risk.settings import RiskSettings
 from server_kit.audit_settings import AuditSettings
 from server_kit.logging import LogFormat, LogLevel
 from server_kit.settings import SettingsModel, load_settings
@@ -139,6 +140,7 @@ class Settings(SettingsModel):
     max_delegation_days: int = Field(default=30, ge=1, le=365, description="longest delegation")
     dispatcher_lease_seconds: float = Field(default=10, ge=1, le=300)
     audit: AuditSettings = AuditSettings()
+    risk: RiskSettings = RiskSettings()
     log: LogSettings = LogSettings()
     console: ConsoleSettings = ConsoleSettings()
     slack: SlackSettings | None = None

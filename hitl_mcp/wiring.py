@@ -18,7 +18,6 @@ from hitl_contract.verify import VerificationPolicy
 from hitl_mcp.application import Application
 from hitl_mcp.approvals.ports import ApprovalPorts, Policy, RiskAssessor
 from hitl_mcp.approvals.service import ApprovalService
-from hitl_mcp.approvals.standins import ClaimedRisk
 from hitl_mcp.audit.retention import EvidenceInUse
 from hitl_mcp.audit.trail import CHAIN, SqlAuditTrail
 from hitl_mcp.identity.absences import AbsenceDirectory
@@ -48,6 +47,7 @@ from hitl_mcp.policies.explaining import PolicyExplainer
 from hitl_mcp.policies.findings import StaticFindings
 from hitl_mcp.policies.live import LivePolicy
 from hitl_mcp.policies.people import PeopleInDirectories
+from hitl_mcp.risk.building import build_consensus
 from hitl_mcp.server import build_mcp_server
 from hitl_mcp.settings import Settings
 from hitl_mcp.storage.migrations import SCRIPT_LOCATION
@@ -118,7 +118,10 @@ async def build_application(
         courier = await closing.enter_async_context(open_courier(settings.audit.witness))
         core = _Core.of(settings, database, keys, clock, courier)
         closing.push_async_callback(core.audit.close)
-        yield _application(settings, core, around_policy)
+        risk = await closing.enter_async_context(
+            build_consensus(settings.risk, database=database, clock=clock)
+        )
+        yield _application(settings, core, around_policy, risk)
 
 
 @dataclass(frozen=True)
@@ -178,7 +181,10 @@ class _Core:
 
 
 def _application(
-    settings: Settings, core: _Core, around_policy: Callable[[Policy], Policy] | None
+    settings: Settings,
+    core: _Core,
+    around_policy: Callable[[Policy], Policy] | None,
+    risk: RiskAssessor,
 ) -> Application:
     notifiers = build_notifiers(console=settings.console, slack=settings.slack, telegram=settings.telegram)
     outbox = SqlOutbox(
@@ -190,7 +196,6 @@ def _application(
     )
     groups = GroupDirectory(core.register, core.hierarchy)
     rules = _rules(settings, core, groups)
-    risk = ClaimedRisk()
     service = _service(settings, core, outbox, rules if around_policy is None else around_policy(rules), risk)
     explainer = PolicyExplainer(core.agents, risk, rules)
     views = ApprovalViews(service, public_url=settings.http.url)

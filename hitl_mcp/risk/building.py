@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from code_safety.analysis import analyse
+from code_safety.analysis import analyse, warm_up
 from hitl_mcp.risk.assessor import Assessor
 from hitl_mcp.risk.consensus import Consensus
 from hitl_mcp.risk.history import HistoryVote
@@ -22,12 +22,15 @@ async def build_consensus(
     settings: RiskSettings, *, database: Database, clock: Clock
 ) -> AsyncGenerator[Consensus]:
     """The consensus of patterns, static analysis, history, the agent's claim and a model where one is set."""
+    static_analysis = StaticAnalysisVote(analyse)
     assessors: list[Assessor] = [
         PatternsVote(),
-        StaticAnalysisVote(analyse),
+        static_analysis,
         HistoryVote(SqlPastOperations(database), clock),
     ]
     async with AsyncExitStack() as closing:
+        # The analysers take a second to load, which a start should not pay.
+        await closing.enter_async_context(static_analysis.warmed(warm_up))
         if settings.model is not None:
             # httpx2 takes long to import, which a start without a model should not pay.
             from hitl_mcp.risk.model import model_vote

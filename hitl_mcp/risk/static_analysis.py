@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Final, Protocol
+
+import structlog
 
 from code_safety.findings import Analysis, Finding
 from hitl_contract.action import Action, action_digest
@@ -13,6 +17,8 @@ from hitl_mcp.approvals.models import Submission
 from hitl_mcp.approvals.terms import AgentFacts
 from hitl_mcp.risk.assessor import Opinion
 from hitl_mcp.risk.sizes import read_action
+
+_log = structlog.get_logger(__name__)
 
 _CACHED: Final = 4096
 _SHOWN_FINDINGS: Final = 5
@@ -32,7 +38,20 @@ class StaticAnalysisVote:
 
     def __init__(self, analyse: Analyse) -> None:
         self._analyse = analyse
+        self._warming: asyncio.Task[None] | None = None
         self._known: OrderedDict[str, Opinion] = OrderedDict()
+
+    @asynccontextmanager
+    async def warmed(self, warm_up: Callable[[], None]) -> AsyncGenerator[None]:
+        """Load the analysers in a thread; until that is done votes wait for it, and nobody else does."""
+        self._warming = asyncio.create_task(asyncio.to_thread(warm_up))
+        try:
+            yield
+        finally:
+            await asyncio.wait({self._warming})
+            failure = self._warming.exception()
+            if failure is not None:
+                _log.warning("analysers not loaded", error=type(failure).__name__)
 
     async def assess(self, agent: AgentFacts, submission: Submission) -> Opinion:  # noqa: ARG002 - the protocol's signature
         digest = await read_action(submission.action, action_digest)
@@ -40,6 +59,8 @@ class StaticAnalysisVote:
         if known is not None:
             self._known.move_to_end(digest)
             return known
+        if self._warming is not None and not self._warming.done():
+            await asyncio.wait({self._warming})
         opinion = opinion_on(await read_action(submission.action, self._analyse))
         self._known[digest] = opinion
         if len(self._known) > _CACHED:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import pytest
@@ -86,3 +87,34 @@ async def test_a_large_action_is_analysed_in_a_thread() -> None:
 
     assert len(counted.threads) == 1
     assert counted.threads != [threading.get_ident()]
+
+
+async def test_votes_wait_until_the_analysers_are_loaded_and_the_loop_does_not() -> None:
+    loaded, order = threading.Event(), list[str]()
+
+    def load() -> None:
+        loaded.wait(10)
+        order.append("loaded")
+
+    def analysed(action: Action) -> Analysis:
+        order.append("analysed")
+        return Analysis(())
+
+    vote = StaticAnalysisVote(analysed)
+    async with vote.warmed(load):
+        early = asyncio.create_task(vote.assess(AGENT, submission()))
+        await asyncio.wait({early}, timeout=0.05)
+        assert not early.done()
+        loaded.set()
+        await early
+
+    assert order == ["loaded", "analysed"]
+
+
+async def test_analysers_that_cannot_be_loaded_leave_the_vote_to_the_analysis_itself() -> None:
+    def broken() -> None:
+        raise ImportError("tree-sitter")
+
+    vote = StaticAnalysisVote(Counted())
+    async with vote.warmed(broken):
+        assert (await vote.assess(AGENT, submission())).level is RiskLevel.LOW
