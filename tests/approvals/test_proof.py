@@ -29,8 +29,7 @@ APPROVERS = {name: Capacity(name, name, frozenset({"approver"})) for name in ("a
 
 
 def sealed_request(**changes: object) -> ApprovalRequest:
-    usual = {"status": RequestStatus.APPROVED, "proposed_digest": None}
-    made = replace(request(), **(usual | changes))  # type: ignore[arg-type]
+    made = replace(request(), status=RequestStatus.APPROVED, **changes)  # type: ignore[arg-type]
     return replace(made, seal=SEALER.seal_request(made))
 
 

@@ -58,7 +58,6 @@ def request() -> ApprovalRequest:
         version=1,
         seal="",
         assessment=RiskAssessment(RiskLevel.LOW, (RiskVote("claim", RiskLevel.LOW, "so it says"),)),
-        proposed_digest="sha-256:p",
     )
     return replace(unsealed, seal=SEALER.seal_request(unsealed))
 

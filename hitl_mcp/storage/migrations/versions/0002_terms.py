@@ -42,10 +42,10 @@ def upgrade() -> None:
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.Column("seal", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(
-            ["action_digest"], ["actions.digest"], name=op.f("fk_revisions_action_digest")
+            ["request_id"], ["requests.request_id"], name=op.f("fk_revisions_request_id")
         ),
         sa.ForeignKeyConstraint(
-            ["request_id"], ["requests.request_id"], name=op.f("fk_revisions_request_id")
+            ["action_digest"], ["actions.digest"], name=op.f("fk_revisions_action_digest")
         ),
         sa.PrimaryKeyConstraint("request_id", "revision", name=op.f("pk_revisions")),
     )
@@ -118,25 +118,27 @@ def _rebuild_requests(*, check: tuple[str, str], added: Sequence[sa.Column[objec
     op.execute(f"CREATE TEMPORARY TABLE kept_requests AS SELECT {names} FROM requests")
     op.execute("DELETE FROM requests")
     op.drop_table("requests")
-    foreign_keys = [
-        sa.ForeignKeyConstraint(["action_digest"], ["actions.digest"], name="fk_requests_action_digest")
+    constraints: list[sa.Constraint] = [
+        sa.CheckConstraint(check[0], name=op.f(check[1])),
+        sa.CheckConstraint(
+            "status IN ('PENDING', 'APPROVED', 'DENIED', 'TIMEOUT', 'CANCELLED')",
+            name=op.f("ck_requests_status_known"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["action_digest"], ["actions.digest"], name=op.f("fk_requests_action_digest")
+        ),
     ]
     if added:
-        foreign_keys.append(
+        constraints.append(
             sa.ForeignKeyConstraint(
-                ["proposed_digest"], ["actions.digest"], name="fk_requests_proposed_digest"
+                ["proposed_digest"], ["actions.digest"], name=op.f("fk_requests_proposed_digest")
             )
         )
     op.create_table(
         "requests",
         *first,
         *added,
-        sa.CheckConstraint(check[0], name=op.f(check[1])),
-        sa.CheckConstraint(
-            "status IN ('PENDING', 'APPROVED', 'DENIED', 'TIMEOUT', 'CANCELLED')",
-            name=op.f("ck_requests_status_known"),
-        ),
-        *foreign_keys,
+        *constraints,
         sa.PrimaryKeyConstraint("request_id", name=op.f("pk_requests")),
     )
     for name, columns, unique in _REQUEST_INDEXES:
