@@ -26,6 +26,7 @@ from code_safety.secret_patterns import is_secret_name
 
 _HUGE: Final = 200_000_000
 _DELETERS: Final = frozenset(name for name, (rule, _) in NAMED.items() if rule is Rule.PYTHON_DELETES_FILES)
+_ACTING: Final = TEXT_AS_CODE | SHELL_CALLS | PROCESS_CALLS | _DELETERS
 _MOVERS: Final = frozenset(name for name, (rule, _) in NAMED.items() if rule is Rule.PYTHON_WRITES_FILES)
 _EXECUTES_SQL: Final = frozenset(
     {"execute", "executemany", "executescript", "read_sql", "read_sql_query", "sql"}
@@ -52,6 +53,8 @@ def inspect_call(program: Program, node: ast.Call) -> None:
     """Record what a call does, as far as its callee and arguments tell."""
     place = program.place(node)
     names = program.names.resolve(node.func)
+    if any(name in _ACTING for name in names) and not program.names.is_spelled_out(node.func):
+        program.inspection.add(Rule.PYTHON_HIDES_NAMES, place)
     for name in names:
         if name in TEXT_AS_CODE:
             _runs_text(program, node, place, name)

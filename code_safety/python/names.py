@@ -53,6 +53,7 @@ class Names:
         self._parameters: dict[str, list[str]] = {}
         self._returns: dict[str, list[ast.expr]] = {}
         self._known: dict[int, tuple[str, ...]] = {}
+        self._handed_over: set[str] = set()
         calls: list[ast.Call] = []
         for node in nodes:
             if isinstance(node, ast.Call):
@@ -75,6 +76,32 @@ class Names:
     def is_module(self, node: ast.expr) -> bool:
         """Tell whether an expression is a name under which a module was imported."""
         return isinstance(node, ast.Name) and node.id in self._imports
+
+    def is_spelled_out(self, node: ast.expr) -> bool:
+        """Tell whether an expression names a thing as it was imported: ``os.system`` after ``import os``.
+
+        A name that it was assigned to counts; what was looked up, handed over or reached through another
+        module does not.
+        """
+        if isinstance(node, ast.Name) and node.id not in self._imports:
+            bound = self._bound.get(node.id)
+            unbound = bound is None and not self._stars
+            if node.id in self._handed_over:
+                return False
+            return unbound or (bound is not None and len(bound) == 1 and self._is_imported(bound[0]))
+        return self._is_imported(node)
+
+    def _is_imported(self, node: ast.expr) -> bool:
+        attributes: list[str] = []
+        while isinstance(node, ast.Attribute):
+            attributes.append(node.attr)
+            node = node.value
+        if not isinstance(node, ast.Name):
+            return False
+        return any(
+            _canonical(full := ".".join((path, *reversed(attributes)))) == full
+            for path in self._imports.get(node.id, ())
+        )
 
     def resolve(self, node: ast.expr) -> tuple[str, ...]:
         """The dotted names that an expression may stand for; empty when none is known."""
@@ -168,6 +195,7 @@ class Names:
                 names = [argument.arg for argument in arguments.args]
             case _:
                 return
+        self._handed_over.update(names)
         for name, value in zip(names, call.args, strict=False):
             self._add(self._bound, name, value)
         for keyword in call.keywords:
@@ -325,7 +353,7 @@ def _canonical(name: str) -> str:
             break
     parts[0] = _SAME_MODULE.get(parts[0], parts[0])
     if parts[0] == "builtins" and len(parts) > 1:
-        parts = parts[1:]
+        parts = ["builtins", *parts[2:]] if parts[1] == "__dict__" else parts[1:]
     if parts[:2] in (["io", "open"], ["_io", "open"], ["codecs", "open"]):
         parts = ["open", *parts[2:]]
     if parts[:2] == ["importlib", "__import__"]:
