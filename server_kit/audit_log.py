@@ -73,6 +73,7 @@ class AuditLog(AuditRecords):
         self._checkpoint_every = checkpoint_every
         self._clock: Clock = clock or SystemClock()
         self._checkpointing: asyncio.Task[None] | None = None
+        self._unsigned = False
         entries, marks = tables.entries, tables.checkpoints
         self._insert_entry = insert(entries)
         self._insert_checkpoint = insert(marks)
@@ -118,6 +119,7 @@ class AuditLog(AuditRecords):
         except DBAPIError as error:
             message = f"the audit entry {event!r} cannot be written: the database refused it"
             raise AuditUnavailable(message) from error
+        self._unsigned = True
         if entry.sequence % self._checkpoint_every == 0:
             self._checkpoint_soon()
         return entry
@@ -160,6 +162,7 @@ class AuditLog(AuditRecords):
 
         What `append` refuses anyway stops the start here, where a person sees it.
         """
+        self._unsigned = True
         await self._database.read(self._compare)
         last = await self._last_checkpoint()
         if self._courier is not None and last is not None:
@@ -167,11 +170,15 @@ class AuditLog(AuditRecords):
             self._courier.send(last)
 
     async def close(self) -> None:
-        """Sign what was not signed yet. Raises AuditUnavailable or DatabaseUnavailable."""
+        """Sign what was not signed yet; who only read leaves the log alone.
+
+        Raises AuditUnavailable or DatabaseUnavailable.
+        """
         if self._checkpointing is not None:
             await asyncio.gather(self._checkpointing, return_exceptions=True)
         try:
-            await self.checkpoint()
+            if self._unsigned:
+                await self.checkpoint()
         finally:
             if self._courier is not None:
                 await self._courier.close()
@@ -202,6 +209,11 @@ class AuditLog(AuditRecords):
         Raises DatabaseUnavailable when the log cannot be read; whatever is wrong inside it is in the report.
         """
         return await verify_records(self, keys, witness=self._witness, segments=self.segment_directory)
+
+    @property
+    def public_keys(self) -> PublicKeys:
+        """What verifies this log's checkpoints and segments."""
+        return PublicKeys([self._private_key.public_key()])
 
     @property
     def witness_state(self) -> WitnessState | None:

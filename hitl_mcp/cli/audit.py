@@ -3,14 +3,26 @@
 import asyncio
 import json
 import sys
-from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from hitl_mcp.cli.audit_care import (
+    ActorOption,
+    EventOption,
+    SinceOption,
+    SubjectOption,
+    TextOption,
+    UntilOption,
+    archive,
+    new_witness,
+    query_of,
+    search,
+    show_entries,
+    verifier,
+)
 from hitl_mcp.cli.failures import CommandFailed, ExitCode
 from hitl_mcp.cli.home import home_directory, require_initialized
 from hitl_mcp.cli.options import JsonOption
@@ -21,12 +33,13 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
     from rich.console import Console
 
-    from hitl_contract.audit_chain import AuditEntry
     from hitl_contract.audit_verification import ChainReport
     from hitl_contract.keys import PublicKeys
     from hitl_mcp.application import Application
 
 audit_commands = typer.Typer(no_args_is_help=True, help="The audit log.", rich_markup_mode=None)
+for _command in (search, archive, new_witness, verifier):
+    audit_commands.command(_command.__name__.replace("_", "-"))(_command)
 _TAIL_DEFAULT = 20
 
 
@@ -34,22 +47,49 @@ _TAIL_DEFAULT = 20
 def verify(
     export: Annotated[
         Path | None,
-        typer.Option("--file", help="An export to check offline. Left out: this server's own log."),
+        typer.Option("--file", "--export", help="An export to check offline. Default: this server's log."),
     ] = None,
     keys: Annotated[
         Path | None,
         typer.Option(
-            "--keys", metavar="JWKS", help="With --file: public audit keys. Default: this HITL_HOME's."
+            "--keys",
+            "--jwks",
+            metavar="JWKS",
+            help="With --file: public audit keys. Default: this HITL_HOME's.",
         ),
+    ] = None,
+    segments: Annotated[
+        Path | None, typer.Option(metavar="DIRECTORY", help="With --file: where archived segments are.")
+    ] = None,
+    witness: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="With --file: checkpoints kept elsewhere.")
+    ] = None,
+    executor_export: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="With --file: the executor's log, to join with it.")
+    ] = None,
+    executor_keys: Annotated[
+        Path | None,
+        typer.Option("--executor-keys", "--executor-jwks", metavar="JWKS", help="Its keys."),
     ] = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Check that no entry was changed, deleted, inserted, reordered or forgotten."""
+    """Check that no entry was changed, deleted, inserted, reordered or forgotten.
+
+    With both logs also that every program that ran had a token, and every token an approval before it.
+    """
 
     async def operation(output: Output) -> None:
-        report = await (_verify_own() if export is None else _verify_file(export, keys))
-        output.result(_report_document(report), lambda console: _show_report(console, report))
-        if not report.intact:
+        if export is None:
+            reports = [await _verify_own()]
+        else:
+            known = _own_audit_keys().to_jwks() if keys is None else None
+            files = (export, keys, segments, tuple(witness or ()), executor_export, executor_keys)
+            reports = await asyncio.to_thread(_verify_files, known, *files)
+        document = _report_document(reports[0])
+        if len(reports) > 1:
+            document["executor"] = _report_document(reports[1])
+        output.result(document, lambda console: _show_reports(console, reports))
+        if not all(report.intact for report in reports):
             raise typer.Exit(ExitCode.REFUSED)
 
     run_command(operation, json_output=json_output)
@@ -64,26 +104,44 @@ def export_log(
     keys: Annotated[
         Path | None, typer.Option("--keys", metavar="JWKS", help="Write the public audit keys here as well.")
     ] = None,
-    json_output: JsonOption = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="For a spreadsheet; cannot be verified.")] = False,
+    event: EventOption = None,
+    actor: ActorOption = None,
+    subject: SubjectOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    text: TextOption = None,
 ) -> None:
-    """Write every entry and signed checkpoint as JSON Lines, which `audit verify --file` checks anywhere."""
+    """Write the log as JSON Lines, which `audit verify --file` checks anywhere, or as CSV.
+
+    Whole it has every entry, signed checkpoint and segment record. A part of it proves nothing by itself.
+    """
+    query = query_of(event, actor, subject, since, until, text)
 
     async def operation(_output: Output) -> None:
         from hitl_mcp.cli.local_application import open_application
+        from server_kit.audit_csv import csv_header
 
         require_initialized(home_directory())
         async with open_application() as application:
             # What was not signed yet is signed first, so that the export vouches for its own end.
             await application.audit.checkpoint()
+            public_keys = application.audit.public_keys
             with ExitStack() as stack:
-                stream = sys.stdout if to is None else stack.enter_context(to.open("w", encoding="utf-8"))
-                async for document in application.audit.export():
-                    stream.write(json.dumps(document, separators=(",", ":"), ensure_ascii=True) + "\n")
+                stream = (
+                    sys.stdout
+                    if to is None
+                    else stack.enter_context(to.open("w", encoding="utf-8", newline=""))
+                )
+                if as_csv:
+                    stream.write(csv_header())
+                async for line in application.audit.lines(query):
+                    stream.write(_csv_of(line) if as_csv else line.decode("utf-8", "backslashreplace"))
                 stream.flush()
         if keys is not None:
-            keys.write_text(json.dumps(_own_audit_keys().to_jwks(), indent=2) + "\n", "utf-8")
+            keys.write_text(json.dumps(public_keys.to_jwks(), indent=2) + "\n", "utf-8")
 
-    run_command(operation, json_output=json_output)
+    run_command(operation)
 
 
 @audit_commands.command("tail")
@@ -102,7 +160,7 @@ def tail(
             entries = await application.audit.tail(count)
         output.result(
             {"entries": [entry_to_json(entry) for entry in entries]},  # pyright: ignore[reportArgumentType]
-            lambda console: _show_entries(console, entries),
+            lambda console: show_entries(console, entries),
         )
 
     run_command(operation, json_output=json_output)
@@ -110,7 +168,7 @@ def tail(
 
 async def verify_own_log(application: "Application") -> "ChainReport":
     """The log of this server, against its checkpoints and its witness."""
-    return await application.audit.verify(_own_audit_keys())
+    return await application.audit.verify(application.audit.public_keys)
 
 
 async def _verify_own() -> "ChainReport":
@@ -121,37 +179,47 @@ async def _verify_own() -> "ChainReport":
         return await verify_own_log(application)
 
 
-async def _verify_file(export: Path, keys: Path | None) -> "ChainReport":
-    known = _own_audit_keys() if keys is None else _read_keys(keys)
-    return await asyncio.to_thread(_verify_lines, export, known)
-
-
-def _read_keys(path: Path) -> "PublicKeys":
-    from hitl_contract.canonical import parse_strict_json
-    from hitl_contract.errors import CanonicalizationError, InvalidKeySet
-    from hitl_contract.keys import PublicKeys
+def _verify_files(
+    own: "dict[str, list[dict[str, str]]] | None",
+    export: Path,
+    keys: Path | None,
+    segments: Path | None,
+    witnesses: tuple[Path, ...],
+    executor_export: Path | None,
+    executor_keys: Path | None,
+) -> "list[ChainReport]":
+    from hitl_mcp.audit.trail import CHAIN
+    from server_kit.audit_checking import report_of
+    from server_kit.audit_verifier.command import chain_of, join, read_keys, verify_export
+    from server_kit.audit_verifier.encoding import Unreadable
+    from server_kit.audit_verifier.signatures import Keys
 
     try:
-        return PublicKeys.from_jwks(parse_strict_json(path.read_bytes()))
-    except (CanonicalizationError, InvalidKeySet) as error:
-        raise CommandFailed(f"{path} is no key set: {error}", exit_code=ExitCode.USAGE) from error
+        known = Keys(own) if keys is None else read_keys(keys)
+        report, minted = verify_export(
+            export, chain=CHAIN, keys=known, segments=segments, witnesses=witnesses
+        )
+        reports = [report]
+        if executor_export is not None:
+            if executor_keys is None:
+                raise CommandFailed("--executor-export needs --executor-jwks.", exit_code=ExitCode.USAGE)
+            second, runs = verify_export(
+                executor_export, chain=chain_of(executor_export), keys=read_keys(executor_keys)
+            )
+            join(minted, runs, second)
+            reports.append(second)
+    except Unreadable as error:
+        raise CommandFailed(f"{error}.", exit_code=ExitCode.USAGE) from error
+    return [report_of(each) for each in reports]
 
 
-def _verify_lines(export: Path, keys: "PublicKeys") -> "ChainReport":
-    from hitl_mcp.audit.trail import CHAIN
-    from server_kit.audit_export import verify_export
+def _csv_of(line: bytes) -> str:
+    """One line of an export for a spreadsheet, which has a place for entries alone."""
+    from hitl_contract.audit_chain import entry_from_json
+    from server_kit.audit_csv import csv_line
 
-    def documents() -> Iterator[dict[str, object]]:
-        with export.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                try:
-                    yield dict(json.loads(line))
-                except (ValueError, TypeError):
-                    raise CommandFailed(
-                        f"Line {number} of {export} is not a JSON object.", exit_code=ExitCode.REFUSED
-                    ) from None
-
-    return verify_export(documents(), chain=CHAIN, keys=keys)
+    document = cast("dict[str, object]", json.loads(line))
+    return "" if "type" in document else csv_line(entry_from_json(document))
 
 
 def _own_audit_keys() -> "PublicKeys":
@@ -167,6 +235,7 @@ def _report_document(report: "ChainReport") -> "dict[str, JsonValue]":
         "intact": report.intact,
         "entries": report.entries,
         "checkpoints": report.checkpoints,
+        "segments": report.segments,
         "head_sequence": report.head_sequence,
         "head_hash": report.head_hash,
         "unsigned_tail": report.unsigned_tail,
@@ -177,35 +246,22 @@ def _report_document(report: "ChainReport") -> "dict[str, JsonValue]":
     }
 
 
+def _show_reports(console: "Console", reports: "list[ChainReport]") -> None:
+    for report in reports:
+        _show_report(console, report)
+
+
 def _show_report(console: "Console", report: "ChainReport") -> None:
     from rich.text import Text
 
     verdict = Text("intact", "bold green") if report.intact else Text("NOT INTACT", "bold red")
     console.print(
         Text.assemble(verdict, f": {report.entries} entries, {report.checkpoints} signed checkpoints, "),
+        Text(f"{report.segments} archived segments, "),
         Text(f"{report.unsigned_tail} entries not signed yet"),
     )
     console.print(f"head {report.head_sequence} {report.head_hash}", soft_wrap=True)
     for problem in report.problems:
         console.print(
             Text(f"{problem.kind.value} at {problem.sequence}: {problem.message}", "red"), soft_wrap=True
-        )
-
-
-def _show_entries(console: "Console", entries: "list[AuditEntry]") -> None:
-    from rich.text import Text
-
-    from hitl_contract.display import safe_text
-
-    for entry in entries:
-        details = json.dumps(entry.details, ensure_ascii=True) if entry.details else ""
-        at = datetime.fromisoformat(entry.at).strftime("%Y-%m-%d %H:%M:%S")
-        console.print(
-            Text.assemble(
-                (f"{entry.sequence:>6} {at} ", "dim"),
-                (entry.event, "bold"),
-                f" {safe_text(entry.actor)} → {safe_text(entry.subject)} ",
-                (safe_text(details), "dim"),
-            ),
-            soft_wrap=True,
         )
