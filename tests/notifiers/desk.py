@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -12,6 +12,7 @@ from pathlib import Path
 from argon2 import PasswordHasher
 
 from hitl_mcp.approvals.models import RequestRecord, RiskLevel
+from hitl_mcp.approvals.ports import Policy
 from hitl_mcp.approvals.service import ApprovalService
 from hitl_mcp.identity.passwords import Passwords
 from hitl_mcp.identity.people import PeopleDirectory
@@ -56,7 +57,8 @@ class Desk:
     notifiers: Sequence[Notifier]
     retries: RetryPolicy = QUICK_RETRIES
     lease_term: timedelta = timedelta(seconds=2)
-    policy: AskSeveral = field(default_factory=AskSeveral)
+    policy: Policy = field(default_factory=AskSeveral)
+    delays: Mapping[str, timedelta] = field(default_factory=dict[str, timedelta])
 
     def __post_init__(self) -> None:
         self.clock = clock = MovableClock()
@@ -72,7 +74,9 @@ class Desk:
             throttle=SignInThrottle(database=self.database, audit=audit, clock=clock),
         )
         channels = [notifier.channel for notifier in self.notifiers]
-        self.outbox = SqlOutbox(database=self.database, clock=clock, channels=channels, audit=audit)
+        self.outbox = SqlOutbox(
+            database=self.database, clock=clock, channels=channels, audit=audit, delays=self.delays
+        )
         self.service = ApprovalService(replace(self.world.ports, outbox=self.outbox, people=self.people))
         self.cards = CardStore(self.database)
         self.lease = Lease(database=self.database, clock=clock, term=self.lease_term)
