@@ -28,6 +28,7 @@ from hitl_mcp.web.addresses import ClientAddress, Network
 from hitl_mcp.web.api.actions import action_routes
 from hitl_mcp.web.api.approvals import approval_routes
 from hitl_mcp.web.api.audit import audit_routes
+from hitl_mcp.web.api.delegations import delegation_routes
 from hitl_mcp.web.api.execute import ExecutorGateway, execute_routes
 from hitl_mcp.web.api.operations import operation_routes
 from hitl_mcp.web.api.permissions import permission_routes
@@ -86,6 +87,7 @@ def build_web_app(
         action_routes(parts),
         permission_routes(parts),
         audit_routes(parts),
+        delegation_routes(parts),
         session_routes(parts),
         execute_routes(parts, gateway),
         operation_routes(parts, metrics, api),

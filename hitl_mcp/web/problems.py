@@ -26,7 +26,15 @@ from hitl_mcp.approvals.errors import (
     Revoked,
     SealBroken,
 )
-from hitl_mcp.errors import CredentialRefused, HitlError, SignInRefused, TooManyAttempts
+from hitl_mcp.errors import (
+    CredentialRefused,
+    HitlError,
+    IdentityRefused,
+    NameRefused,
+    SignInRefused,
+    TooManyAttempts,
+    UnknownDelegation,
+)
 from hitl_mcp.interface.arguments import InvalidArguments
 from server_kit.errors import ServerError
 from server_kit.problems import FieldError, ProblemDetail
@@ -51,6 +59,9 @@ _STATUS_OF: Final[tuple[tuple[type[Exception], int, str], ...]] = (
     (ApprovalExpired, 410, "approval_expired"),
     (SealBroken, 500, "seal_broken"),
     (ApprovalError, 409, "refused"),
+    (IdentityRefused, 422, "invalid_arguments"),
+    (NameRefused, 422, "invalid_arguments"),
+    (UnknownDelegation, 404, "delegation_not_found"),
     (SignInRefused, 401, "sign_in_refused"),
     (TooManyAttempts, 429, "too_many_attempts"),
     (CredentialRefused, 403, "credential_refused"),
@@ -90,6 +101,8 @@ def _headers(error: Exception) -> dict[str, str] | None:
 def _fields(error: Exception) -> tuple[FieldError, ...]:
     if isinstance(error, InvalidArguments):
         return tuple(FieldError(each.field, each.message) for each in error.problems)
+    if isinstance(error, IdentityRefused):
+        return (FieldError(error.field, error.reason),)
     if isinstance(error, InvalidSubmission):
         return (FieldError(error.field, str(error)),)
     return ()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from hitl_mcp.approvals.capacity import ActingFor, Capacity
 from hitl_mcp.approvals.levels import RiskLevel
@@ -15,6 +16,7 @@ from hitl_mcp.identity.delegation_terms import DelegationScope
 from hitl_mcp.identity.delegations import NewDelegation
 from hitl_mcp.identity.hierarchy import Role, RoleHierarchy
 from server_kit.database.base import Database
+from server_kit.database.opening import open_database
 from tests.conftest import ManualClock
 from tests.identity.directories import Directories, open_directories
 
@@ -26,9 +28,16 @@ REQUEST: Mapping[str, Any] = {
 }
 
 
-@pytest.fixture
-async def server(database: Database, clock: ManualClock) -> Directories:
-    """A server where security leads are in security and may approve, with four people."""
+@pytest_asyncio.fixture
+async def server(sqlite_url: str, clock: ManualClock) -> AsyncIterator[Directories]:
+    """A server with four people, on the database that is quicker to make."""
+    database = await open_database(sqlite_url)
+    yield await populated(database, clock)
+    await database.close()
+
+
+async def populated(database: Database, clock: ManualClock) -> Directories:
+    """Security leads are in security and may approve; a chief is a security lead."""
     made = await open_directories(
         database, clock, roles={"security-lead": ("security", "approver"), "chief": ("security-lead",)}
     )
@@ -52,6 +61,26 @@ async def lend(
 ) -> str:
     wanted = NewDelegation(delegator, delegate, in_days(clock, 7), scope=DelegationScope(**scope))
     return (await server.delegations.add(wanted)).delegation_id
+
+
+async def test_both_databases_keep_groups_delegations_and_absences(
+    database: Database, clock: ManualClock
+) -> None:
+    server = await populated(database, clock)
+    await server.groups.add("platform", ("ada",))
+    await server.absences.add("ada", in_days(clock, 5), substitute="eve")
+    delegation_id = await lend(server, clock, "bob", "eve", groups=("approver",))
+    found = await may(server, "eve", clock.now())
+    assert found is not None
+    assert {acting.person_id: "platform" in acting.groups for acting in found.acting_for} == {
+        "ada": True,
+        "bob": False,
+    }
+    assert await server.people.members("platform") == ("ada",)
+    await server.delegations.revoke(delegation_id)
+    await server.absences.end("ada")
+    await server.groups.remove("platform")
+    assert await may(server, "eve", clock.now()) is None
 
 
 async def test_a_role_brings_everything_it_implies(server: Directories, clock: ManualClock) -> None:
