@@ -23,6 +23,7 @@ from executor_mcp.receipt_key import ReceiptKey
 from executor_mcp.receipts import ReceiptSigner
 from executor_mcp.recovery import Recovery
 from executor_mcp.refusals import RefusalLog
+from executor_mcp.revocation_list import IssuerRevocations, NoRevocationList
 from executor_mcp.revoked_tokens import RevokedTokens
 from executor_mcp.runner import Runner
 from executor_mcp.sandbox.base import Sandbox
@@ -34,7 +35,10 @@ from executor_mcp.storage.executions import ExecutionStore
 from executor_mcp.storage.processes import ProcessRegistry
 from executor_mcp.storage.schema import audit as audit_tables
 from hitl_contract.verify import VerificationPolicy
+from server_kit.audit_archive import AuditArchive
+from server_kit.audit_courier import WitnessCourier
 from server_kit.audit_log import AuditLog
+from server_kit.audit_settings import AuditSettings
 from server_kit.clock import Clock, SystemClock
 from server_kit.database.base import Database
 from server_kit.identifiers import new_identifier
@@ -53,6 +57,9 @@ class Parts:
     actions: ActionSource
     receipt_key: ReceiptKey
     state: Path
+    issuer_revocations: IssuerRevocations = field(default_factory=NoRevocationList)
+    audit: AuditSettings = field(default_factory=AuditSettings)
+    courier: WitnessCourier | None = None
     policy: ExecutorPolicy = field(default_factory=ExecutorPolicy)
     analysis: StaticAnalysis = field(default_factory=BuiltInStaticAnalysis)
     clock: Clock = field(default_factory=SystemClock)
@@ -69,6 +76,7 @@ class Ledger:
 
     database: Database
     audit: AuditLog
+    archive: AuditArchive
     agents: AgentDirectory
     revocations: RevokedTokens
 
@@ -86,19 +94,43 @@ class Executor:
     measurements: Measurements
 
 
-def assemble_ledger(database: Database, receipt_key: ReceiptKey, *, state: Path, clock: Clock) -> Ledger:
+def assemble_ledger(
+    database: Database,
+    receipt_key: ReceiptKey,
+    *,
+    state: Path,
+    clock: Clock,
+    settings: AuditSettings | None = None,
+    courier: WitnessCourier | None = None,
+) -> Ledger:
+    settings = settings or AuditSettings()
+    segments = (settings.segments or state / "audit-segments").expanduser().absolute()
     audit = AuditLog(
         database=database,
         tables=audit_tables,
         chain=AUDIT_CHAIN,
         private_key=receipt_key.private,
         key_id=receipt_key.key_id,
-        witness=state / "audit-witness.jsonl",
+        witness=state / "audit-witness.jsonl" if settings.witness.keep_file else None,
+        courier=courier,
+        segments=segments,
+        checkpoint_every=settings.checkpoint_every,
+        clock=clock,
+    )
+    archive = AuditArchive(
+        log=audit,
+        database=database,
+        tables=audit_tables,
+        private_key=receipt_key.private,
+        key_id=receipt_key.key_id,
+        directory=segments,
+        holds=(),
         clock=clock,
     )
     return Ledger(
         database=database,
         audit=audit,
+        archive=archive,
         agents=AgentDirectory(database=database, audit=audit, clock=clock),
         revocations=RevokedTokens(database=database, audit=audit, clock=clock),
     )
@@ -106,7 +138,14 @@ def assemble_ledger(database: Database, receipt_key: ReceiptKey, *, state: Path,
 
 def assemble(parts: Parts) -> Executor:
     database, clock, steps, sandbox = parts.database, parts.clock, parts.steps, parts.sandbox
-    ledger = assemble_ledger(database, parts.receipt_key, state=parts.state, clock=clock)
+    ledger = assemble_ledger(
+        database,
+        parts.receipt_key,
+        state=parts.state,
+        clock=clock,
+        settings=parts.audit,
+        courier=parts.courier,
+    )
     audit = ledger.audit
     owner = new_identifier("own")
     executions = ExecutionStore(database)
@@ -126,6 +165,7 @@ def assemble(parts: Parts) -> Executor:
             verification=parts.verification,
             keys=parts.keys,
             revocations=ledger.revocations,
+            issuer_revocations=parts.issuer_revocations,
             actions=parts.actions,
             policy=parts.policy,
             analysis=parts.analysis,
@@ -184,6 +224,7 @@ def assemble(parts: Parts) -> Executor:
 @asynccontextmanager
 async def running(executor: Executor) -> AsyncGenerator[Executor]:
     """Recover, then serve until left; then end every program, record the ends and sign the audit log."""
+    await executor.ledger.audit.begin()
     await executor.recovery.begin()
     await executor.sandbox.remove_leftovers()
     heartbeat = asyncio.create_task(executor.recovery.run())

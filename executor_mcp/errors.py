@@ -23,6 +23,7 @@ class RefusalReason(StrEnum):
     INVALID_ACTION = "invalid_action"
     ACTION_UNAVAILABLE = "action_unavailable"
     KEYS_UNAVAILABLE = "keys_unavailable"
+    REVOCATIONS_UNAVAILABLE = "revocations_unavailable"
     NOT_ALLOWED_HERE = "not_allowed_here"
     UNSAFE_CODE = "unsafe_code"
     PROOF_OF_POSSESSION_REQUIRED = "proof_of_possession_required"
@@ -36,6 +37,7 @@ RETRYABLE = frozenset(
         RefusalReason.NOT_YET_VALID,
         RefusalReason.ACTION_UNAVAILABLE,
         RefusalReason.KEYS_UNAVAILABLE,
+        RefusalReason.REVOCATIONS_UNAVAILABLE,
         RefusalReason.SANDBOX_UNAVAILABLE,
         RefusalReason.BUSY,
         RefusalReason.STORAGE_UNAVAILABLE,
@@ -86,6 +88,10 @@ class InvalidArgument(ExecutorError):
 
 class KeySourceUnavailable(ExecutorError):
     """The issuer's public keys cannot be read now."""
+
+
+class RevocationsUnavailable(ExecutorError):
+    """The issuer's list of withdrawn tokens cannot be read now."""
 
 
 class ActionSourceUnavailable(ExecutorError):

@@ -11,12 +11,19 @@ from code_safety.analysis import StaticAnalysis
 from code_safety.findings import Finding
 from executor_mcp.admission import GATE_SEAL, AdmittedCall
 from executor_mcp.capacity import Capacity, NoCapacity
-from executor_mcp.errors import ActionSourceUnavailable, KeySourceUnavailable, RefusalReason, Refused
+from executor_mcp.errors import (
+    ActionSourceUnavailable,
+    KeySourceUnavailable,
+    RefusalReason,
+    Refused,
+    RevocationsUnavailable,
+)
 from executor_mcp.executor_policy import ExecutorPolicy
 from executor_mcp.issuer_actions import ActionSource
 from executor_mcp.issuer_keys import IssuerKeys, named_key
 from executor_mcp.models import Execution, ExecutionStatus, SandboxIdentity
 from executor_mcp.refusals import RefusalLog, from_contract, revoked
+from executor_mcp.revocation_list import IssuerRevocations
 from executor_mcp.revoked_tokens import RevokedTokens
 from executor_mcp.sandbox.base import PreparedRun, Sandbox, SandboxDescription, SandboxJob
 from executor_mcp.sandbox.errors import SandboxError, SandboxRefused
@@ -52,6 +59,7 @@ class GateRules:
     verification: VerificationPolicy
     keys: IssuerKeys
     revocations: RevokedTokens
+    issuer_revocations: IssuerRevocations
     actions: ActionSource
     policy: ExecutorPolicy
     analysis: StaticAnalysis
@@ -87,7 +95,7 @@ class Gate:
         1. The token and the action have an acceptable size and shape.
         2. The signature is Ed25519 by a key that the issuer publishes now.
         3. Type, issuer, audience and times are right.
-        4. The token was not revoked.
+        4. The token was not revoked: not here, and not on the issuer's list where there is one.
         5. The digest of the action, as given or as read from the issuer, is the token's.
         6. Limits, packages, network and image are within this executor's policy.
         7. Static analysis finds nothing that this executor's policy blocks.
@@ -95,7 +103,8 @@ class Gate:
         9. The token id is spent by one durable unique insert.
         10. The audit entry "execution.started" is durable, in the same transaction.
 
-        Before step 4 has held nothing outside this process is asked, except for the issuer's keys. A token
+        Before step 4 has held nothing outside this process is asked, except for the issuer's keys and its
+        list of revoked tokens, which is looked at once more before 9. A token
         known to be spent is refused after step 5, before the sandbox is asked for anything; step 9 alone
         decides between simultaneous calls. A place and a sandbox are taken between 8 and 9: what is missing
         there leaves the token unspent, and a token that has expired by then is refused.
@@ -149,6 +158,15 @@ class Gate:
                 "whether the token was revoked cannot be read now; try again in a few seconds",
                 step=4,
             ) from error
+        if withdrawn:
+            raise revoked()
+        await self._refuse_withdrawn(token)
+
+    async def _refuse_withdrawn(self, token: VerifiedToken) -> None:
+        try:
+            withdrawn = await self._rules.issuer_revocations.is_revoked(token.claims.token_id)
+        except RevocationsUnavailable as error:
+            raise Refused(RefusalReason.REVOCATIONS_UNAVAILABLE, str(error), step=4) from error
         if withdrawn:
             raise revoked()
 
@@ -210,6 +228,8 @@ class Gate:
             try:
                 await self._steps.reached(Step.SANDBOX_PREPARED)
                 self._refuse_late(capability.token)
+                # The wait for a place may have been long enough for somebody to change their mind.
+                await self._refuse_withdrawn(capability.token)
                 execution = self._execution(capability, program, description, prepared)
                 await self._start_record.write(execution, capability.token, findings)
                 await self._steps.reached(Step.ADMITTED)

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from code_safety.findings import Rule
 from executor_mcp.executor_policy import Ceilings, ExecutorPolicy
 from executor_mcp.sandbox.settings import DEFAULT_IMAGE
+from server_kit.audit_settings import AuditSettings
 from server_kit.logging import LogFormat, LogLevel
 from server_kit.settings import SettingsModel, load_settings
 
@@ -114,6 +115,14 @@ class Settings(SettingsModel):
         min_length=1,
         description="file or URL of the issuer's public keys; by default those that the issuer publishes",
     )
+    revocations: str | None = Field(
+        default=None,
+        min_length=1,
+        description="file or URL of the issuer's list of revoked tokens, or none; by default beside its keys",
+    )
+    revocations_required: bool = Field(
+        default=True, description="whether nothing runs while that list cannot be read"
+    )
     audience: str = Field(
         default=DEFAULT_AUDIENCE, min_length=1, max_length=512, description="`aud`: this executor's name"
     )
@@ -127,6 +136,7 @@ class Settings(SettingsModel):
         default=None, min_length=1, description="the key under which `hitl-executor mcp` works over stdio"
     )
     policy: PolicySettings = PolicySettings()
+    audit: AuditSettings = AuditSettings()
     log: LogSettings = LogSettings()
 
     @model_validator(mode="after")
@@ -153,6 +163,16 @@ class Settings(SettingsModel):
             return self.jwks
         url = self.effective_issuer_url
         return None if url is None else f"{url}/.well-known/jwks.json"
+
+    @property
+    def effective_revocations(self) -> str | None:
+        """File or URL of the list of revoked tokens; None where there is none."""
+        if self.revocations is not None:
+            return None if self.revocations == "none" else self.revocations
+        keys, usual = self.effective_jwks, "/.well-known/jwks.json"
+        if keys is None or not keys.startswith(("http://", "https://")) or not keys.endswith(usual):
+            return None
+        return keys.removesuffix(usual) + "/.well-known/revoked-tokens"
 
     @property
     def keys_directory(self) -> Path:

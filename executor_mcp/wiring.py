@@ -12,6 +12,13 @@ from executor_mcp.assembly import Executor, Ledger, Parts, assemble, assemble_le
 from executor_mcp.issuer_actions import ActionSource, IssuerActions, NoActionSource
 from executor_mcp.issuer_keys import FetchedKeys, FileKeys, IssuerKeys
 from executor_mcp.receipt_key import load_or_create_receipt_key
+from executor_mcp.revocation_list import (
+    IssuerRevocations,
+    NoRevocationList,
+    SignedRevocationList,
+    read_file,
+    read_url,
+)
 from executor_mcp.sandbox.errors import SandboxUnavailable
 from executor_mcp.sandbox.selection import choose_sandbox
 from executor_mcp.sandbox.settings import SandboxSettings
@@ -19,6 +26,7 @@ from executor_mcp.settings import Settings
 from executor_mcp.steps import PassThrough, StepObserver
 from executor_mcp.storage.schema import MIGRATIONS
 from hitl_contract.verify import VerificationPolicy
+from server_kit.audit_settings import open_courier
 from server_kit.clock import SystemClock
 from server_kit.database.base import Database
 from server_kit.database.migrations import migrate
@@ -42,6 +50,7 @@ async def open_executor(settings: Settings, *, steps: StepObserver | None = None
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False))
         keys = issuer_keys(settings, client)
+        courier = await stack.enter_async_context(open_courier(settings.audit.witness))
         database = await stack.enter_async_context(open_migrated(settings))
         try:
             sandbox = await choose_sandbox(settings.sandbox, sandbox_settings(settings))
@@ -58,6 +67,9 @@ async def open_executor(settings: Settings, *, steps: StepObserver | None = None
                 ),
                 keys=keys,
                 actions=_actions(settings, client),
+                issuer_revocations=issuer_revocations(settings, keys, client),
+                audit=settings.audit,
+                courier=courier,
                 receipt_key=receipt_key,
                 state=settings.home,
                 policy=settings.policy.policy(),
@@ -75,7 +87,9 @@ async def open_ledger(settings: Settings) -> AsyncGenerator[Ledger]:
     prepare_home(settings)
     receipt_key = load_or_create_receipt_key(settings.keys_directory)
     async with open_migrated(settings) as database:
-        yield assemble_ledger(database, receipt_key, state=settings.home, clock=SystemClock())
+        yield assemble_ledger(
+            database, receipt_key, state=settings.home, clock=SystemClock(), settings=settings.audit
+        )
 
 
 @asynccontextmanager
@@ -119,6 +133,31 @@ def issuer_keys(settings: Settings, client: httpx2.AsyncClient) -> IssuerKeys:
     if not path.is_file():
         raise ConfigurationError(f"jwks (EXECUTOR_JWKS) names {path}, which is not a file")
     return FileKeys(path)
+
+
+def issuer_revocations(settings: Settings, keys: IssuerKeys, client: httpx2.AsyncClient) -> IssuerRevocations:
+    """Raises ConfigurationError when the list is in a file that is not there."""
+    source = settings.effective_revocations
+    if source is None:
+        return NoRevocationList()
+    if source.startswith(("http://", "https://")):
+        read = read_url(source, client)
+    else:
+        path = Path(source.removeprefix("file://")).expanduser()
+        if not path.is_file():
+            raise ConfigurationError(
+                f"revocations (EXECUTOR_REVOCATIONS) names {path}, which is not a file; none means no list"
+            )
+        read = read_file(path)
+    return SignedRevocationList(
+        read,
+        source=source,
+        keys=keys,
+        issuer=settings.issuer,
+        leeway_seconds=settings.leeway_seconds,
+        required=settings.revocations_required,
+        clock=SystemClock(),
+    )
 
 
 def sandbox_settings(settings: Settings) -> SandboxSettings:

@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 
 from hitl_contract.verify import VerificationPolicy
 from hitl_mcp.application import Application
+from hitl_mcp.approvals import events
 from hitl_mcp.approvals.ports import ApprovalPorts, Policy, RiskAssessor
 from hitl_mcp.approvals.service import ApprovalService
 from hitl_mcp.audit.retention import EvidenceInUse
@@ -34,6 +35,7 @@ from hitl_mcp.identity.sign_in import SignInThrottle
 from hitl_mcp.interface.views import ApprovalViews
 from hitl_mcp.minting.keys import KeyRing
 from hitl_mcp.minting.passphrases import Passphrases
+from hitl_mcp.minting.revocations import RevocationPublisher
 from hitl_mcp.minting.sealing import open_store
 from hitl_mcp.minting.seals import ApprovalSealer, RecordSealer
 from hitl_mcp.minting.signer import CapabilityMinter
@@ -58,12 +60,15 @@ from hitl_mcp.tools.waiting import Ladder
 from server_kit.audit_archive import AuditArchive
 from server_kit.audit_courier import WitnessCourier
 from server_kit.audit_log import AuditLog
+from server_kit.audit_records import AuditQuery, audit_time
 from server_kit.audit_settings import open_courier
 from server_kit.clock import Clock, SystemClock
 from server_kit.database.base import Database
 from server_kit.database.migrations import migrate
 from server_kit.database.opening import open_database
 from server_kit.errors import HomeNotWritable
+
+_MOST_REVOCATIONS = 50_000
 
 
 def create_keys(settings: Settings, *, clock: Clock | None = None) -> KeyRing:
@@ -226,6 +231,7 @@ def _application(
             database=core.database,
             clock=core.clock,
             public_keys=core.keys.public_keys,
+            revoked_tokens=_revocations(settings, core, service).current,
             token_policy=VerificationPolicy(issuer=settings.issuer, audience=settings.audience),
             session_seconds=settings.session_seconds,
             metrics_token=http.metrics_token.get_secret_value() if http.metrics_token else None,
@@ -326,6 +332,24 @@ def _dispatcher(
             clock=core.clock,
             term=timedelta(seconds=settings.dispatcher_lease_seconds),
         ),
+    )
+
+
+def _revocations(settings: Settings, core: _Core, service: ApprovalService) -> RevocationPublisher:
+    sealer = ApprovalSealer(core.sealer)
+
+    async def revoked_since(since: datetime) -> set[str]:
+        stored = await service.revoked_tokens(since=since)
+        # The log says so too: whoever writes the database could take a revocation back in the request's row.
+        query = AuditQuery(event=events.REVOKED, since=audit_time(since))
+        entries = await core.audit.search(query, limit=_MOST_REVOCATIONS)
+        return {each.token_id for each in stored} | {sealer.token_id(entry.subject) for entry in entries}
+
+    return RevocationPublisher(
+        revoked_since=revoked_since,
+        signing_key=core.keys.signing_key,
+        issuer=settings.issuer,
+        clock=core.clock,
     )
 
 

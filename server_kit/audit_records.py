@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from json.encoder import encode_basestring
 from typing import Any, Final
 
@@ -161,6 +162,12 @@ def entry_line(row: Row[Any]) -> bytes:
         f'"previous_hash":{quoted(row.previous_hash)},"sequence":{row.sequence},'
         f'"subject":{quoted(row.subject)}}}\n'
     ).encode("utf-8", "surrogatepass")
+
+
+def audit_time(moment: datetime) -> str:
+    """A time as entries have it."""
+    text = moment.astimezone(UTC).isoformat(timespec="microseconds")
+    return text.replace("+00:00", "Z")
 
 
 def line_of(document: Mapping[str, object]) -> bytes:

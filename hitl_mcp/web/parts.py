@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -57,6 +57,7 @@ class WebParts:
     database: Database
     clock: Clock
     public_keys: Callable[[], PublicKeys]
+    revoked_tokens: Callable[[], Awaitable[str]]
     token_policy: VerificationPolicy
     session_seconds: int
     metrics_token: str | None

@@ -55,6 +55,15 @@ def operation_routes(parts: WebParts, metrics: Metrics, application: FastAPI) ->
             media_type="application/jwk-set+json",
         )
 
+    @router.get("/.well-known/revoked-tokens", tags=["operations"], response_class=Response)
+    async def revoked_tokens() -> Response:
+        """Which capability tokens were withdrawn before they expired: a signed, short-lived JWT."""
+        try:
+            found = await parts.revoked_tokens()
+        except ServerError as error:
+            return problem_of(error)
+        return Response(found, media_type="application/jwt", headers={"Cache-Control": "no-store"})
+
     @router.get("/metrics", tags=["operations"], response_class=Response)
     async def show_metrics(request: Request) -> Response:
         """Prometheus metrics, for a bearer of the configured metrics token."""

@@ -23,6 +23,7 @@ OPEN_ROUTES = {
     ("GET", "/health"),
     ("GET", "/ready"),
     ("GET", "/.well-known/jwks.json"),
+    ("GET", "/.well-known/revoked-tokens"),
     ("POST", "/api/v1/session"),
 }
 
