@@ -7,20 +7,24 @@ import sys
 
 import typer
 
+from hitl_mcp.cli.absences import people_commands
 from hitl_mcp.cli.agents import agent_commands
 from hitl_mcp.cli.audit import audit_commands
 from hitl_mcp.cli.connect import connect
+from hitl_mcp.cli.delegations import delegation_commands
 from hitl_mcp.cli.demo import demo
 from hitl_mcp.cli.doctor import doctor
+from hitl_mcp.cli.groups import group_commands
 from hitl_mcp.cli.hook import hook
 from hitl_mcp.cli.init import init
 from hitl_mcp.cli.keys import key_commands
-from hitl_mcp.cli.people import people_commands
 from hitl_mcp.cli.policy import policy_commands
+from hitl_mcp.cli.proxy import proxy
 from hitl_mcp.cli.requests import approve, cancel, deny, pending, show
 from hitl_mcp.cli.serve import mcp, serve
 from hitl_mcp.cli.token import token_commands
 from hitl_mcp.cli.up import up
+from server_kit.process_memory import keep_memory_private
 
 
 def build_application() -> typer.Typer:
@@ -38,11 +42,28 @@ def build_application() -> typer.Typer:
     def root() -> None:  # pyright: ignore[reportUnusedFunction]
         """Human approval for AI agents."""
 
-    for command in (demo, init, up, serve, mcp, connect, hook, pending, show, approve, deny, cancel, doctor):
+    for command in (
+        demo,
+        init,
+        up,
+        serve,
+        mcp,
+        connect,
+        hook,
+        proxy,
+        pending,
+        show,
+        approve,
+        deny,
+        cancel,
+        doctor,
+    ):
         application.command(command.__name__)(command)
     for name, family in (
         ("agents", agent_commands),
         ("people", people_commands),
+        ("groups", group_commands),
+        ("delegations", delegation_commands),
         ("audit", audit_commands),
         ("keys", key_commands),
         ("policy", policy_commands),
@@ -58,4 +79,6 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that lacks a character gets its escape, not a traceback.
             stream.reconfigure(errors="backslashreplace")
+    # Every command may come to hold the server's keys or a passphrase.
+    keep_memory_private()
     build_application()()

@@ -1,37 +1,29 @@
 """`hitl people`: who may decide. Changing that takes an administrator's password."""
 
 import secrets
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from hitl_mcp.cli.administration import AdminOption, administered
 from hitl_mcp.cli.credentials import ask_new_password
 from hitl_mcp.cli.home import home_directory, require_initialized
 from hitl_mcp.cli.options import JsonOption
 from hitl_mcp.cli.output import Output
 from hitl_mcp.cli.running import run_command
 
-if TYPE_CHECKING:
-    from hitl_mcp.application import Application
-
 people_commands = typer.Typer(no_args_is_help=True, help="People who may decide.", rich_markup_mode=None)
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The person's name.")]
-AdminOption = Annotated[
-    str | None,
-    typer.Option(
-        "--as",
-        metavar="ADMIN",
-        help="The administrator you are; the password is asked for, or HITL_PASSWORD.",
-    ),
-]
 
 
 @people_commands.command("add")
 def add(
     name: NameArgument,
     admin: Annotated[bool, typer.Option("--admin", help="This person may administer as well.")] = False,
+    roles: Annotated[
+        list[str] | None,
+        typer.Option("--role", metavar="ROLE", help="A role instead of approver; repeatable."),
+    ] = None,
     acting: AdminOption = None,
     json_output: JsonOption = False,
 ) -> None:
@@ -40,11 +32,11 @@ def add(
     async def operation(output: Output) -> None:
         from hitl_mcp.identity.people import Role
 
-        async with _administered(output, acting) as (application, actor):
+        async with administered(output, acting) as (application, actor):
             chosen = ask_new_password(output, name)
             made = secrets.token_urlsafe(12) if chosen is None else None
-            roles = (Role.APPROVER, Role.ADMIN) if admin else (Role.APPROVER,)
-            record = await application.people.add(name, chosen or made, roles, actor=actor)
+            given = (*(roles or (Role.APPROVER,)), *((Role.ADMIN,) if admin else ()))
+            record = await application.people.add(name, chosen or made, given, actor=actor)
         more = f"\nPassword, shown only now: {made}" if made else ""
         output.result(
             {
@@ -52,7 +44,11 @@ def add(
                 "roles": list(record.roles),
                 **({"password": made} if made else {}),
             },
-            lambda console: console.print(f"{record.person_id} may approve now.{more}"),
+            lambda console: console.print(
+                f"{record.person_id} may approve now.{more}"
+                if Role.APPROVER in record.roles
+                else f"{record.person_id} is known now, and may not approve.{more}"
+            ),
         )
 
     run_command(operation, json_output=json_output)
@@ -97,12 +93,34 @@ def list_people(json_output: JsonOption = False) -> None:
     run_command(operation, json_output=json_output)
 
 
+@people_commands.command("roles")
+def set_roles(
+    name: NameArgument,
+    roles: Annotated[
+        list[str], typer.Argument(metavar="ROLE...", help="All roles from now on, such as approver.")
+    ],
+    acting: AdminOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """State a person's roles anew. Delegations of what they lose end."""
+
+    async def operation(output: Output) -> None:
+        async with administered(output, acting) as (application, actor):
+            await application.people.set_roles(name, roles, actor=actor)
+        output.result(
+            {"person": name, "roles": [*sorted(set(roles))]},
+            lambda console: console.print(f"{name}: {', '.join(sorted(set(roles)))}"),
+        )
+
+    run_command(operation, json_output=json_output)
+
+
 @people_commands.command("suspend")
 def suspend(name: NameArgument, acting: AdminOption = None, json_output: JsonOption = False) -> None:
     """End a person's powers at once, approvals not yet used included."""
 
     async def operation(output: Output) -> None:
-        async with _administered(output, acting) as (application, actor):
+        async with administered(output, acting) as (application, actor):
             await application.people.suspend(name, actor=actor)
         output.result(
             {"person": name, "suspended": True}, lambda console: console.print(f"{name} is suspended.")
@@ -116,7 +134,7 @@ def reinstate(name: NameArgument, acting: AdminOption = None, json_output: JsonO
     """Undo a suspension."""
 
     async def operation(output: Output) -> None:
-        async with _administered(output, acting) as (application, actor):
+        async with administered(output, acting) as (application, actor):
             await application.people.reinstate(name, actor=actor)
         output.result(
             {"person": name, "suspended": False}, lambda console: console.print(f"{name} may act again.")
@@ -136,7 +154,7 @@ def link(
     """State that an account on a channel is this person's: taps from it then count as theirs."""
 
     async def operation(output: Output) -> None:
-        async with _administered(output, acting) as (application, actor):
+        async with administered(output, acting) as (application, actor):
             await application.people.link(channel, account, name, actor=actor)
         output.result(
             {"person": name, "channel": channel, "account": account},
@@ -156,7 +174,7 @@ def unlink(
     """Forget whose an account is."""
 
     async def operation(output: Output) -> None:
-        async with _administered(output, acting) as (application, actor):
+        async with administered(output, acting) as (application, actor):
             await application.people.unlink(channel, account, actor=actor)
         output.result(
             {"channel": channel, "account": account, "person": None},
@@ -164,14 +182,3 @@ def unlink(
         )
 
     run_command(operation, json_output=json_output)
-
-
-@asynccontextmanager
-async def _administered(output: Output, acting: str | None) -> AsyncGenerator[tuple["Application", str]]:
-    from hitl_mcp.cli.local_application import open_application, require_admin
-
-    home = home_directory()
-    require_initialized(home)
-    async with open_application() as application:
-        record = await require_admin(application, output, home, acting)
-        yield application, record.person_id

@@ -14,6 +14,7 @@ from hitl_mcp.cli.output import Output
 from hitl_mcp.errors import (
     CredentialRefused,
     HitlError,
+    IdentityRefused,
     NameRefused,
     PasswordRefused,
     SignInRefused,
@@ -21,7 +22,7 @@ from hitl_mcp.errors import (
 )
 
 _IDENTITY_ERRORS = (SignInRefused, TooManyAttempts, CredentialRefused)
-_USAGE_ERRORS = (NameRefused, PasswordRefused)
+_USAGE_ERRORS = (IdentityRefused, NameRefused, PasswordRefused)
 
 
 def run_command(
