@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
+from pathlib import PurePosixPath
 
 from hitl_contract.action import Action
-from hitl_contract.action_code import CodeExecution, NetworkMode, Profile
+from hitl_contract.action_code import CodeExecution, Language, NetworkMode, Profile
 from hitl_contract.action_operations import FileChange, Generic, HttpRequest, ShellCommand, ToolCall
 from hitl_mcp.approvals.levels import RiskLevel
 from hitl_mcp.approvals.models import Submission
@@ -16,6 +19,8 @@ from hitl_mcp.risk.signs import Sign, signs_in
 from hitl_mcp.risk.sizes import read_action
 
 _READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_SEARCHES = frozenset({"ag", "egrep", "fgrep", "grep", "rg", "zgrep"})
+_SQL_TEXT = re.compile(r"'(?:[^']|'')*'")
 _SHOWN = 4
 
 
@@ -38,10 +43,10 @@ class PatternsVote:
 def _signs(action: Action) -> list[Sign]:
     match action:
         case CodeExecution():
-            return [*signs_in(action.code), *_bounds(action)]
+            return [*signs_in(_program(action)), *_bounds(action)]
         case ShellCommand():
             assigned = [f"{name}={value}" for name, value in action.env.items()]
-            return signs_in(" ".join([*assigned, *action.argv]))
+            return signs_in(" ".join([*assigned, *_command(action.argv)]))
         case ToolCall():
             return [sign_of_operation(action.tool), *signs_in(_words(action.arguments))]
         case HttpRequest():
@@ -51,6 +56,19 @@ def _signs(action: Action) -> list[Sign]:
             return [*signs_of_path(action.path), *signs_in("\n".join(added))]
         case Generic():
             return [sign_of_operation(action.operation), *signs_in(_words(action.details))]
+
+
+def _program(action: CodeExecution) -> str:
+    """Without the texts of SQL: a search for the words of a statement is not that statement."""
+    return _SQL_TEXT.sub("''", action.code) if action.language is Language.SQL else action.code
+
+
+def _command(argv: Sequence[str]) -> Sequence[str]:
+    """Without what a search looks for: that is data, too."""
+    if PurePosixPath(argv[0]).name not in _SEARCHES:
+        return argv
+    plain = [argument for argument in argv[1:] if not argument.startswith("-")]
+    return [argument for argument in argv if argument not in plain[:1]]
 
 
 def _words(value: object) -> str:

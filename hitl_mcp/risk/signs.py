@@ -108,6 +108,16 @@ _SIGNS: Final[tuple[tuple[RiskLevel, str, tuple[str, ...]], ...]] = (
             r"metadata\.google\.internal",
         ),
     ),
+    (
+        _HIGH,
+        "shows a secret",
+        (r"\b(?:get|describe|view|read|show|access)\s+(?:\S+\s+)?secrets?\b",),
+    ),
+    (
+        _HIGH,
+        "changes what all objects share",
+        (r"[\"']__proto__[\"']", r"\bconstructor\.prototype\b"),
+    ),
     (_HIGH, "overwrites the shared history", (r"\bpush\b[^\n]{0,100}\s(?:--force(?!-with-lease)|-f)\b",)),
     (
         _HIGH,
@@ -130,7 +140,7 @@ _SIGNS: Final[tuple[tuple[RiskLevel, str, tuple[str, ...]], ...]] = (
         _HIGH,
         "runs text as a program",
         (
-            r"\b(?:eval|exec)\s*\(",
+            r"(?<![.\w])(?:eval|exec)\s*\(",
             r"\bnew Function\s*\(",
             r"\bbase64\s+(?:-d|-D|--decode)\b",
         ),
@@ -225,9 +235,9 @@ _SIGNS: Final[tuple[tuple[RiskLevel, str, tuple[str, ...]], ...]] = (
         "changes a deployment",
         (
             r"\b(?:terraform|tofu|pulumi)\s+(?:apply|import|state)\b",
-            r"\bkubectl\b[^\n]{0,60}\b(?:apply|scale|patch|exec|rollout\s+restart)\b",
+            r"\bkubectl\b[^\n]{0,60}\s(?:apply|scale|patch|exec|rollout\s+restart)\s",
             r"\bhelm\s+(?:upgrade|install)\b",
-            r"\bdeploy\b",
+            r"\b(?:vercel|netlify|fly|make)\s+deploy\b",
         ),
     ),
     (
