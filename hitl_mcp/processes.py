@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Final
 
@@ -18,6 +18,7 @@ from hitl_mcp import tether
 from hitl_mcp.errors import HitlError
 
 STOP_SECONDS: Final = 10.0
+PASSPHRASE_FD: Final = "HITL_PASSPHRASE_FD"  # noqa: S105 - a variable's name
 _POLL_SECONDS: Final = 0.05
 
 
@@ -57,24 +58,39 @@ def free_port() -> int:
 
 
 class ServerProcess:
-    """One server that this process started. `output` takes what it prints; None leaves it on our streams."""
+    """One server that this process started.
+
+    `output` takes what it prints; None leaves it on our streams. `passphrase` reaches it by a pipe alone.
+    """
 
     def __init__(
-        self, name: str, command: Sequence[str], environment: Mapping[str, str], *, output: Path | None = None
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        output: Path | None = None,
+        passphrase: str | None = None,
     ) -> None:
         self.name = name
         self._command = list(command)
         self._environment = dict(environment)
         self._output = output
+        self._passphrase = passphrase
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
         with contextlib.ExitStack() as stack:
             stream: IO[bytes] | None = stack.enter_context(self._output.open("ab")) if self._output else None
+            environment, inherited = self._environment, ()
+            if self._passphrase is not None:
+                reading = stack.enter_context(_pipe_with(self._passphrase.encode()))
+                environment, inherited = {**environment, PASSPHRASE_FD: str(reading)}, (reading,)
             # A group of its own: a Ctrl-C at the terminal reaches us alone, and we stop both in order.
             self._process = await asyncio.create_subprocess_exec(
                 *_tethered(self._command),
-                env=self._environment,
+                env=environment,
+                pass_fds=inherited,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=stream,
                 stderr=stream,
@@ -128,6 +144,18 @@ class ServerProcess:
             return ""
         lines = self._output.read_text("utf-8", errors="replace").strip().splitlines()
         return f" It said: {lines[-1]}" if lines else ""
+
+
+@contextlib.contextmanager
+def _pipe_with(content: bytes) -> Generator[int]:
+    """A descriptor from which a child that inherits it reads `content`, which a pipe's buffer holds."""
+    reading, writing = os.pipe()
+    try:
+        os.write(writing, content)
+        os.close(writing)
+        yield reading
+    finally:
+        os.close(reading)
 
 
 def _tethered(command: Sequence[str]) -> list[str]:

@@ -36,7 +36,7 @@ from hitl_mcp.interface.views import ApprovalViews
 from hitl_mcp.minting.keys import KeyRing
 from hitl_mcp.minting.passphrases import Passphrases
 from hitl_mcp.minting.revocations import RevocationPublisher
-from hitl_mcp.minting.sealing import open_store
+from hitl_mcp.minting.sealing import open_store, seal_keys
 from hitl_mcp.minting.seals import ApprovalSealer, RecordSealer
 from hitl_mcp.minting.signer import CapabilityMinter
 from hitl_mcp.notifiers.base import Notifier
@@ -80,6 +80,11 @@ def create_keys(settings: Settings, *, clock: Clock | None = None) -> KeyRing:
     """
     _make_home(settings.home)
     return KeyRing.create(settings.keys_directory, clock=clock or SystemClock())
+
+
+def seal(settings: Settings, passphrase: str) -> None:
+    """Encrypt the keys under the passphrase. Raises KeyFileRefused."""
+    seal_keys(settings.keys_directory, passphrase)
 
 
 def open_keys(

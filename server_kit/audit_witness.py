@@ -42,6 +42,7 @@ class Witness:
     def prepare(self) -> None:
         """Make the file, before the first checkpoint is signed: from then on its absence is a loss."""
         try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
         except OSError as error:
             raise AuditUnavailable(

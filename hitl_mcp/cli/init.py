@@ -1,5 +1,6 @@
 """`hitl init`: everything a server needs before its first start, and its first person."""
 
+import asyncio
 import getpass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,6 +37,9 @@ def init(
             "everything, or none, which asks about everything too."
         ),
     ] = "default",
+    seal: Annotated[
+        bool, typer.Option("--seal", help="Encrypt the keys under a passphrase, asked for at every start.")
+    ] = False,
     json_output: JsonOption = False,
 ) -> None:
     """Set up HITL_HOME: keys, database, configuration, rules, and the first person with a password."""
@@ -51,7 +55,10 @@ def init(
                 exit_code=ExitCode.USAGE,
                 hint=f"Set {NEW_PASSWORD_VARIABLE}.",
             )
+        passphrase = _new_passphrase() if seal else None
         person_id, database_url = await _set_up(home, name, password, rules)
+        if passphrase is not None:
+            await asyncio.to_thread(_seal, passphrase)
         output.result(
             {
                 "home": str(home),
@@ -78,11 +85,24 @@ def init(
 
 
 def _require_empty(home: Path) -> None:
-    if (home / "keys" / "keyring.json").exists():
+    if any((home / "keys" / name).exists() for name in ("keyring.json", "sealed-keys.json")):
         raise CommandFailed(
             f"{home} is set up already; nothing was changed.",
             hint="Run `hitl up`, or set HITL_HOME to another directory.",
         )
+
+
+def _new_passphrase() -> str:
+    from hitl_mcp.minting.passphrases import Passphrases
+
+    return Passphrases().get_new("New passphrase for the server's keys: ")
+
+
+def _seal(passphrase: str) -> None:
+    from hitl_mcp.cli.local_application import quiet_settings
+    from hitl_mcp.wiring import seal
+
+    seal(quiet_settings(), passphrase)
 
 
 async def _set_up(home: Path, name: str, password: str, rules: str) -> tuple[str, str]:
@@ -90,6 +110,7 @@ async def _set_up(home: Path, name: str, password: str, rules: str) -> tuple[str
     from hitl_mcp.identity.names import checked_person_id
     from hitl_mcp.identity.passwords import Passwords
     from hitl_mcp.identity.people import Role
+    from hitl_mcp.minting.passphrases import Passphrases
     from hitl_mcp.wiring import build_application, create_keys
 
     # Refused before anything is made, so that the next try starts from nothing as well.
@@ -107,7 +128,8 @@ async def _set_up(home: Path, name: str, password: str, rules: str) -> tuple[str
     for path, text in files.items():
         _write_new(path, text)
     _write_rules(settings.policies_directory, rules_files(rules))
-    async with build_application(settings) as application:
+    # The new keys are readable until everything is set up.
+    async with build_application(settings, passphrases=Passphrases({})) as application:
         record = await application.people.add(name, password, (Role.APPROVER, Role.ADMIN), actor="init")
     remember_default_person(home, record.person_id)
     place = "SQLite" if settings.database_url is None else settings.database_url.partition("+")[0]

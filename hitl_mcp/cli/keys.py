@@ -1,14 +1,18 @@
 """`hitl keys`: the keys that sign tokens."""
 
+import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hitl_mcp.cli.failures import CommandFailed, ExitCode
 from hitl_mcp.cli.home import home_directory, require_initialized
 from hitl_mcp.cli.options import JsonOption, YesOption
 from hitl_mcp.cli.output import Output
 from hitl_mcp.cli.questions import confirm_or_fail
 from hitl_mcp.cli.running import run_command
+from hitl_mcp.running_server import find_running_server
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -53,12 +57,14 @@ def rotate(yes: YesOption = False, json_output: JsonOption = False) -> None:
 
     async def operation(output: Output) -> None:
         from hitl_mcp.cli.local_application import open_application
+        from hitl_mcp.minting.passphrases import Passphrases
         from hitl_mcp.wiring import open_keys
 
         require_initialized(home_directory())
         await confirm_or_fail(output, "Make a new signing key?", yes=yes)
-        async with open_application() as application:
-            ring = open_keys(application.settings)
+        passphrases = Passphrases()
+        async with open_application(passphrases) as application:
+            ring = open_keys(application.settings, passphrases=passphrases)
             before, key = ring.signing_key().key_id, ring.rotate()
             await _record(application, "keys.rotated", key.key_id, {"retired": before})
         output.result(
@@ -79,12 +85,14 @@ def revoke(
 
     async def operation(output: Output) -> None:
         from hitl_mcp.cli.local_application import open_application
+        from hitl_mcp.minting.passphrases import Passphrases
         from hitl_mcp.wiring import open_keys
 
         require_initialized(home_directory())
         await confirm_or_fail(output, "Refuse every token that this key signed?", yes=yes)
-        async with open_application() as application:
-            ring = open_keys(application.settings)
+        passphrases = Passphrases()
+        async with open_application(passphrases) as application:
+            ring = open_keys(application.settings, passphrases=passphrases)
             ring.revoke(key_id)
             await _record(application, "keys.revoked", key_id, {})
         output.result(
@@ -96,6 +104,87 @@ def revoke(
         )
 
     run_command(operation, json_output=json_output)
+
+
+@key_commands.command("seal")
+def seal(json_output: JsonOption = False) -> None:
+    """Encrypt the keys under a passphrase, which every start then needs. Nobody can recover it."""
+
+    async def operation(output: Output) -> None:
+        from hitl_mcp.minting.passphrases import Passphrases
+        from hitl_mcp.minting.sealing import seal_keys
+
+        directory = _keys_at_rest()
+        prompt = f"New passphrase for the keys in {directory}: "
+        await asyncio.to_thread(seal_keys, directory, Passphrases().get_new(prompt))
+        output.result(
+            {"sealed": True, "directory": str(directory)},
+            lambda console: console.print(f"The keys in {directory} are sealed.", soft_wrap=True),
+        )
+
+    run_command(operation, json_output=json_output)
+
+
+@key_commands.command("unseal")
+def unseal(yes: YesOption = False, json_output: JsonOption = False) -> None:
+    """Make the keys readable again for whoever is this user."""
+
+    async def operation(output: Output) -> None:
+        from hitl_mcp.minting.passphrases import Passphrases
+        from hitl_mcp.minting.sealing import unseal_keys
+
+        directory = _keys_at_rest()
+        await confirm_or_fail(output, "Write the keys to the disk unencrypted?", yes=yes)
+        passphrase = Passphrases().get(f"Passphrase of the keys in {directory}: ")
+        await asyncio.to_thread(unseal_keys, directory, passphrase)
+        output.result(
+            {"sealed": False, "directory": str(directory)},
+            lambda console: console.print(
+                f"The keys in {directory} are not sealed any more.", soft_wrap=True
+            ),
+        )
+
+    run_command(operation, json_output=json_output)
+
+
+@key_commands.command("change-passphrase")
+def change(json_output: JsonOption = False) -> None:
+    """Let another passphrase open the keys. Where there is no terminal: HITL_NEW_PASSPHRASE_FD and so on."""
+
+    async def operation(output: Output) -> None:
+        from hitl_mcp.minting.passphrases import NEW_PASSPHRASE, Passphrases
+        from hitl_mcp.minting.sealing import change_passphrase
+
+        directory = _keys_at_rest()
+        old = Passphrases().get(f"Passphrase of the keys in {directory}: ")
+        new = Passphrases(name=NEW_PASSPHRASE).get_new("New passphrase: ")
+        await asyncio.to_thread(change_passphrase, directory, old, new)
+        output.result(
+            {"changed": True, "directory": str(directory)},
+            lambda console: console.print("The new passphrase opens the keys, the old one does not."),
+        )
+
+    run_command(operation, json_output=json_output)
+
+
+def _keys_at_rest() -> Path:
+    """The keys' directory, while no server holds them.
+
+    Raises:
+        CommandFailed: one is up, and would lose sight of its keys.
+    """
+    from hitl_mcp.cli.local_application import quiet_settings
+
+    settings = quiet_settings()
+    require_initialized(settings.home)
+    running = find_running_server(settings.home)
+    if running is not None:
+        raise CommandFailed(
+            f"A server is up on {settings.home} (process {running.pid}).",
+            exit_code=ExitCode.ENVIRONMENT,
+            hint="Stop it first.",
+        )
+    return settings.keys_directory
 
 
 async def _record(

@@ -12,19 +12,21 @@ from hitl_mcp.cli.credentials import ask_credentials
 from hitl_mcp.cli.failures import CommandFailed, ExitCode
 from hitl_mcp.cli.output import Output
 from hitl_mcp.identity.people import Role
+from hitl_mcp.minting.passphrases import Passphrases
 from hitl_mcp.settings import Settings, read_settings
 from hitl_mcp.wiring import build_application
 from server_kit.logging import configure_logging
 
 
 @asynccontextmanager
-async def open_application() -> AsyncGenerator[Application]:
-    """
+async def open_application(passphrases: Passphrases | None = None) -> AsyncGenerator[Application]:
+    """Sealed keys are opened with what `passphrases` gives; by default it is asked for.
+
     Raises:
         ServerError: with one line on what stops the start.
     """
     settings = quiet_settings()
-    async with build_application(settings) as application:
+    async with build_application(settings, passphrases=passphrases) as application:
         yield application
 
 

@@ -53,10 +53,33 @@ def up(
                 exit_code=ExitCode.USAGE,
                 hint="Set a port, or leave it out for 3003.",
             )
+        passphrase = await asyncio.to_thread(_tried_passphrase, settings)
         async with _stop_signal() as stop:
-            await _run_both(output, settings, _executor_environment(settings, sandbox), stop)
+            executor_environment = _executor_environment(settings, sandbox)
+            await _run_both(output, settings, executor_environment, stop, passphrase)
 
     run_command(operation)
+
+
+def _tried_passphrase(settings: "Settings") -> str | None:
+    """The passphrase of sealed keys, which opens them; None for keys that are not sealed.
+
+    Raises:
+        KeyFileRefused: it does not open them, or nobody gives it.
+    """
+    from hitl_mcp.minting.key_store import is_sealed
+    from hitl_mcp.minting.passphrases import Passphrases
+    from hitl_mcp.wiring import open_keys
+
+    passphrases = Passphrases()
+    open_keys(settings, passphrases=passphrases)
+    return passphrases.get("") if is_sealed(settings.keys_directory) else None
+
+
+def _without_passphrase_sources() -> dict[str, str]:
+    from hitl_mcp.minting.passphrases import PASSPHRASE_VARIABLES
+
+    return {name: value for name, value in os.environ.items() if name not in PASSPHRASE_VARIABLES}
 
 
 def _executor_environment(settings: "Settings", sandbox: str | None) -> dict[str, str]:
@@ -72,7 +95,7 @@ def _executor_environment(settings: "Settings", sandbox: str | None) -> dict[str
         own["EXECUTOR_CONFIG"] = str(configuration)
     else:
         own["EXECUTOR_HOME"] = str(settings.home / "executor")
-    environment = {**own, **os.environ}
+    environment = {**own, **_without_passphrase_sources()}
     return {**environment, "EXECUTOR_SANDBOX": sandbox} if sandbox else environment
 
 
@@ -82,9 +105,18 @@ def _local(host: str) -> str:
 
 
 async def _run_both(
-    output: Output, settings: "Settings", executor_environment: dict[str, str], stop: asyncio.Event
+    output: Output,
+    settings: "Settings",
+    executor_environment: dict[str, str],
+    stop: asyncio.Event,
+    passphrase: str | None,
 ) -> None:
-    approval = ServerProcess("The approval server", [console_script("hitl"), "serve"], os.environ)
+    approval = ServerProcess(
+        "The approval server",
+        [console_script("hitl"), "serve"],
+        _without_passphrase_sources(),
+        passphrase=passphrase,
+    )
     executor = ServerProcess("The executor", [console_script("hitl-executor"), "serve"], executor_environment)
     stopping = asyncio.create_task(stop.wait())
     try:
