@@ -15,6 +15,7 @@ from mcp import Client
 from benchmarks.calls import action, answer, click_to_resume, http_client, person, request, status, stdio
 from benchmarks.consensus import main as measure_consensus
 from benchmarks.corpus_report import main as replay_corpus
+from benchmarks.deadlines import main as measure_deadlines
 from benchmarks.measuring import Measurements
 from benchmarks.minting import measure_minting
 from benchmarks.report import FILLED, print_report, write_json
@@ -22,7 +23,7 @@ from benchmarks.servers import floor_serving, make_home, serving, stdio_command
 from benchmarks.stored import store_requests
 
 _HERE = Path(__file__).parent
-_NAMED = {"consensus": measure_consensus, "corpus": replay_corpus}
+_NAMED = {"consensus": measure_consensus, "corpus": replay_corpus, "deadlines": measure_deadlines}
 
 
 @dataclass(frozen=True)

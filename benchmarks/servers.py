@@ -89,6 +89,16 @@ async def serving(home: Home) -> AsyncGenerator[str]:
 
 
 @asynccontextmanager
+async def serving_process(home: Home) -> AsyncGenerator[int]:
+    """`hitl serve` on this home; yields its process id."""
+    port = free_port()
+    async with _process(
+        [str(_BIN / "hitl"), "serve"], home.environment(port), f"http://127.0.0.1:{port}/ready"
+    ) as process:
+        yield process.pid
+
+
+@asynccontextmanager
 async def floor_serving() -> AsyncGenerator[str]:
     """The floor server over HTTP; yields its address."""
     port = free_port()
@@ -98,13 +108,15 @@ async def floor_serving() -> AsyncGenerator[str]:
 
 
 @asynccontextmanager
-async def _process(command: list[str], environment: dict[str, str], probe: str) -> AsyncGenerator[None]:
+async def _process(
+    command: list[str], environment: dict[str, str], probe: str
+) -> AsyncGenerator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
         *command, env=environment, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL
     )
     try:
         await _until_answering(process, probe)
-        yield
+        yield process
     finally:
         if process.returncode is None:
             process.terminate()

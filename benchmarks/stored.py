@@ -38,7 +38,7 @@ async def store_requests(home: Home, count: int) -> None:
 
 
 async def _store_batch(application: Application, numbers: Sequence[int]) -> None:
-    rows = [_rows(application, number) for number in numbers]
+    rows = [rows_of(application, number) for number in numbers]
 
     async def operation(connection: AsyncConnection) -> None:
         await connection.execute(insert(actions), [action for action, _ in rows])
@@ -63,7 +63,8 @@ async def _store_batch(application: Application, numbers: Sequence[int]) -> None
     await application.database.write(operation)
 
 
-def _rows(application: Application, number: int) -> tuple[dict[str, Any], dict[str, Any]]:
+def rows_of(application: Application, number: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The rows of one action and of one request of the past."""
     action = parse_action({"type": "code_execution", "language": "python", "code": f"print('past {number}')"})
     digest = action_digest(action)
     created = application.clock.now() - timedelta(days=2)
