@@ -33,7 +33,7 @@ from hitl_mcp.wiring import build_application
 
 TARGET_LATENESS_MS: Final = 1000.0
 TARGET_SHARE: Final = 0.01
-SETTLING_SECONDS: Final = 10.0
+SETTLING_SECONDS: Final = 20.0
 SPREAD_SECONDS: Final = 10.0
 PATIENCE_SECONDS: Final = 60.0
 
@@ -85,7 +85,7 @@ async def _fill(home: Home, pending: int, due: int, idle_seconds: float) -> date
         # Far apart and far away, as people's requests are.
         later = [now + timedelta(days=1, seconds=each) for each in range(pending - due)]
         await _store(application, 0, later)
-        first = application.clock.now() + timedelta(seconds=3 * SETTLING_SECONDS + idle_seconds)
+        first = application.clock.now() + timedelta(seconds=2 * SETTLING_SECONDS + idle_seconds)
         spread = [
             first + timedelta(seconds=SPREAD_SECONDS * each / due) if each % 5 else first
             for each in range(due)

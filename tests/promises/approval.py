@@ -16,6 +16,8 @@ APPROVAL = (
             "test_no_sequence_of_events_without_a_reached_quorum_approves",
             "tests/approvals/test_deadlines.py::test_silence_times_a_request_out_and_everybody_is_told",
             "tests/approvals/test_deadlines.py::test_a_late_timer_never_overrides_a_human",
+            "tests/timers/test_firing.py::"
+            "test_rows_that_were_tampered_with_do_nothing_that_the_terms_do_not_say",
             "tests/approvals/test_failing_closed.py::"
             "test_an_act_whose_audit_entry_cannot_be_written_does_not_happen",
             "tests/approvals/test_crashes.py",
@@ -33,6 +35,8 @@ APPROVAL = (
             "test_after_a_kill_everything_acknowledged_is_there_and_the_work_goes_on",
             "tests/server_kit/test_durability.py",
             "tests/notifiers/test_delivery.py::test_news_owed_from_before_a_start_goes_out_after_it",
+            "tests/timers/test_killed.py::"
+            "test_deadlines_survive_workers_killed_at_every_point_and_two_working_at_once",
         ),
     ),
     Promise(
