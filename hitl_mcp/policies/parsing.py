@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final, TypeVar, cast, get_args
@@ -33,6 +34,9 @@ def parse_file(text: str, file: str) -> ParsedFile:
         PolicyRefused: with every mistake of shape in the file.
     """
     placed = read_document(text, file)
+    empty = tuple(_empty(placed, placed.values, ()))
+    if empty:
+        raise PolicyRefused(empty)
     return ParsedFile(validated(PolicyDocument, placed, "rules"), placed)
 
 
@@ -50,6 +54,18 @@ def validated(model: type[ModelT], placed: PlacedDocument, section: str) -> Mode
     except ValidationError as error:
         problems = [_problem(model, placed, details) for details in error.errors()[:_MOST_PROBLEMS]]
         raise PolicyRefused(tuple(dict.fromkeys(problems))) from None
+
+
+def _empty(placed: PlacedDocument, value: object, path: Path) -> Iterator[PolicyProblem]:
+    """What has a name and no value: in a match it would silently mean everything."""
+    if value is None:
+        yield placed.problem(path, "is empty; give it a value or leave it out")
+    elif isinstance(value, dict):
+        for key, each in cast("dict[str, object]", value).items():
+            yield from _empty(placed, each, (*path, key))
+    elif isinstance(value, list):
+        for index, each in enumerate(cast("list[object]", value)):
+            yield from _empty(placed, each, (*path, index))
 
 
 def _problem(model: type[BaseModel], placed: PlacedDocument, details: ErrorDetails) -> PolicyProblem:

@@ -226,7 +226,10 @@ def test_the_owner_of_the_agent_can_be_excluded() -> None:
 
 
 def test_a_rule_holds_only_within_its_time() -> None:
-    text = "rules: [{name: freeze, valid_from: '2030-01-02T12:00:00Z', valid_until: '2030-01-02T13:00:00Z', then: deny}]"
+    text = """
+        rules:
+          - {name: a, valid_from: '2030-01-02T12:00:00Z', valid_until: '2030-01-02T13:00:00Z', then: deny}
+        """
     given = rules(text)
     hours = (11, 12, 13)
     found = [ruled(given, subject(now=NOW.replace(hour=hour))).verdict.value for hour in hours]

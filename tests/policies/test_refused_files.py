@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - one line for each mistake and what is said about it
 """Rules that cannot be meant are refused at load, with file, line, value and reason."""
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ def one(text: str, people: KnownPeople = PEOPLE) -> str:
         ("rules:\n- {name: a, then: ask}\n- {name: a, then: deny}", "a.yaml:3: rules[1].name 'a' is taken: the first rule of this name is a.yaml:2"),
         ("rules: []\nrules: []", "a.yaml:2: has the key 'rules' twice; the first is on line 1"),
         ("rules: [", "a.yaml:1: is not YAML: "),
+        ("rules:\n- name: a\n  then: allow\n  match:\n    path:", "a.yaml:5: rules[0].match.path is empty; give it a value or leave it out"),
         ("x: &x 1\nrules: *x", "a.yaml:1: uses an alias"),
         ("- a", "a.yaml:1: must have `rules:`"),
         ("rules:\n- {name: ask-one-approver, then: ask}", "a.yaml:2: rules[0].name has the value 'ask-one-approver', which is the name of something built in"),
