@@ -14,13 +14,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from enum import Enum, auto
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import structlog
 
 from hitl_contract.action import Action
 from hitl_mcp.approvals.models import RiskLevel, Submission
-from hitl_mcp.approvals.ports import Policy
 from hitl_mcp.approvals.terms import (
     AgentFacts,
     GroupQuorum,
@@ -30,6 +29,9 @@ from hitl_mcp.approvals.terms import (
     Stage,
     Terms,
 )
+
+if TYPE_CHECKING:
+    from hitl_mcp.approvals.ports import Policy
 
 RULE: Final = "callback"
 CALLBACK_SECONDS: Final = 10.0

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from hitl_contract.action import Action
-from hitl_mcp.application import Application
 from hitl_mcp.approvals.errors import AlreadySpent, ApprovalError
 from hitl_mcp.approvals.models import (
     Assurance,
@@ -17,10 +16,13 @@ from hitl_mcp.approvals.models import (
     Submission,
     Verdict,
 )
+from hitl_mcp.gate.answers import request_of
 from hitl_mcp.gate.errors import AlreadyUsed, EngineRefused, EngineUnavailable
 from hitl_mcp.gate.values import GateRequest
-from hitl_mcp.interface.answers import ApprovalAnswer
 from server_kit.errors import ServerError
+
+if TYPE_CHECKING:
+    from hitl_mcp.application import Application
 
 CHANNEL: Final = "library"
 _PAGE: Final = 100
@@ -101,19 +103,3 @@ class EmbeddedEngine:
             raise EngineRefused(str(error)) from error
         except ServerError as error:
             raise EngineUnavailable(str(error)) from error
-
-
-def request_of(answer: ApprovalAnswer) -> GateRequest:
-    """The gate's view of an answer, which is the same at every door."""
-    return GateRequest(
-        request_id=answer.request_id,
-        status=answer.status,
-        action_digest=answer.action_digest,
-        risk_level=answer.risk_level,
-        policy=answer.policy,
-        required_approvals=answer.approvals.required,
-        received_approvals=answer.approvals.received,
-        expires_at=answer.expires_at,
-        review_url=answer.review_url,
-        explanation=answer.next_step,
-    )

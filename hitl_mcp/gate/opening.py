@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-
-import httpx2
+from typing import TYPE_CHECKING
 
 from hitl_mcp.approvals.models import RiskLevel
-from hitl_mcp.approvals.ports import Policy
 from hitl_mcp.gate.callbacks import Callback, GatePolicy
-from hitl_mcp.gate.embedded import EmbeddedEngine
 from hitl_mcp.gate.gate import ApprovalGate
-from hitl_mcp.gate.home import open_home
-from hitl_mcp.gate.remote import RemoteEngine
+from hitl_mcp.gate.remote import connect_engine
 from hitl_mcp.gate.values import ApprovalPolicy, Mode
-from hitl_mcp.settings import Settings
+
+if TYPE_CHECKING:
+    from hitl_mcp.approvals.ports import Policy
+    from hitl_mcp.settings import Settings
 
 
 @asynccontextmanager
@@ -43,6 +42,10 @@ async def open_gate(
         raise ValueError(
             "the modes CALLBACK and MIXED take a callback and a callback_ceiling, MANUAL takes neither"
         )
+    # The whole server, which a program that only talks to one elsewhere does not need.
+    from hitl_mcp.gate.embedded import EmbeddedEngine
+    from hitl_mcp.gate.home import open_home
+
     async with open_home(
         agent, settings, around_policy=_around(policy, mode, callback, callback_ceiling)
     ) as application:
@@ -61,14 +64,6 @@ async def connect_gate(
     """
     async with connect_engine(url, api_key) as engine:
         yield ApprovalGate(engine, runs=runs, policy=policy)
-
-
-@asynccontextmanager
-async def connect_engine(url: str, api_key: str) -> AsyncGenerator[RemoteEngine]:
-    """The engine behind the server at `url`. No redirect is followed: the key goes nowhere else."""
-    headers = {"Authorization": f"Bearer {api_key}"}
-    async with httpx2.AsyncClient(base_url=url, headers=headers, follow_redirects=False) as http:
-        yield RemoteEngine(http)
 
 
 def _around(

@@ -5,7 +5,8 @@ An agent's key asks and uses; it never decides, so `respond` is not possible her
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Final, NoReturn, cast
 from urllib.parse import quote
 
@@ -16,7 +17,7 @@ from hitl_contract.action import Action, action_digest, canonical_action, parse_
 from hitl_contract.canonical import parse_strict_json
 from hitl_contract.errors import InvalidAction
 from hitl_mcp.approvals.models import Submission, Verdict
-from hitl_mcp.gate.embedded import request_of
+from hitl_mcp.gate.answers import request_of
 from hitl_mcp.gate.errors import AlreadyUsed, EngineRefused, EngineUnavailable, GateError, NotPossible
 from hitl_mcp.gate.values import GateRequest
 from hitl_mcp.interface.answers import ApprovalAnswer
@@ -103,6 +104,14 @@ class RemoteEngine:
         if response.is_success and fields:
             return fields
         raise _refusal(response.status_code, fields)
+
+
+@asynccontextmanager
+async def connect_engine(url: str, api_key: str) -> AsyncGenerator[RemoteEngine]:
+    """The engine behind the server at `url`. No redirect is followed: the key goes nowhere else."""
+    headers = {"Authorization": f"Bearer {api_key}"}
+    async with httpx2.AsyncClient(base_url=url, headers=headers, follow_redirects=False) as http:
+        yield RemoteEngine(http)
 
 
 def _refusal(status: int, problem: Mapping[str, Any]) -> GateError:

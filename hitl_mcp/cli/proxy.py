@@ -1,0 +1,123 @@
+"""`hitl proxy`: an MCP server over stdio that asks before it passes calls on to another one."""
+
+import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hitl_mcp.cli.failures import CommandFailed, ExitCode
+from hitl_mcp.cli.home import home_directory, require_initialized
+from hitl_mcp.cli.output import Output
+from hitl_mcp.cli.running import run_command
+from hitl_mcp.running_server import find_running_server
+
+if TYPE_CHECKING:
+    from hitl_mcp.gate.engine import ApprovalEngine
+
+KEY_VARIABLE = "HITL_API_KEY"
+
+
+def proxy(
+    command: Annotated[
+        list[str] | None, typer.Argument(metavar="-- COMMAND…", help="The MCP server to start.")
+    ] = None,
+    url: Annotated[
+        str | None, typer.Option("--url", help="Instead of a command: the MCP server's URL.")
+    ] = None,
+    bearer_variable: Annotated[
+        str | None,
+        typer.Option(metavar="VARIABLE", help="With --url: the variable that holds its bearer token."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The server's name in rules. Default: its program, or its host.")
+    ] = None,
+    agent: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Without HITL_API_KEY: who asks. Default: HITL_AGENT."),
+    ] = None,
+    approvals: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="With HITL_API_KEY: the approval server. Default: HITL_URL."),
+    ] = None,
+    hold_seconds: Annotated[
+        float, typer.Option("--hold", min=0, help="How long a call is held while people decide, at most.")
+    ] = 3600,
+) -> None:
+    """Put the gate in front of an MCP server: what the rules ask about waits for a person.
+
+    Its tools are listed as they are, and everything else passes unchanged.
+    """
+
+    async def operation(_output: Output) -> None:
+        from hitl_mcp.proxy.patience import Patience
+        from hitl_mcp.proxy.serving import Upstream, serve_proxy
+        from server_kit.logging import configure_logging
+
+        if bool(command) == (url is not None):
+            raise CommandFailed(
+                "Which MCP server?",
+                exit_code=ExitCode.USAGE,
+                hint="Give its command after --, or its --url: hitl proxy -- npx some-mcp-server",
+            )
+        configure_logging(level="warning", format="text")
+        upstream = Upstream(tuple(command or ()), url, _headers(bearer_variable))
+        async with _open_engine(agent, approvals) as engine:
+            by_client = await serve_proxy(
+                engine,
+                upstream,
+                name=name or upstream.default_name(),
+                state=home_directory() / "proxy",
+                patience=Patience(hold_seconds),
+            )
+        if not by_client:
+            raise CommandFailed(
+                "The MCP server behind the proxy has ended.",
+                exit_code=ExitCode.ENVIRONMENT,
+                hint="Start the proxy again; what was approved and not used is still approved.",
+            )
+
+    run_command(operation)
+
+
+@asynccontextmanager
+async def _open_engine(agent: str | None, approvals: str | None) -> "AsyncGenerator[ApprovalEngine]":
+    from hitl_mcp.gate.remote import connect_engine
+
+    home, key = home_directory(), os.environ.get(KEY_VARIABLE)
+    if key:
+        running = find_running_server(home)
+        address = approvals or os.environ.get("HITL_URL") or (running.address if running else None)
+        if address is None:
+            raise CommandFailed(
+                "No approval server is up here.",
+                exit_code=ExitCode.ENVIRONMENT,
+                hint="Start it with `hitl up`, or give its address with --approvals or HITL_URL.",
+            )
+        async with connect_engine(address, key) as engine:
+            yield engine
+        return
+    asking = agent or os.environ.get("HITL_AGENT")
+    if asking is None:
+        raise CommandFailed(
+            "Who asks?",
+            exit_code=ExitCode.USAGE,
+            hint="Set HITL_API_KEY to an agent's key, or give --agent NAME of one of this HITL_HOME.",
+        )
+    require_initialized(home)
+    # The whole server: only where there is none to ask.
+    from hitl_mcp.gate.embedded import EmbeddedEngine
+    from hitl_mcp.gate.home import open_home
+
+    async with open_home(asking) as application:
+        yield EmbeddedEngine(application, asking)
+
+
+def _headers(variable: str | None) -> dict[str, str]:
+    if variable is None:
+        return {}
+    token = os.environ.get(variable)
+    if not token:
+        raise CommandFailed(f"The variable {variable} is not set.", exit_code=ExitCode.USAGE)
+    return {"Authorization": f"Bearer {token}"}

@@ -1,0 +1,3 @@
+from tests.tools.conftest import server, template
+
+__all__ = ["server", "template"]
