@@ -8,12 +8,15 @@ import re
 import shlex
 import subprocess
 import sys
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 from executor_mcp.settings import load as load_executor_settings
+from hitl_mcp.policies.loading import load_rules
+from hitl_mcp.policies.people import KnownPeople
 from hitl_mcp.settings import read_settings
 from tests.architecture.repository import ROOT
 from tests.architecture.snippets import MARKERS, Snippet, documentation_pages, snippets
@@ -139,6 +142,9 @@ def test_a_yaml_block_is_a_configuration_that_its_server_accepts(snippet: Snippe
     configuration.write_text(snippet.body)
     if snippet.body.startswith("# executor.yaml"):
         assert load_executor_settings({"EXECUTOR_CONFIG": str(configuration)})
+    elif snippet.body.startswith("# policies/"):
+        people = KnownPeople.of({"approver": ("ada", "bob")})
+        assert load_rules({snippet.name: snippet.body}, people, datetime.now(UTC)).rules
     else:
         assert snippet.body.startswith("# config.yaml"), "the first line says whose configuration it is"
         assert read_settings({"HITL_CONFIG": str(configuration)})
