@@ -16,59 +16,12 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 from tests.emulators.serving import Emulator, Fault, dropped, utf16_length
-from tests.emulators.slack_blocks import Refused, check_blocks, check_view, texts_of
+from tests.emulators.slack_blocks import Message, Refused, check_blocks, check_view
 
 BOT_TOKEN = "xoxb-1111-2222-emulatedBotToken"
 APP_TOKEN = "xapp-1-A111-3333-emulatedAppToken"
 CHANNEL = "C0EMULATED1"
 _ACK_SECONDS = 3.0
-
-
-@dataclass
-class Message:
-    channel: str
-    ts: str
-    text: str
-    blocks: list[dict[str, Any]]
-    metadata: dict[str, Any]
-    versions: int = 1
-    thread_ts: str | None = None
-    broadcast: bool = False
-
-    @property
-    def buttons(self) -> dict[str, dict[str, Any]]:
-        """The buttons by what stands on them."""
-        return {
-            element["text"]["text"]: element
-            for block in self.blocks
-            if block["type"] == "actions"
-            for element in block["elements"]
-        }
-
-    @property
-    def visible(self) -> str:
-        """All text that the message shows, in order."""
-        parts = (part for kind in ("plain_text", "text", "mrkdwn") for part in texts_of(self.blocks, kind))
-        return "\n".join(parts)
-
-    def live(self) -> list[str]:
-        """What a person could be notified by or led away with: mrkdwn, links, mentions, emoji."""
-        links = list(texts_of(self.blocks, "mrkdwn"))
-        for kind in ("link", "user", "usergroup", "channel", "broadcast", "emoji"):
-            links += [f"{kind} element"] * json.dumps(self.blocks).count(f'"type": "{kind}"')
-        links += [text for text in texts_of(self.blocks, "plain_text") if ":" in text and "emoji" in text]
-        # The text beside the blocks is mrkdwn: only escaped angle brackets are harmless.
-        return links + ([self.text] if "<" in self.text else [])
-
-    def preformatted(self) -> str:
-        return "".join(
-            part["text"]
-            for block in self.blocks
-            if block["type"] == "rich_text"
-            for element in block["elements"]
-            if element["type"] == "rich_text_preformatted"
-            for part in element["elements"]
-        )
 
 
 @dataclass

@@ -16,7 +16,8 @@ from hitl_mcp.notifiers.slack.blocks import REASON_LIMIT
 from hitl_mcp.notifiers.slack.interactions import Interactions
 from server_kit.database.base import Database
 from tests.emulators.serving import Fault
-from tests.emulators.slack import CHANNEL, Message, SlackEmulator
+from tests.emulators.slack import CHANNEL, SlackEmulator
+from tests.emulators.slack_blocks import Message
 from tests.notifiers.channels import Slack, open_channel
 from tests.notifiers.conformance import DeafInbox
 from tests.notifiers.desk import Desk
