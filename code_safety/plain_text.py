@@ -14,7 +14,7 @@ from code_safety.inspection import Inspection
 from code_safety.paths import judge_text
 from code_safety.secret_patterns import find_secret
 
-MAX_SEARCHED: Final = 2_000_000
+MAX_SEARCHED: Final = 60_000
 
 _WORDS: Final[tuple[tuple[Rule, Severity, re.Pattern[str]], ...]] = (
     (

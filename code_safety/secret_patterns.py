@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-MAX_SEARCHED: Final = 1_000_000
+MAX_SEARCHED: Final = 200_000
 
 _KNOWN_FORMS: Final = re.compile(
     r"""-----BEGIN\ (?:[A-Z]{2,12}\ ){0,3}PRIVATE\ KEY

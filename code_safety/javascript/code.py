@@ -59,6 +59,9 @@ _OUTSIDE: Final = re.compile(
     r"\bfetch\b|\bhttps?\b|\baxios\b|\bgot\b|process\.(?:env|argv|stdin)|\bresponse\b|\bbody\b"
 )
 _MINING: Final = re.compile(r"stratum\+|coinhive|cryptonight|xmrig|randomx", re.IGNORECASE)
+MAX_QUOTED: Final = 2_000
+"""Bytes of a loop or a string that are searched for words."""
+
 _DANGEROUS_NAMES: Final = frozenset({"eval", "Function", "require", "AsyncFunction"})
 
 
@@ -83,6 +86,7 @@ class _Program:
     def __init__(self, code: str, inspection: Inspection, found: dict[str, list[Node]]) -> None:
         self._inspection = inspection
         self._lines = byte_lines(code)
+        self._data = code.encode("utf-8", "replace")
         self._names = Names(found)
 
     def place(self, node: Node) -> Place:
@@ -329,7 +333,7 @@ class _Program:
             self._add(Rule.JAVASCRIPT_READS_ENVIRONMENT, node, Severity.HIGH, "all of them")
 
     def _text(self, node: Node) -> None:
-        text = self._names.text(node) or source_of(node)
+        text = self._names.text(node) or self._begin(node)
         if (verdict := judge_text(text)) is not None:
             self._add(verdict.rule, node, verdict.severity)
         if find_secret(text) is not None:
@@ -337,11 +341,18 @@ class _Program:
         if _MINING.search(text):
             self._add(Rule.MINES_COINS, node)
 
+    def _begin(self, node: Node | None) -> str:
+        # The whole text of each of many nested nodes would be the square of the program.
+        if node is None:
+            return ""
+        end = min(node.end_byte, node.start_byte + MAX_QUOTED)
+        return self._data[node.start_byte : end].decode("utf-8", "replace")
+
     def _loop(self, node: Node) -> None:
         condition = node.child_by_field_name("condition")
         source = source_of(condition).strip("(); \n")
         endless = source in {"true", "1", "!0", "!false", ""}
-        body = source_of(node.child_by_field_name("body"))[:20_000]
+        body = self._begin(node.child_by_field_name("body"))
         if re.search(r"\b(?:fork|spawn|exec|execSync|spawnSync)\s*\(", body) and endless:
             self._add(Rule.JAVASCRIPT_FORK_BOMB, node)
         elif endless and not re.search(r"\b(?:break|return|throw|await|yield)\b|process\.exit", body):

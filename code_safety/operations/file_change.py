@@ -14,7 +14,8 @@ from code_safety.plain_text import inspect_plain_text
 from code_safety.secret_patterns import find_secret
 from hitl_contract.action_operations import FileChange
 
-MAX_PARSED: Final = 200_000
+MAX_PARSED: Final = 60_000
+"""Most characters of a diff that are read; what is beyond is unknown."""
 
 _PIPELINE: Final = re.compile(
     r"""(?:^|/)(?:\.github/(?:workflows|actions)/ | \.gitlab-ci | \.circleci/ | \.travis\.yml
@@ -37,7 +38,7 @@ _DEPENDENCIES: Final = re.compile(
     re.VERBOSE,
 )
 _SECURITY_CODE: Final = re.compile(
-    r"(?i)(?:^|[/_.-])(?:auth\w*|login|sessions?|passwords?|permissions?|polic(?:y|ies)|rbac|acl|security|crypto"
+    r"(?i)(?:^|[/_.-])(?:auth(?:n|z|enticat\w*|oriz\w*)?|login|sessions?|passwords?|permissions?|polic(?:y|ies)|rbac|acl|security|crypto"
     r"|jwt|oauth|tokens?|sso|csrf|cors|firewall|sandbox|seccomp|iam|access|roles?|middleware|admin|payments?|billing)(?:[/_.-]|$)"
 )
 _INSTALL_SCRIPTS: Final = re.compile(
@@ -97,7 +98,9 @@ def inspect_file_change(action: FileChange, inspection: Inspection) -> None:
     ):
         inspection.keep(finding)
     _inspect_path(action.path, path_at)
-    diff = _read(action.diff)
+    if len(action.diff) > MAX_PARSED:
+        diff_at.add(Rule.NOT_ANALYSED_TOO_LARGE)
+    diff = _read(action.diff[:MAX_PARSED])
     if not diff.readable:
         diff_at.add(Rule.CHANGE_UNREADABLE)
         inspect_plain_text(action.diff, diff_at)
@@ -157,10 +160,6 @@ def _inspect_content(path: str, diff: _Diff, inspection: Inspection) -> None:
     suffix = path[path.rfind(".") :].lower() if "." in path else ""
     language = _CODE_SUFFIXES.get(suffix)
     if language is None or not added.strip():
-        inspect_plain_text(added, inspection)
-        return
-    if len(added) > MAX_PARSED:
-        inspection.add(Rule.NOT_ANALYSED_TOO_LARGE)
         inspect_plain_text(added, inspection)
         return
     _inspect_fragment(language, diff.added, inspection)

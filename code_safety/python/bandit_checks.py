@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from typing import Any, Final
 
 from code_safety.findings import Rule, Severity
-from code_safety.python.program import Program
+from code_safety.python.program import Program, without_warnings
 
 MAX_CALLS: Final = 500
 """Most calls of a program that bandit's checks are asked about."""
@@ -87,18 +88,23 @@ _CHECKS: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """Bandit's checks, each with what it finds in our words, and the class of what they are asked about."""
+
+    checks: tuple[tuple[str, Check], ...]
+    context: Callable[[dict[str, Any]], Any]
+
+
 @lru_cache(maxsize=1)
-def load_checks() -> tuple[tuple[str, Check], ...]:
+def load_checks() -> Checks:
     """Import bandit. It takes 0.2 s, which a start over stdio should not: hence at first use."""
-    return tuple(
-        (words, getattr(import_module(f"bandit.plugins.{module}"), function))
-        for module, function, words in _CHECKS
-    )
-
-
-@lru_cache(maxsize=1)
-def _context_type() -> Callable[[dict[str, Any]], Any]:
-    return import_module("bandit.core.context").Context  # With the checks: at first use.
+    with without_warnings():  # Of stevedore, about how bandit calls it.
+        checks = tuple(
+            (words, getattr(import_module(f"bandit.plugins.{module}"), function))
+            for module, function, words in _CHECKS
+        )
+        return Checks(checks, import_module("bandit.core.context").Context)
 
 
 def inspect_with_bandit(program: Program, calls: list[ast.Call]) -> None:
@@ -106,9 +112,10 @@ def inspect_with_bandit(program: Program, calls: list[ast.Call]) -> None:
     asked = [(node, name) for node in calls if (name := _name(program, node)).rpartition(".")[2] in _TRIGGERS]
     if not asked:
         return
+    bandit = load_checks()
     imports = {part for path in program.names.imported for part in (path, path.partition(".")[0])}
     for node, name in asked[:MAX_CALLS]:
-        context = _context_type()(
+        context = bandit.context(
             {
                 "node": node,
                 "call": node,
@@ -121,7 +128,7 @@ def inspect_with_bandit(program: Program, calls: list[ast.Call]) -> None:
                 "filename": "",
             }
         )
-        for words, check in load_checks():
+        for words, check in bandit.checks:
             try:
                 issue = check(context)
             except Exception:  # noqa: S112 - foreign code on hostile input; our own rules judge the call too

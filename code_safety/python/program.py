@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import threading
 import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +17,15 @@ from code_safety.python.names import Names
 MAX_NODES: Final = 150_000
 
 # Changing the filters of `warnings` is process-wide, and analysis may run in several threads.
-_parsing = threading.Lock()
+_silencing = threading.Lock()
+
+
+@contextmanager
+def without_warnings() -> Generator[None]:
+    """Silence Python's warnings, in one thread at a time."""
+    with _silencing, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 class TooInvolved(Exception):
@@ -54,9 +64,8 @@ def parse_program(code: str, inspection: Inspection) -> Program:
         SyntaxError, ValueError, RecursionError, MemoryError: as ``ast.parse`` does.
         TooInvolved: it has more than MAX_NODES nodes.
     """
-    with _parsing, warnings.catch_warnings():
+    with without_warnings():
         # A SyntaxWarning would print a line of the program on the server's stderr.
-        warnings.simplefilter("ignore")
         tree = ast.parse(code)
     nodes = _in_order(tree)
     return Program(nodes, Names(nodes), tuple(_lines(code)), inspection)

@@ -34,6 +34,9 @@ _QUERY: Final = """
 ("&") @background
 (ERROR) @error
 """
+MAX_STAGES: Final = 100
+"""Most commands in one pipeline."""
+
 _DOWNLOADERS: Final = frozenset(
     {"curl", "wget", "fetch", "aria2c", "lynx", "http", "nc", "ncat", "scp", "ftp", "gsutil"}
 )
@@ -178,6 +181,8 @@ class _Script:
     def _is_built(self, name: Node) -> bool:
         """Tell whether a command's name is put together from variables or output, or spelled to deceive."""
         inner = name.named_children[0] if name.named_children else name
+        if inner.end_byte - inner.start_byte > 1_000:
+            return True
         source = source_of(inner)
         if inner.type in {"command_substitution", "ansi_c_string"} or "`" in source or "$(" in source:
             return True
@@ -218,6 +223,9 @@ class _Script:
         self._downloaded.discard("")
 
     def _pipeline(self, node: Node) -> None:
+        if node.named_child_count > MAX_STAGES:
+            self._inspection.add(Rule.NOT_ANALYSED_TOO_COMPLEX, self.place(node))
+            return
         stages = [_body(child) for child in node.named_children if child.type != "comment"]
         words = [self._words.of_command(stage) if stage.type == "command" else [] for stage in stages]
         for position in range(1, len(stages)):

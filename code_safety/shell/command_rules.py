@@ -280,6 +280,9 @@ def _stops(program: str, arguments: Sequence[str], inspection: Inspection, place
     )
 
 
+_SED_RUNS: Final = re.compile(r"(?:^|[;{/|#,])\s*[\d$,!]*\s*e(?:\s|$)|/[gpiI\d]*e[gpiI\d]*\s*(?:;|$)")
+
+
 def _edits(program: str, arguments: Sequence[str], inspection: Inspection, place: Place) -> None:
     """sed, awk, find, sort and their like once they do more than read."""
     joined = " ".join(arguments)
@@ -300,7 +303,7 @@ def _edits(program: str, arguments: Sequence[str], inspection: Inspection, place
         runs = re.search(r"system\s*\(|\|\s*getline|\|\s*\"|\"\s*\|&?\s*\"|getline\s*<|/inet/|\|\s*&", joined)
         inspection.add(Rule.BASH_RUNS_TEXT_AS_CODE if runs else Rule.COMMAND_WRITES_FILES, place)
         return
-    if program == "sed" and re.search(r"(?:^|[;{/|#,])\s*e(?:\s|$)|/[gpiI]*e[gpiI]*(?:\s|$)", joined):
+    if program == "sed" and any(_SED_RUNS.search(argument) for argument in arguments):
         inspection.add(Rule.BASH_RUNS_TEXT_AS_CODE, place)
     if program in {"sort", "rg", "fd", "less"} and re.search(
         r"--compress-program|--pre\b|--exec|\s-[xX]\s|--pager", f" {joined} "

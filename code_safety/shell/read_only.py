@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from code_safety.shell.looking import is_known, only_looks
+
 _PLAIN: Final = frozenset(
     [
         "ls",
@@ -191,21 +193,12 @@ _REFUSED_OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
 _SUBCOMMANDS: Final[Mapping[str, frozenset[str]]] = {
     "pip": frozenset({"list", "show", "freeze", "check", "index", "--version"}),
     "pip3": frozenset({"list", "show", "freeze", "check", "index", "--version"}),
-    "npm": frozenset({"ls", "list", "view", "outdated", "audit", "--version", "-v"}),
     "yarn": frozenset({"list", "info", "why", "--version"}),
     "cargo": frozenset({"tree", "metadata", "--version", "search"}),
     "go": frozenset({"version", "env", "list", "doc"}),
-    "docker": frozenset(
-        {"ps", "images", "logs", "inspect", "version", "info", "stats", "top", "port", "history", "diff"}
-    ),
     "podman": frozenset(
         {"ps", "images", "logs", "inspect", "version", "info", "stats", "top", "port", "history"}
     ),
-    "kubectl": frozenset(
-        {"get", "describe", "logs", "version", "explain", "api-resources", "top", "cluster-info"}
-    ),
-    "helm": frozenset({"list", "status", "history", "version", "show", "search", "lint", "template"}),
-    "terraform": frozenset({"validate", "version", "show", "output", "graph", "providers"}),
     "systemctl": frozenset({"status", "list-units", "is-active", "is-enabled", "show", "cat", "list-timers"}),
     "brew": frozenset({"list", "info", "search", "outdated", "--version"}),
     "apt": frozenset({"list", "show", "search", "policy"}),
@@ -217,7 +210,6 @@ _SUBCOMMANDS: Final[Mapping[str, frozenset[str]]] = {
     "crontab": frozenset({"-l"}),
     "journalctl": frozenset({"-u", "-n", "--since", "-b", "-p", "--no-pager"}),
     "ip": frozenset({"addr", "a", "route"}),
-    "gh": frozenset({"--version", "status"}),
     "rustup": frozenset({"show"}),
     "nvidia-smi": frozenset({"-L", "-q"}),
 }
@@ -231,6 +223,8 @@ def is_read_only(program: str, arguments: Sequence[str]) -> bool:
     """
     if len(arguments) == 1 and arguments[0] in _ANY_VERSION:
         return True
+    if is_known(program):
+        return only_looks(program, arguments)
     if (subcommands := _SUBCOMMANDS.get(program)) is not None:
         return bool(arguments) and arguments[0] in subcommands
     refused = _REFUSED_OPTIONS.get(program)

@@ -18,6 +18,8 @@ UNKNOWN: Final = "\x00"
 MAX_DEPTH: Final = 20
 MAX_WORD: Final = 100_000
 MAX_STEPS: Final = 50_000
+MAX_SUBSTITUTION: Final = 2_000
+"""Bytes of a command whose output is worked out."""
 
 _KEPT_VARIABLES: Final = frozenset({"HOME", "PWD", "TMPDIR", "USER", "0"})
 _PLACES: Final = {"mktemp": "/tmp/scratch", "pwd": ".", "dirname": ".", "nproc": "1"}  # noqa: S108 - a text to judge
@@ -53,6 +55,8 @@ class Words:
         """The word that a node stands for; UNKNOWN in the place of what is not known."""
         self._steps += 1
         if node is None or depth > MAX_DEPTH or self._steps > MAX_STEPS:
+            return UNKNOWN
+        if node.type in {"command_substitution", "process_substitution"} and _size(node) > MAX_SUBSTITUTION:
             return UNKNOWN
         return self._text(node, depth)[:MAX_WORD]
 
@@ -259,6 +263,10 @@ def decode_ansi(text: str) -> str:
         return _ANSI_LETTERS.get(escape, escape)
 
     return _ANSI.sub(one, text).replace(UNKNOWN, "")
+
+
+def _size(node: Node) -> int:
+    return node.end_byte - node.start_byte
 
 
 def _source(node: Node) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from code_safety.findings import Rule, Severity
+from code_safety.shell.words import UNKNOWN
 
 MAX_LAYERS: Final = 12
 
@@ -181,8 +182,12 @@ def _take_off(program: str, found: Unwrapped) -> None:
         if program in {"flock", "script", "watch", "su"} and option in {"-c", "--command"}:
             found.script, found.words = (rest[0] if rest else ""), []
             return
+        replaced = program in {"xargs", "parallel"} and option.startswith("-I")
+        value = option[2:] if replaced and len(option) > 2 else ""
         if option in with_value and rest:
-            rest.pop(0)
+            value = rest.pop(0)
+        if replaced and value:
+            rest = [word.replace(value, UNKNOWN) for word in rest]
     rest = rest[_POSITIONAL_FIRST.get(program, 0) :]
     while program in {"env", "sudo", "doas"} and rest and re.match(r"^[A-Za-z_]\w*=", rest[0]):
         name, _, value = rest.pop(0).partition("=")
