@@ -223,6 +223,10 @@ class ChainVerifier:
         if b'"status":"APPROVED"' in details and _text(details, "status") == "APPROVED":
             self.tokens.approved[subject] = _text(details, "action_digest")
 
+    def allowed(self, subject: bytes, details: bytes) -> None:
+        """A rule, or a timeout that a rule lets approve, approved it."""
+        self.tokens.approved[subject] = _text(details, "action_digest")
+
     def revoked(self, subject: bytes, _details: bytes) -> None:
         self.tokens.approved.pop(subject, None)
 
@@ -256,6 +260,9 @@ def _text(details: bytes, name: str) -> str:
 _WATCHED: Final[dict[bytes, Callable[[ChainVerifier, bytes, bytes], None]]] = {
     b"request.created": ChainVerifier.approved,
     b"request.decided": ChainVerifier.approved,
+    b"request.allowed_by_rule": ChainVerifier.allowed,
+    b"request.unsafely_approved_by_timeout": ChainVerifier.allowed,
+    b"request.edited": ChainVerifier.revoked,
     b"request.revoked": ChainVerifier.revoked,
     b"token.minted": ChainVerifier.minted,
     b"execution.started": ChainVerifier.ran,
