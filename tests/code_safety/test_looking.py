@@ -61,8 +61,6 @@ def test_uses_that_look_are_low(command: str) -> None:
         "npm config get //registry.npmjs.org/:_authToken",
         "ruff check --fix src",
         "ruff format src",
-        "black src/a.py",
-        "gofmt -w -l .",
         "terraform fmt",
         "terraform apply",
         "sysctl kernel.core_pattern=/tmp/x",
