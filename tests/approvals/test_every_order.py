@@ -98,6 +98,12 @@ SCENES: Final = {
 }
 
 
+def decided(record: RequestRecord) -> frozenset[tuple[str, bool, int, int]]:
+    return frozenset(
+        (each.person, each.verdict is Verdict.APPROVE, each.revision, each.stage) for each in record.decisions
+    )
+
+
 def terms_of(house: House) -> Terms:
     levels = (EscalationLevel(house.escalate_at, tuple(house.escalated)),) if house.escalate_at else ()
     return Terms(
@@ -211,9 +217,7 @@ class Explorer:
         assert request.status.value == case.status
         assert (request.revoked_at is not None) == case.revoked
         assert request.revision == case.wording
-        assert {(d.person, d.verdict is Verdict.APPROVE, d.revision, d.stage) for d in record.decisions} == {
-            (vote.person, vote.yes, vote.wording, vote.stage) for vote in case.votes
-        }
+        assert decided(record) == {(vote.person, vote.yes, vote.wording, vote.stage) for vote in case.votes}
         ended = [kind for kind, _ in point.kept.news].count("ended")
         assert ended == (request.status is not RequestStatus.PENDING)
         got = await self.collect()
@@ -230,8 +234,11 @@ class Explorer:
         return True
 
     def key(self, point: Point) -> object:
-        request = point.kept.records[self.request_id].request
-        return point.case, point.moment, point.left, request.status, request.revision
+        # What the service holds is part of the key: a state that differs from the model's is looked at too.
+        record = point.kept.records[self.request_id]
+        request = record.request
+        held = (request.status, request.revision, request.revoked_at is not None, decided(record))
+        return point.case, point.moment, point.left, held
 
     async def explore(self) -> int:
         first = await self.begin()
