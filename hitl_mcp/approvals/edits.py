@@ -188,6 +188,7 @@ class Edits:
         request, latest = edited.record.request, edited.revisions[-1]
         stored = replace(request, version=request.version + 1)
         await self._ports.store.revise(connection, stored, edited.wording.canonical, edited.revisions)
+        await self._recorder.plan_deadlines(connection, stored)
         await self._recorder.announce(
             connection,
             stored,
