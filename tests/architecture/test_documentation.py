@@ -23,7 +23,8 @@ from tests.architecture.snippets import MARKERS, Snippet, documentation_pages, s
 
 BIN = Path(sys.executable).parent
 # A language without a check of its own may not be used.
-LANGUAGES = {"bash", "yaml", "json", "text"}
+# Python is run by tests/gate/test_documented_programs.py.
+LANGUAGES = {"bash", "yaml", "json", "text", "python"}
 OUR_COMMANDS = {"hitl", "hitl-executor"}
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)")
 

@@ -16,6 +16,15 @@ from tests.tools.served import REVISIONS, Served, action, asking
 
 pytestmark = pytest.mark.parametrize("mode", REVISIONS)
 
+TOOLS = {
+    "request_approval",
+    "check_status",
+    "cancel_request",
+    "list_requests",
+    "permission_prompt",
+    "explain_policy",
+}
+
 
 async def call(client: Client, name: str, arguments: dict[str, Any], **options: Any) -> dict[str, Any]:
     result = await client.call_tool(name, arguments, **options)
@@ -32,14 +41,16 @@ async def refusal(client: Client, name: str, arguments: dict[str, Any]) -> str:
 async def test_every_tool_says_what_it_takes_answers_and_does(server: Served, mode: str) -> None:
     async with server.mcp(mode=mode) as client:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
-    assert set(tools) == {"request_approval", "check_status", "cancel_request", "list_requests"}
+    assert set(tools) == TOOLS
     for tool in tools.values():
         assert tool.description
         jsonschema.Draft202012Validator.check_schema(tool.input_schema)
         jsonschema.Draft202012Validator.check_schema(tool.output_schema)
         assert tool.input_schema["additionalProperties"] is False
         assert tool.annotations is not None
-        assert tool.annotations.read_only_hint is (tool.name in {"check_status", "list_requests"})
+        assert tool.annotations.read_only_hint is (
+            tool.name in {"check_status", "list_requests", "explain_policy"}
+        )
     jsonschema.validate(asking(), tools["request_approval"].input_schema)
 
 

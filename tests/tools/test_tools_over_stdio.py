@@ -37,7 +37,7 @@ def process(settings: Settings, agent: str = "builder") -> StdioServerParameters
 @pytest.mark.parametrize("mode", REVISIONS)
 async def test_a_decision_made_at_the_server_reaches_the_process(server: Served, mode: str) -> None:
     async with Client(process(server.settings), mode=mode) as client:
-        assert len((await client.list_tools()).tools) == 4
+        assert "request_approval" in {tool.name for tool in (await client.list_tools()).tools}
         waiting = asyncio.create_task(client.call_tool("request_approval", asking()))
         pending = await server.one_pending()
         assert pending["agent"] == "builder"
