@@ -333,7 +333,11 @@ class _Program:
             self._add(Rule.JAVASCRIPT_READS_ENVIRONMENT, node, Severity.HIGH, "all of them")
 
     def _text(self, node: Node) -> None:
-        text = self._names.text(node) or self._begin(node)
+        text = self._names.text(node)
+        if text is None:
+            # The fixed parts of a template; what is nested in it is looked at by itself.
+            parts = (child for child in node.named_children if child.type == "string_fragment")
+            text = "\x00".join(self._begin(part) for part in parts)
         if (verdict := judge_text(text)) is not None:
             self._add(verdict.rule, node, verdict.severity)
         if find_secret(text) is not None:

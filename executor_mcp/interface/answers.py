@@ -146,7 +146,7 @@ class FindingAnswer(AnswerModel):
     """One observation of static analysis."""
 
     rule: str
-    severity: Annotated[str, Field(description="info, warning, danger; unknown: the question has no answer")]
+    severity: Annotated[str, Field(description="low, medium, high, critical")]
     message: str
     where: str
     line: int | None
