@@ -19,11 +19,17 @@ from benchmarks.deadlines import main as measure_deadlines
 from benchmarks.measuring import Measurements
 from benchmarks.minting import measure_minting
 from benchmarks.report import FILLED, print_report, write_json
+from benchmarks.rules import main as measure_rules
 from benchmarks.servers import floor_serving, make_home, serving, stdio_command
 from benchmarks.stored import store_requests
 
 _HERE = Path(__file__).parent
-_NAMED = {"consensus": measure_consensus, "corpus": replay_corpus, "deadlines": measure_deadlines}
+_NAMED = {
+    "consensus": measure_consensus,
+    "corpus": replay_corpus,
+    "deadlines": measure_deadlines,
+    "rules": measure_rules,
+}
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def _weighed(certain: Rule | None, doubtful: list[Rule]) -> Choice:
 
 
 def _matching(rules: RuleSet, subject: Subject, *, denying: bool) -> Iterator[tuple[Rule, Matched]]:
-    for rule in rules.denying if denying else rules.others:
+    for rule in (rules.denying if denying else rules.others)(subject.action.type):
         if not rule.in_force(subject.now):
             continue
         matched = _matched(rule, subject)

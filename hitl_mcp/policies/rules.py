@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -9,7 +10,7 @@ from typing import Literal
 
 from hitl_mcp.approvals.levels import Assurance, RiskLevel
 from hitl_mcp.approvals.terms import RuleVerdict, Terms
-from hitl_mcp.policies.conditions import Condition
+from hitl_mcp.policies.conditions import ACTION_FIELDS, Condition
 from hitl_mcp.policies.documents import FatigueDocument, MatchDocument, RuleDocument
 from hitl_mcp.policies.matching import Match
 
@@ -71,9 +72,14 @@ class Rule:
             or (self.valid_until is not None and now >= self.valid_until)
         )
 
-    def opens(self, level: RiskLevel) -> bool:
-        """Whether this asking rule names a level itself, and so lifts the threshold that blocks it."""
-        return self.stated.risk is not None and level in self.stated.risk
+    def opens(self, thresholds: Thresholds) -> bool:
+        """Whether this asking rule is about blocked levels and nothing else, and so lifts the threshold.
+
+        A range that happens to reach so far opens nothing.
+        """
+        levels = self.stated.risk
+        asks = self.verdict is RuleVerdict.ASK
+        return asks and levels is not None and all(thresholds.blocks(level) for level in levels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +105,25 @@ class RuleSet:
     thresholds: Thresholds = field(default_factory=Thresholds)
     fatigue: FatigueDocument | None = None
 
-    @cached_property
-    def denying(self) -> tuple[Rule, ...]:
-        return tuple(rule for rule in self.rules if rule.verdict is RuleVerdict.DENY)
+    def denying(self, action_type: str) -> tuple[Rule, ...]:
+        """The denying rules that can be about actions of this type, in order."""
+        return self._by_type[action_type][0]
+
+    def others(self, action_type: str) -> tuple[Rule, ...]:
+        """The allowing and asking rules that can be about actions of this type, in order."""
+        return self._by_type[action_type][1]
 
     @cached_property
-    def others(self) -> tuple[Rule, ...]:
-        return tuple(rule for rule in self.rules if rule.verdict is not RuleVerdict.DENY)
+    def _by_type(self) -> Mapping[str, tuple[tuple[Rule, ...], tuple[Rule, ...]]]:
+        found: dict[str, tuple[tuple[Rule, ...], tuple[Rule, ...]]] = {}
+        for action_type in ACTION_FIELDS:
+            about = [rule for rule in self.rules if action_type in (rule.stated.action or ACTION_FIELDS)]
+            denying = tuple(rule for rule in about if rule.verdict is RuleVerdict.DENY)
+            found[action_type] = (
+                denying,
+                tuple(rule for rule in about if rule.verdict is not RuleVerdict.DENY),
+            )
+        return found
 
     @cached_property
     def uses_findings(self) -> bool:

@@ -50,8 +50,7 @@ def rule_on(rules: RuleSet, choice: Choice, subject: Subject, counts: Counts) ->
     why = _why(choice, rule)
     if rule.verdict is RuleVerdict.DENY:
         return _deny(subject, rule.name, why)
-    opened = rule.verdict is RuleVerdict.ASK and rule.opens(level)
-    if rules.thresholds.blocks(level) and not opened:
+    if rules.thresholds.blocks(level) and not rule.opens(rules.thresholds):
         return _blocked(subject, f"the rule {rule.name} does not open it")
     short = _short_justification(rule, subject)
     if short is not None:

@@ -120,6 +120,7 @@ BLOCKING = """
     thresholds: {automatic: low, ask: high, blocked: critical}
     rules:
       - {name: opened, match: {risk: critical, language: sql}, then: ask, ask: {approvers: 2}}
+      - {name: reaching, match: {risk: {at_least: high}, language: nodejs}, then: ask}
       - {name: asked, match: {language: python}, then: ask}
     """
 
@@ -131,9 +132,11 @@ BLOCKING = """
         ("python", "critical", ("blocked-by-risk", "deny")),
         ("bash", "critical", ("blocked-by-risk", "deny")),
         ("sql", "critical", ("opened", "ask")),
+        ("nodejs", "high", ("reaching", "ask")),
+        ("nodejs", "critical", ("blocked-by-risk", "deny")),
     ],
 )
-def test_blocked_levels_are_denied_unless_an_asking_rule_names_the_level(
+def test_blocked_levels_are_denied_unless_an_asking_rule_is_about_them_alone(
     language: str, risk: str, expected: tuple[str, str]
 ) -> None:
     assert said(BLOCKING, what=action(language=language), risk=risk) == expected
