@@ -47,9 +47,9 @@ class Scene:
     world: World
     policy: AskSecurity
 
-    async def lend(self, delegator: str, delegate: str, **scope: tuple[str, ...]) -> str:
+    async def lend(self, delegator: str, delegate: str, groups: tuple[str, ...] = ()) -> str:
         until = self.clock.now() + timedelta(days=1)
-        wanted = NewDelegation(delegator, delegate, until, scope=DelegationScope(**scope))
+        wanted = NewDelegation(delegator, delegate, until, scope=DelegationScope(groups))
         return (await self.people.delegations.add(wanted)).delegation_id
 
 
