@@ -58,7 +58,7 @@ def test_uses_that_look_are_low(command: str) -> None:
         "aws s3 rm s3://reports/a",
         "aws --endpoint-url https://a.example s3 ls",
         "npm audit fix",
-        "npm config get //registry.npmjs.org/:_authToken",
+        "npm config get //registry.example/:_authToken",
         "ruff check --fix src",
         "ruff format src",
         "terraform fmt",

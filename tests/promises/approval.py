@@ -127,6 +127,8 @@ APPROVAL = (
             "people twice."
         ),
         tests=(
+            "tests/proxy/test_proxy.py::"
+            "test_cancelling_a_call_that_waits_leaves_the_request_and_calls_nothing",
             "tests/tools/test_tools_over_http.py::test_a_call_that_times_out_leaves_the_request_pending",
             "tests/tools/test_tools_over_http.py::test_a_dropped_connection_leaves_the_request_pending",
             "tests/approvals/test_asking_again.py",
