@@ -11,7 +11,7 @@ def main() -> None:
         # Started for every call that an agent makes: it does without the command line's own libraries.
         from hitl_mcp.hook.command import main as answer_hook
 
-        sys.exit(answer_hook(sys.argv[2:]))
+        sys.exit(answer_hook(sys.argv[2:], sys.stdout))
     from hitl_mcp.cli.application import main as run
 
     run()

@@ -7,4 +7,4 @@ from hitl_mcp.hook.command import main
 
 def hook() -> None:
     """Answer Claude Code's PreToolUse and PermissionRequest hooks (see `hitl hook --help`)."""
-    sys.exit(main(sys.argv[2:]))
+    sys.exit(main(sys.argv[2:], sys.stdout))

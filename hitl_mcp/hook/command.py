@@ -9,7 +9,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TextIO
 
 from hitl_mcp.hook.asking import ServerDown, ServerRefused, ask_server
 from hitl_mcp.hook.events import MAX_EVENT_BYTES, EventRefused, ToolEvent, Verdict, answer_of, read_event
@@ -24,8 +24,8 @@ _WHAT_TO_DO: Final = (
 )
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Answer the event on standard input. Returns the exit status."""
+def main(arguments: Sequence[str], output: TextIO) -> int:
+    """Answer the event on standard input to `output`. Returns the exit status."""
     signal.signal(signal.SIGTERM, _blocked_by_signal)
     try:
         options = _parser().parse_args(arguments)
@@ -35,11 +35,15 @@ def main(arguments: Sequence[str]) -> int:
         reason = (
             f"This call was not made: {refused}. Tell the person you work for to check the hook's settings."
         )
-        return _block(reason) if refused.event is None else _print(refused.event, Verdict("deny", reason))
+        return (
+            _block(reason)
+            if refused.event is None
+            else _print(output, refused.event, Verdict("deny", reason))
+        )
     except KeyboardInterrupt:
         return _block("This call was not made: the hook was interrupted.")
     try:
-        return _print(event.event, _verdict(event, options))
+        return _print(output, event.event, _verdict(event, options))
     except BaseException as error:
         # An unexpected end would let the call through. Its message may hold anything: only its kind is told.
         if isinstance(error, SystemExit) and error.code == BLOCKED:
@@ -99,11 +103,11 @@ def _parser() -> ArgumentParser:
     return parser
 
 
-def _print(event: str, verdict: Verdict) -> int:
+def _print(output: TextIO, event: str, verdict: Verdict) -> int:
     answer = answer_of(event, verdict)
     if answer:
-        sys.stdout.write(json.dumps(answer) + "\n")
-        sys.stdout.flush()
+        output.write(json.dumps(answer) + "\n")
+        output.flush()
     return 0
 
 
