@@ -50,6 +50,7 @@ AUDIT_AND_DATA = (
         tests=(
             "tests/server_kit/test_migrations.py",
             "tests/storage/test_migrations.py",
+            "tests/storage/test_upgrades.py",
             "tests/executor/test_migrations.py",
         ),
         missing="There is no earlier release yet whose schema could be migrated; a newer schema is refused.",

@@ -57,6 +57,7 @@ TOKEN = (
         "Who can write the database but does not hold the server's key cannot make an approval.",
         tests=(
             "tests/approvals/test_attacker.py",
+            "tests/approvals/test_attacks_on_terms.py",
             "tests/approvals/test_proof.py",
             "tests/approvals/test_seals.py",
             "tests/identity/test_people.py::test_a_person_or_role_written_past_the_server_does_not_count",
