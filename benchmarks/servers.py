@@ -68,7 +68,7 @@ class Home:
 def make_home(path: Path) -> Home:
     """Run `hitl init` and `hitl agents add` in a new directory."""
     blank = Home(path, secrets.token_urlsafe(16), "")
-    _run([str(_BIN / "hitl"), "init", "--person", PERSON], blank)
+    _run([str(_BIN / "hitl"), "init", "--person", PERSON, "--rules", "none"], blank)
     added = _run([str(_BIN / "hitl"), "agents", "add", AGENT, "--json"], blank)
     return Home(path, blank.password, str(json.loads(added)["api_key"]))
 
