@@ -159,6 +159,36 @@ _SIGNS: Final[tuple[tuple[RiskLevel, str, tuple[str, ...]], ...]] = (
         ),
     ),
     (
+        _HIGH,
+        "speaks to an agent or a reviewer",
+        (
+            r"<!--[^>\n]{0,200}\b(?:assistant|agent|approve|ignore)\b",
+            r"\bignore (?:all|previous) instructions",
+        ),
+    ),
+    (
+        _MEDIUM,
+        "reads settings that hold secrets",
+        (
+            r"\.env(?:\.(?:local|production|staging))?(?=[\"'\s]|$)",
+            r"\bjq\b[^\n]{0,200}(?:\benv\b|\$ENV)",
+            r"\b(?:card_number|cvv|iban|ssn|password_hash)\b",
+        ),
+    ),
+    (
+        _MEDIUM,
+        "hides a step in something that looks harmless",
+        (
+            r"\bman\s+(?:-P|--pager)",
+            r"\b[gm]?awk\b[^\n]{0,300}\bprintf?\b[^\n]{0,100}>",
+            r"\bReflect\.\w+\(\s*global",
+            r"\.executescript\(",
+            r"\.(?:rm|rmdir)\(",
+            r"\bselect\s+(?:\w+\.)?(?:\w+_)?(?:delete|purge|drop|reset|setval|truncate|remove)\w*\s*\(",
+            r"https?://[^\s\"']{1,300}=[A-Za-z0-9+/_%-]{20,}",
+        ),
+    ),
+    (
         _MEDIUM,
         "acts as the machine's administrator",
         (
