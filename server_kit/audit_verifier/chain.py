@@ -66,7 +66,7 @@ class ChainVerifier:
 
     def feed(self, line: bytes) -> None:
         """Take one line of an export or a segment."""
-        if self._feed_entry(line):
+        if self._feed_entry(line) or line == b"\n":
             return
         record = json_object(line)
         if record is None:
@@ -220,41 +220,40 @@ class ChainVerifier:
 
     def approved(self, subject: bytes, details: bytes) -> None:
         """Step 4, first half: how far a request got."""
-        if b'"status":"APPROVED"' in details and _text(details, "status") == "APPROVED":
-            self.tokens.approved[subject] = _text(details, "action_digest")
+        if b'"status":"APPROVED"' in details and _text(details, b'"status":"') == "APPROVED":
+            self.tokens.approved[subject] = _text(details, b'"action_digest":"')
 
     def allowed(self, subject: bytes, details: bytes) -> None:
         """A rule, or a timeout that a rule lets approve, approved it."""
-        self.tokens.approved[subject] = _text(details, "action_digest")
+        self.tokens.approved[subject] = _text(details, b'"action_digest":"')
 
     def revoked(self, subject: bytes, _details: bytes) -> None:
         self.tokens.approved.pop(subject, None)
 
     def minted(self, subject: bytes, details: bytes) -> None:
         """Step 4, second half."""
-        digest = _text(details, "action_digest")
+        digest = _text(details, b'"action_digest":"')
         if self.tokens.approved.get(subject) != digest:
             message = "a token was minted with no approval before it"
             self.report.add("unapproved_token", self._sequence, message)
-        self.tokens.minted[_text(details, "token_id")] = (subject.decode("utf-8", "replace"), digest)
+        self.tokens.minted[_text(details, b'"token_id":"')] = (subject.decode("utf-8", "replace"), digest)
 
     def ran(self, _subject: bytes, details: bytes) -> None:
-        token, request = _text(details, "token_id"), _text(details, "request_id")
-        self.tokens.started.append((self._sequence, token, request, _text(details, "action_digest")))
+        token, request = _text(details, b'"token_id":"'), _text(details, b'"request_id":"')
+        self.tokens.started.append((self._sequence, token, request, _text(details, b'"action_digest":"')))
 
     def archived(self, _subject: bytes, details: bytes) -> None:
-        self._named.add(_text(details, "signature"))
+        self._named.add(_text(details, b'"signature":"'))
 
 
-def _text(details: bytes, name: str) -> str:
-    """One field of an entry's details; by a search where that is unambiguous, since parsing is slow."""
-    marker = f'"{name}":"'.encode()
+def _text(details: bytes, marker: bytes) -> str:
+    """The field that begins with `marker`; by a search where that is unambiguous, since parsing is slow."""
     begin = details.find(marker) + len(marker)
     value = details[begin : details.find(b'"', begin)]
     if begin >= len(marker) and b"\\" not in value and details.count(b"{") == 1:
         return value.decode("utf-8", "replace")
     found = json_object(details)
-    return "" if found is None else str(found.get(name))
+    return "" if found is None else str(found.get(marker[1:-3].decode()))
 
 
 _WATCHED: Final[dict[bytes, Callable[[ChainVerifier, bytes, bytes], None]]] = {

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
-MAX_LINE_BYTES: Final = 64 * 1024 * 1024
 URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 
@@ -22,9 +21,7 @@ class Unreadable(Exception):
 def lines_of(path: Path) -> Iterator[bytes]:
     """Every line of a file, unpacked when its name ends in .gz. Raises OSError, EOFError or zlib.error."""
     with cast("IO[bytes]", gzip.open(path) if path.suffix == ".gz" else path.open("rb")) as file:
-        while line := file.readline(MAX_LINE_BYTES):
-            if line != b"\n":
-                yield line
+        yield from file
 
 
 def json_object(line: bytes) -> dict[str, Any] | None:

@@ -29,6 +29,9 @@ AUDIT_AND_DATA = (
         tests=(
             "tests/contract/test_audit_chain.py",
             "tests/server_kit/test_audit_log.py",
+            "tests/server_kit/test_audit_archive.py",
+            "tests/server_kit/test_audit_courier.py",
+            "tests/server_kit/test_audit_verifier.py",
             "tests/cli/test_operators.py::test_the_log_verifies_here_and_elsewhere_with_public_keys_alone",
         ),
     ),
