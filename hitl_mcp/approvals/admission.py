@@ -10,6 +10,8 @@ from hitl_mcp.approvals.ballots import ballots_of, electorate_of, review_start
 from hitl_mcp.approvals.capacity import ActedAs, Capacity
 from hitl_mcp.approvals.eligibility import acting_as
 from hitl_mcp.approvals.errors import (
+    AlreadyDecided,
+    AlreadyEnded,
     ApprovalError,
     DigestChanged,
     InvalidSubmission,
@@ -81,6 +83,19 @@ def admit(
     if isinstance(place, NoSeat):
         return _no_seat(place, record)
     return Admitted(place, ballot.acted_as, seen)
+
+
+def refusal_of(
+    record: RequestRecord, given: DecisionInput, capacity: Capacity | None, now: datetime
+) -> ApprovalError | None:
+    """Why this verdict would not count now, for pages that say so beforehand; None where it would."""
+    if record.request.status.is_terminal:
+        return AlreadyEnded(record)
+    name = person_key(given.person if capacity is None else capacity.person_id)
+    if any(person_key(each.person) == name for each in record.standing):
+        return AlreadyDecided("You have decided this request already.")
+    admitted = admit(record, given, capacity, now)
+    return None if isinstance(admitted, Admitted) else admitted
 
 
 def _seen(record: RequestRecord, given: DecisionInput, person: str, now: datetime) -> datetime:

@@ -151,6 +151,28 @@ def tally(ballots: Iterable[Ballot], electorate: Electorate) -> Tally:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """One seat of a stage, and who takes it, None while nobody does."""
+
+    group: str
+    taken_by: Ballot | None
+
+
+def seating(ballots: Iterable[Ballot], electorate: Electorate) -> tuple[tuple[Seat, ...], ...]:
+    """The seats of each stage; those of stages that have not come are free."""
+    approvals = [each for each in _by_person(ballots).values() if each.verdict is Verdict.APPROVE]
+    stages: list[tuple[Seat, ...]] = []
+    come = True
+    for number, stage in enumerate(electorate.terms.stages):
+        present = _of_stage(approvals, number, electorate.terms) if come else []
+        matching = _matching(stage, present, electorate)
+        groups = [quorum.group for quorum in stage.quorums for _ in range(quorum.count)]
+        stages.append(tuple(Seat(group, matching.get(place)) for place, group in enumerate(groups)))
+        come = come and len(matching) == stage.seats
+    return tuple(stages)
+
+
 class NoSeat(Enum):
     """Why an approval cannot be counted now."""
 

@@ -8,12 +8,13 @@ from datetime import datetime, timedelta
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hitl_contract.capability import DEFAULT_LIFETIME_SECONDS
+from hitl_mcp.approvals.admission import refusal_of
 from hitl_mcp.approvals.batches import BatchOutcome, decide_batch
 from hitl_mcp.approvals.collection import TokenCollection
 from hitl_mcp.approvals.conditions import ConditionalApprovals
 from hitl_mcp.approvals.decisions import Decisions
 from hitl_mcp.approvals.edits import Edits
-from hitl_mcp.approvals.errors import ActionNotFound, RequestNotFound
+from hitl_mcp.approvals.errors import ActionNotFound, ApprovalError, RequestNotFound
 from hitl_mcp.approvals.listing import Listing
 from hitl_mcp.approvals.models import (
     APPROVAL_VALIDITY_SECONDS,
@@ -109,6 +110,15 @@ class ApprovalService:
         InvalidSubmission.
         """
         return await self._decisions.decide(decision)
+
+    async def refusal_of(self, decision: DecisionInput) -> ApprovalError | None:
+        """Why `decide` would refuse this now, None where it would not. Changes nothing, records nothing.
+
+        Raises RequestNotFound.
+        """
+        record = await self.get(decision.request_id)
+        capacity = await self._decisions.capacity(decision.request_id, decision.person)
+        return refusal_of(record, decision, capacity, self._ports.clock.now())
 
     async def decide_batch(self, batch: BatchInput) -> BatchOutcome:
         """Apply several verdicts of one person, each for itself: one that is refused is reported as such.
