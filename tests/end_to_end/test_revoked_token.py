@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ async def test_a_revoked_token_is_refused_by_the_executor_and_nothing_runs(tmp_p
             await running.call("execute", capability_token=token, action=PROGRAM, wait_seconds=30)
         report = await house.command("hitl-executor", "audit", "verify", "--json")
         assert report["intact"] is True
-        await house.command("hitl-executor", "audit", "export", "--output", str(tmp_path / "runs.jsonl"))
-        events = (tmp_path / "runs.jsonl").read_text()
-        assert "execution.started" not in events
-        assert '"reason":"revoked"' in events.replace(" ", "")
+        with sqlite3.connect(tmp_path / "executor" / "executor.db") as records:
+            found = records.execute("SELECT event, details FROM audit_entries").fetchall()
+    assert "execution.started" not in {event for event, _ in found}
+    assert any('"reason":"revoked"' in details for _, details in found)
