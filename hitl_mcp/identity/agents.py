@@ -109,12 +109,13 @@ class AgentDirectory:
         if key is None:
             return None
 
-        async def find(reading: Reading) -> str | None:
+        async def find(reading: Reading) -> Row[Any] | None:
             rows = await reading.many(agents, agents.c.key_id == key.key_id)
-            fits = rows and rows[0].revoked_at is None and same(rows[0].key_hash, key.digest)
-            return rows[0].name if fits else None
+            return rows[0] if rows else None
 
-        return await self._register.read(find)
+        row = await self._register.read_again(("agent of key", key.key_id), find)
+        fits = row is not None and row.revoked_at is None and same(row.key_hash, key.digest)
+        return row.name if row is not None and fits else None
 
     async def is_active(self, name: str) -> bool:
         """Whether there is an agent of this name that is not revoked."""
@@ -151,7 +152,7 @@ class AgentDirectory:
     async def _active(self, name: str) -> Row[Any] | None:
         if not _can_be_a_name(name):
             return None
-        row = await self._register.read(lambda reading: reading.one(agents, name=name))
+        row = await self._register.read_again(("agent", name), lambda reading: reading.one(agents, name=name))
         return row if row is not None and row.revoked_at is None else None
 
 

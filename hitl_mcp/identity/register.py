@@ -61,6 +61,7 @@ _REGISTERED: Final = (people, channel_identities, people_groups, group_members, 
 _ENDED: Final = "ended-session"
 _EPOCH: Final = "session-epoch"
 _MANY_CHANGES: Final = 1000
+_REMEMBERED: Final = 1000
 _CHANGES_SINCE: Final = (
     select(identity_changes)
     .where(identity_changes.c.number >= bindparam("known"))
@@ -79,6 +80,11 @@ class Reading:
         self._rows = rows
         self._state = state
 
+    @property
+    def number(self) -> int:
+        """The number of the last registered change in this view."""
+        return self._state.number
+
     async def one(self, table: Table, **key: Any) -> Row[Any] | None:
         """The row with this primary key, when there is one that counts."""
         rows = self._rows[table.name]
@@ -94,9 +100,7 @@ class Reading:
         self, table: Table, *conditions: ColumnElement[bool], order_by: Any = None
     ) -> list[Row[Any]]:
         """The rows that meet the conditions and count."""
-        statement = select(table).where(*conditions)
-        if order_by is not None:
-            statement = statement.order_by(order_by)
+        statement = select(table).where(*conditions).order_by(order_by)
         rows = self._rows[table.name]
         found = (await self.connection.execute(statement)).all()
         return [row for row in found if self._counts(rows, row)]
@@ -118,7 +122,9 @@ class Reading:
         newest = self._state.of(rows.kind, rows.key_of_row(row))
         if newest is not None and newest.seal == row.seal:
             return True
-        self.refused.add((rows.kind, rows.key_of_row(row), "removed" if _is_gone(newest) else "set back"))
+        self.refused.add(
+            (rows.kind, rows.key_of_row(row), "set back" if newest and newest.seal else "removed")
+        )
         return False
 
 
@@ -247,6 +253,7 @@ class IdentityRegister:
         self._anchored = 0
         self._anchor_compared = anchor is None
         self._reported: set[tuple[str, str, str]] = set()
+        self._answered: dict[tuple[str, str], tuple[int, Any]] = {}
 
     async def read(self, operation: Callable[[Reading], Awaitable[T]]) -> T:
         """Run `operation` on one consistent snapshot.
@@ -261,6 +268,24 @@ class IdentityRegister:
             result, reading = await self._read(operation)
         await self._report(reading.refused)
         return result
+
+    async def read_again(
+        self, question: tuple[str, str], operation: Callable[[Reading], Awaitable[T | None]]
+    ) -> T | None:
+        """Like `read`, for what depends on registered rows alone: its answer holds until the chain of changes
+        has grown. None is looked up every time.
+        """
+
+        async def find(reading: Reading) -> T | None:
+            answered = self._answered.get(question)
+            if answered is not None and answered[0] == reading.number:
+                return answered[1]
+            result = await operation(reading)
+            if result is not None and len(self._answered) < _REMEMBERED:
+                self._answered[question] = (reading.number, result)
+            return result
+
+        return await self.read(find)
 
     async def write(self, operation: Callable[[Changing], Awaitable[T]]) -> T:
         """Run `operation` in one transaction; it may run more than once. Returns when it is durable.
@@ -368,10 +393,6 @@ class IdentityRegister:
                 )
 
         await self._database.write(record)
-
-
-def _is_gone(newest: Newest | None) -> bool:
-    return newest is None or newest.seal is None
 
 
 async def _nothing(_: Reading) -> None:
