@@ -1,0 +1,1 @@
+"""Grants: what a person allows an agent in advance, kept, counted and ended."""
