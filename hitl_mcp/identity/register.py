@@ -37,18 +37,9 @@ from hitl_mcp.identity.register_chain import (
     advanced,
     next_change,
 )
+from hitl_mcp.identity.registered_tables import REGISTERED, SEALED_ALONE
 from hitl_mcp.identity.sealed_rows import SealedRows
-from hitl_mcp.storage.schema import (
-    absences,
-    agents,
-    channel_identities,
-    delegations,
-    group_members,
-    identity_changes,
-    people,
-    people_groups,
-    sessions,
-)
+from hitl_mcp.storage.schema import identity_changes
 from server_kit.clock import Clock
 from server_kit.database.base import Database
 
@@ -56,8 +47,6 @@ T = TypeVar("T")
 SUBJECT: Final = "identity-register"
 _OPENED: Final = "identity.register_opened"
 _ROW_REFUSED: Final = "identity.row_refused"
-_REGISTERED: Final = (people, channel_identities, people_groups, group_members, delegations, absences, agents)
-# Sessions are short-lived and many: not their opening is registered, but their end.
 _ENDED: Final = "ended-session"
 _EPOCH: Final = "session-epoch"
 _MANY_CHANGES: Final = 1000
@@ -117,7 +106,7 @@ class Reading:
     def _counts(self, rows: SealedRows, row: Row[Any]) -> bool:
         if not rows.holds(row):
             return False
-        if rows.table is sessions:
+        if rows.table in SEALED_ALONE:
             return True
         newest = self._state.of(rows.kind, rows.key_of_row(row))
         if newest is not None and newest.seal == row.seal:
@@ -157,7 +146,7 @@ class Changing(Reading):
             await self.connection.execute(insert(table).values(**sealed))
         else:
             await self.connection.execute(update(table).where(there).values(**sealed))
-        if table is not sessions:
+        if table not in SEALED_ALONE:
             await self._register(rows.kind, rows.key_of(sealed), sealed["seal"])
         return sealed
 
@@ -203,7 +192,7 @@ class Changing(Reading):
         if await self._audit.about(self.connection, SUBJECT, (_OPENED,)):
             raise IdentityRolledBack("its changes are gone, and the audit log knows that there were some")
         await self._register(SUBJECT, "", None)
-        for table in _REGISTERED:
+        for table in REGISTERED:
             rows = self._rows[table.name]
             for row in (await self.connection.execute(select(table))).all():
                 if rows.holds(row):
@@ -247,13 +236,18 @@ class IdentityRegister:
         self._sealer = sealer
         self._audit = audit
         self._anchor = anchor
-        self._rows = {table.name: SealedRows(table, sealer) for table in (*_REGISTERED, sessions)}
+        self._rows = {table.name: SealedRows(table, sealer) for table in (*REGISTERED, *SEALED_ALONE)}
         # Holds committed changes only, and never goes back.
         self._state = RegisterState()
         self._anchored = 0
         self._anchor_compared = anchor is None
         self._reported: set[tuple[str, str, str]] = set()
         self._answered: dict[tuple[str, str], tuple[int, Any]] = {}
+
+    @property
+    def state(self) -> RegisterState:
+        """What this process has seen of the register; as new as the last read or write. Costs nothing."""
+        return self._state
 
     async def read(self, operation: Callable[[Reading], Awaitable[T]]) -> T:
         """Run `operation` on one consistent snapshot.

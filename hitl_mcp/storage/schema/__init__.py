@@ -8,6 +8,8 @@ from hitl_mcp.storage.schema.approvals import (
     requests,
     revisions,
 )
+from hitl_mcp.storage.schema.dialogue import answers, questions
+from hitl_mcp.storage.schema.grants import grant_uses, grants
 from hitl_mcp.storage.schema.identity import (
     absences,
     agents,
@@ -33,12 +35,15 @@ __all__ = [
     "absences",
     "actions",
     "agents",
+    "answers",
     "audit",
     "cards",
     "channel_identities",
     "deadlines",
     "decisions",
     "delegations",
+    "grant_uses",
+    "grants",
     "group_members",
     "handled_callbacks",
     "idempotency_keys",
@@ -48,6 +53,7 @@ __all__ = [
     "outbox",
     "people",
     "people_groups",
+    "questions",
     "requests",
     "revisions",
     "sessions",

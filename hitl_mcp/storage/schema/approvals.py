@@ -55,7 +55,7 @@ requests = Table(
     Column("seal_format", Integer, nullable=False, server_default="1"),
     CheckConstraint("required_approvals >= 0", name="required_approvals_not_negative"),
     CheckConstraint(
-        "status IN ('PENDING', 'APPROVED', 'DENIED', 'TIMEOUT', 'CANCELLED')", name="status_known"
+        "status IN ('PENDING', 'APPROVED', 'DENIED', 'TIMEOUT', 'CANCELLED', 'ANSWERED')", name="status_known"
     ),
     Index("uq_requests_attachable", "agent", "attachable_digest", unique=True),
     Index("ix_requests_agent_created", "agent", "created_at", "request_id"),
