@@ -9,6 +9,7 @@ from mcp.server.mcpserver import MCPServer
 
 from hitl_mcp.approvals.service import ApprovalService
 from hitl_mcp.interface.views import ApprovalViews
+from hitl_mcp.tools.ask_human import ask_human
 from hitl_mcp.tools.cancel_request import cancel_request
 from hitl_mcp.tools.check_status import check_status
 from hitl_mcp.tools.explain_policy import Explain, explain_policy
@@ -26,7 +27,8 @@ _INSTRUCTIONS: Final = (
     "This server asks people to approve actions before they are done. Call request_approval with the "
     "complete action; when the status is PENDING call check_status until it is final. Only an APPROVED "
     "request has a capability_token; give it to the executor server's execute tool, "
-    "which runs that one action once."
+    "which runs that one action once. To learn something from a person, call ask_human: an answer approves "
+    "nothing."
 )
 
 
@@ -44,6 +46,7 @@ def build_mcp_server(
         check_status(service, views, ladder),
         cancel_request(service, views),
         list_requests(service, views),
+        ask_human(service, views, ladder),
         explain_policy(explain),
         permission_prompt(service, views),
     )

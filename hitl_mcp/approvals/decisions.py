@@ -13,11 +13,12 @@ from hitl_mcp.approvals.admission import Admitted, admit
 from hitl_mcp.approvals.ballots import ballots_of, electorate_of
 from hitl_mcp.approvals.capacity import Capacity
 from hitl_mcp.approvals.eligibility import capacity_for
-from hitl_mcp.approvals.errors import AlreadyDecided, AlreadyEnded, ApprovalError, SealBroken
+from hitl_mcp.approvals.errors import AlreadyDecided, AlreadyEnded, ApprovalError, SealBroken, WrongKind
 from hitl_mcp.approvals.models import (
     ApprovalRequest,
     Decision,
     DecisionInput,
+    RequestKind,
     RequestRecord,
     RequestStatus,
     Verdict,
@@ -46,7 +47,8 @@ class Decisions:
         2. this person has not decided it as it stands (AlreadyDecided; the same verdict returns the record);
         3. it has not ended, and its time is not up (AlreadyEnded);
         4. it is as this server stored it (SealBroken);
-        5. the verdict counts: see `admission.admit` (NotEligible and its kinds, DigestChanged,
+        5. a question is not approved (WrongKind);
+        6. the verdict counts: see `admission.admit` (NotEligible and its kinds, DigestChanged,
            InvalidSubmission for a reason that is asked for and missing).
 
         Every refusal but the first is recorded in the audit log. Also raises InvalidSubmission for a reason
@@ -77,7 +79,7 @@ class Decisions:
         given: DecisionInput,
         capacity: Capacity | None,
     ) -> RequestRecord | Refused:
-        """Checks 2 to 5 of `decide`, and the decision, inside the caller's transaction."""
+        """Checks 2 to 6 of `decide`, and the decision, inside the caller's transaction."""
         name = given.person if capacity is None else capacity.person_id
         earlier = _decision_by(record, name)
         if earlier is not None and earlier.verdict is given.verdict:  # 2
@@ -91,7 +93,10 @@ class Decisions:
             )
         if refusal is not None:
             return await self.refuse(connection, record.request, refusal, given)
-        admitted = admit(record, given, capacity, now)  # 5
+        if record.request.kind is RequestKind.QUESTION and given.verdict is Verdict.APPROVE:  # 5
+            question = WrongKind(f"{given.request_id} is a question: there is nothing to approve. Answer it.")
+            return await self.refuse(connection, record.request, question, given)
+        admitted = admit(record, given, capacity, now)  # 6
         if not isinstance(admitted, Admitted):
             return await self.refuse(connection, record.request, admitted, given)
         return await self._accept(
@@ -119,6 +124,11 @@ class Decisions:
                 return f"the seal of decision {each.decision_id} does not hold"
         if not all(self._ports.sealer.revision_holds(each) for each in record.revisions):
             return "the seal of a revision does not hold"
+        if not all(
+            self._ports.sealer.question_holds(each) and each.request_id == record.request.request_id
+            for each in record.questions
+        ):
+            return "the seal of a question that was asked back does not hold"
         return None
 
     async def refuse(

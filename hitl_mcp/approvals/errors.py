@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from hitl_mcp.errors import HitlError
 
 if TYPE_CHECKING:
+    from hitl_contract.errors import FieldProblem
     from hitl_mcp.approvals.models import RequestRecord
 
 
@@ -88,6 +89,38 @@ class ReviewTooShort(NotEligible):
             "a denial is possible at once."
         )
         self.seconds_left = seconds_left
+
+
+class WrongKind(ApprovalError):
+    """A question cannot be approved, and a request for approval cannot be answered."""
+
+
+class InvalidAnswer(ApprovalError):
+    """The answer is none that the question asked for; `problems` names each field that is wrong."""
+
+    def __init__(self, problems: tuple[FieldProblem, ...]) -> None:
+        listed = "; ".join(f"{problem.field}: {problem.message}" for problem in problems)
+        super().__init__(f"This does not answer the question: {listed}")
+        self.problems = problems
+
+
+class TooManyQuestions(ApprovalError):
+    """No more questions can be asked back about this request."""
+
+    def __init__(self, request_id: str, limit: int) -> None:
+        super().__init__(
+            f"{limit} questions were asked about request {request_id}, which is all there may be. Decide it."
+        )
+
+
+class NoOpenQuestion(ApprovalError):
+    """The agent answers, but nobody asked, or what was asked has been answered."""
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(
+            f"No question about request {request_id} is open, so no answer was kept. Call check_status "
+            "without answer."
+        )
 
 
 class EditRefused(ApprovalError):

@@ -8,9 +8,15 @@ CREATED: Final = "request.created"
 REATTACHED: Final = "request.reattached"
 ALLOWED_BY_RULE: Final = "request.allowed_by_rule"
 DENIED_BY_RULE: Final = "request.denied_by_rule"
+APPROVED_BY_GRANT: Final = "request.approved_by_grant"
 EDITED: Final = "request.edited"
 DECIDED: Final = "request.decided"
 DECISION_REFUSED: Final = "request.decision_refused"
+ANSWERED: Final = "request.answered"
+ANSWER_REFUSED: Final = "request.answer_refused"
+ASKED_BACK: Final = "request.asked_back"
+ASKED_BACK_REFUSED: Final = "request.asked_back_refused"
+REPLIED: Final = "request.replied"
 TIMED_OUT: Final = "request.timed_out"
 ESCALATED: Final = "request.escalated"
 REMINDED: Final = "request.reminded"
@@ -37,6 +43,10 @@ def person_actor(person: str) -> str:
 
 def rule_actor(rule: str) -> str:
     return f"rule:{rule}"
+
+
+def grant_actor(grant_id: str) -> str:
+    return f"grant:{grant_id}"
 
 
 def change_key(request_id: str) -> str:

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 
 from hitl_contract.action import Action
 from hitl_mcp.approvals.capacity import ActedAs
+from hitl_mcp.approvals.dialogue import GivenAnswer, QuestionBack
 from hitl_mcp.approvals.levels import Assurance, RiskLevel
 from hitl_mcp.approvals.terms import RiskAssessment, RuleVerdict, Terms
 
@@ -28,6 +29,8 @@ class RequestStatus(StrEnum):
     DENIED = "DENIED"
     TIMEOUT = "TIMEOUT"
     CANCELLED = "CANCELLED"
+    ANSWERED = "ANSWERED"
+    """Of questions alone: a person answered."""
 
     @property
     def is_terminal(self) -> bool:
@@ -168,11 +171,22 @@ class RequestRecord:
     """A request with its decisions, oldest first, and its revisions by number, none while never edited.
 
     Decisions about an earlier revision stay on record and count for nothing: `standing` are those that count.
+    `answer` is a person's, to a question. `questions` were asked back about a request for approval, in their
+    order; they change nothing of it.
     """
 
     request: ApprovalRequest
     decisions: tuple[Decision, ...]
     revisions: tuple[Revision, ...] = ()
+    answer: GivenAnswer | None = None
+    questions: tuple[QuestionBack, ...] = ()
+
+    @property
+    def open_question(self) -> QuestionBack | None:
+        """The oldest question that the agent has not answered, while the request is pending."""
+        if self.request.status.is_terminal:
+            return None
+        return next((each for each in self.questions if each.is_open), None)
 
     @property
     def standing(self) -> tuple[Decision, ...]:

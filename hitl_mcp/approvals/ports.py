@@ -10,11 +10,11 @@ may run again when the transaction is retried, and has no other effect.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from pydantic import JsonValue
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -22,6 +22,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hitl_contract.audit_chain import AuditEntry
 from hitl_mcp.approvals.capacity import ActingFor, Capacity
 from hitl_mcp.approvals.deadlines import Deadline
+from hitl_mcp.approvals.dialogue import GivenAnswer, QuestionBack
+from hitl_mcp.approvals.grants import Grant, GrantEvidence, GrantOffer
 from hitl_mcp.approvals.levels import RiskLevel
 from hitl_mcp.approvals.models import (
     ApprovalRequest,
@@ -46,6 +48,8 @@ __all__ = [
     "Capacity",
     "Deadline",
     "DeadlineStore",
+    "GrantBook",
+    "GrantUsing",
     "ListPosition",
     "Minter",
     "NotificationKind",
@@ -57,6 +61,8 @@ __all__ = [
     "RevokedToken",
     "RiskAssessor",
 ]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,9 +242,19 @@ class RequestStore(DeadlineStore, Protocol):
         self, connection: AsyncConnection, agent: str, key: str, request_id: str, at: datetime
     ) -> None: ...
 
+    async def add_answer(self, connection: AsyncConnection, answer: GivenAnswer) -> None: ...
+
+    async def put_question(self, connection: AsyncConnection, question: QuestionBack) -> None:
+        """Store a question that was asked back; one of the same id with its reply, in place of it."""
+        ...
+
     async def statuses(
         self, connection: AsyncConnection, request_ids: Collection[str]
     ) -> Mapping[str, RequestStatus]: ...
+
+    async def versions(self, connection: AsyncConnection, request_ids: Collection[str]) -> Mapping[str, int]:
+        """The version that each request has now; those that are not there are left out."""
+        ...
 
     async def page(
         self,
@@ -261,6 +277,37 @@ class RequestStore(DeadlineStore, Protocol):
     async def action_bytes(self, connection: AsyncConnection, digest: str) -> bytes | None: ...
 
 
+class GrantUsing(Protocol):
+    """One transaction in which a grant may be used."""
+
+    @property
+    def connection(self) -> AsyncConnection: ...
+
+    async def usable(self, grant: Grant) -> bool:
+        """Whether it may be used once more, as it is in this transaction."""
+        ...
+
+    async def use(self, offer: GrantOffer) -> None:
+        """Count one use, for the request that was just stored, and record it in the audit log."""
+        ...
+
+
+class GrantBook(Protocol):
+    """What people allowed in advance. Rows that this server did not write, or that were set back, do not count."""
+
+    async def live(self, agent: str) -> Sequence[Grant]:
+        """The grants of this agent that may be used now; asks the database only after something changed."""
+        ...
+
+    async def write(self, operation: Callable[[GrantUsing], Awaitable[T]]) -> T:
+        """Run `operation` as one write; it may run more than once."""
+        ...
+
+    async def evidence(self, request_id: str) -> GrantEvidence | None:
+        """The use that approved this request, when there is one that counts."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ApprovalPorts:
     """Everything the approval service stands on, handed over by wiring."""
@@ -276,3 +323,4 @@ class ApprovalPorts:
     sealer: Sealer
     minter: Minter
     clock: Clock
+    grants: GrantBook | None = None

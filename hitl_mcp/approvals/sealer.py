@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from hitl_mcp.approvals.dialogue import GivenAnswer, QuestionBack
 from hitl_mcp.approvals.models import ApprovalRequest, Decision, Revision
 
 
@@ -21,6 +22,14 @@ class Sealer(Protocol):
     def seal_revision(self, revision: Revision) -> str: ...
 
     def revision_holds(self, revision: Revision) -> bool: ...
+
+    def seal_answer(self, answer: GivenAnswer) -> str: ...
+
+    def answer_holds(self, answer: GivenAnswer) -> bool: ...
+
+    def seal_question(self, question: QuestionBack) -> str: ...
+
+    def question_holds(self, question: QuestionBack) -> bool: ...
 
     def token_id(self, request_id: str) -> str:
         """The one `jti` of a request, for life; it depends on the key and the id and on nothing stored."""

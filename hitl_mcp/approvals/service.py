@@ -9,12 +9,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hitl_contract.capability import DEFAULT_LIFETIME_SECONDS
 from hitl_mcp.approvals.admission import refusal_of
+from hitl_mcp.approvals.answers import Answers
+from hitl_mcp.approvals.asking_back import AskingBack
 from hitl_mcp.approvals.batches import BatchOutcome, decide_batch
 from hitl_mcp.approvals.collection import TokenCollection
 from hitl_mcp.approvals.conditions import ConditionalApprovals
 from hitl_mcp.approvals.decisions import Decisions
+from hitl_mcp.approvals.dialogue import AnswerInput, AskInput
 from hitl_mcp.approvals.edits import Edits
 from hitl_mcp.approvals.errors import ActionNotFound, ApprovalError, RequestNotFound
+from hitl_mcp.approvals.human_questions import HumanQuestion
 from hitl_mcp.approvals.listing import Listing
 from hitl_mcp.approvals.models import (
     APPROVAL_VALIDITY_SECONDS,
@@ -60,13 +64,17 @@ class ApprovalService:
         self._decisions = Decisions(ports, recorder, validity)
         self._edits = Edits(ports, recorder, self._decisions)
         self._conditional = ConditionalApprovals(ports, self._decisions, self._edits)
+        self._answers = Answers(ports, recorder, self._decisions)
+        self._asking_back = AskingBack(ports, recorder, self._decisions)
         self._withdrawals = Withdrawals(ports, recorder)
         self._timers = Timers(ports, recorder)
         self._collection = TokenCollection(
             ports, recorder, validity=validity, lifetime_seconds=token_lifetime_seconds
         )
         self._listing = Listing(ports)
-        self._waiting = WaitingRoom(ports.database.changes, ports.clock, self.get, self._read_statuses)
+        self._waiting = WaitingRoom(
+            ports.database.changes, ports.clock, self.get, self._read_statuses, self._read_versions
+        )
 
     async def submit(self, agent: str, submission: Submission) -> RequestRecord:
         """Store a request durably, or return the one this asks for again (see `Submissions.submit`).
@@ -74,6 +82,38 @@ class ApprovalService:
         Raises InvalidSubmission, IdempotencyKeyReused.
         """
         return await self._settled(await self._submissions.submit(agent, submission))
+
+    async def ask_human(
+        self, agent: str, question: HumanQuestion, *, timeout_seconds: int | None = None
+    ) -> RequestRecord:
+        """Put an agent's question to people, or return the pending one that this repeats.
+
+        Raises InvalidSubmission.
+        """
+        return await self._settled(await self._submissions.ask(agent, question, timeout_seconds))
+
+    async def answer(self, answer: AnswerInput) -> RequestRecord:
+        """A person answers an agent's question (see `Answers.answer` for the checks, in order).
+
+        Raises RequestNotFound, WrongKind, AlreadyEnded, SealBroken, NotEligible, DigestChanged,
+        InvalidAnswer, InvalidSubmission.
+        """
+        return await self._answers.answer(answer)
+
+    async def ask_back(self, asked: AskInput) -> RequestRecord:
+        """A person asks the agent about its pending request (see `AskingBack.ask`).
+
+        Raises RequestNotFound, WrongKind, AlreadyEnded, SealBroken, NotEligible, TooManyQuestions,
+        InvalidSubmission.
+        """
+        return await self._asking_back.ask(asked)
+
+    async def reply(self, agent: str, request_id: str, answer: str) -> RequestRecord:
+        """The agent answers the oldest open question about its request (see `AskingBack.reply`).
+
+        Raises RequestNotFound, AlreadyEnded, SealBroken, NoOpenQuestion, InvalidSubmission.
+        """
+        return await self._asking_back.reply(agent, request_id, answer)
 
     async def get(self, request_id: str) -> RequestRecord:
         """Raises RequestNotFound."""
@@ -93,14 +133,15 @@ class ApprovalService:
             raise RequestNotFound(request_id)
         return record
 
-    async def wait(self, request_id: str, timeout_seconds: float) -> RequestRecord:
+    async def wait(self, request_id: str, timeout_seconds: float, *, or_asked: bool = False) -> RequestRecord:
         """Return the request once it has ended, or as it is after `timeout_seconds`.
 
-        Cancelling the call only stops the waiting. Raises RequestNotFound.
+        `or_asked`: as well while there is a question about it that its agent has not answered. Cancelling
+        the call only stops the waiting. Raises RequestNotFound.
         """
         if timeout_seconds <= 0:
             return await self.get(request_id)
-        ended = await self._waiting.until_ended(request_id, timeout_seconds)
+        ended = await self._waiting.until_ended(request_id, timeout_seconds, or_asked=or_asked)
         return ended or await self.get(request_id)
 
     async def decide(self, decision: DecisionInput) -> RequestRecord:
@@ -224,5 +265,11 @@ class ApprovalService:
     async def _read_statuses(self, request_ids: frozenset[str]) -> Mapping[str, RequestStatus]:
         async def operation(connection: AsyncConnection) -> Mapping[str, RequestStatus]:
             return await self._ports.store.statuses(connection, request_ids)
+
+        return await self._ports.database.read(operation)
+
+    async def _read_versions(self, request_ids: frozenset[str]) -> Mapping[str, int]:
+        async def operation(connection: AsyncConnection) -> Mapping[str, int]:
+            return await self._ports.store.versions(connection, request_ids)
 
         return await self._ports.database.read(operation)

@@ -1,6 +1,6 @@
 """The approval request's state machine: pure, no clock, no storage.
 
-    PENDING -> APPROVED | DENIED | TIMEOUT | CANCELLED
+    PENDING -> APPROVED | DENIED | TIMEOUT | CANCELLED, and of a question -> ANSWERED
 
 Rules, held for every event at every time:
 
@@ -12,6 +12,7 @@ Rules, held for every event at every time:
 5. An approval ends it when the quorum is reached, and leaves it pending before.
 6. An edit leaves it pending.
 7. Only an approved request can be revoked, once; revoking changes no state.
+8. An answer ends it. That only questions are answered, and never approved, is for the caller to see to.
 """
 
 from __future__ import annotations
@@ -52,6 +53,11 @@ class Edit:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """An eligible person answers a question."""
+
+
+@dataclass(frozen=True, slots=True)
 class Cancel:
     """The requesting agent or a person withdraws the request."""
 
@@ -68,7 +74,7 @@ class Revoke:
     """A person withdraws an approval already given."""
 
 
-Event = Approve | Deny | Edit | Cancel | DeadlineReached | Revoke
+Event = Approve | Deny | Edit | Answer | Cancel | DeadlineReached | Revoke
 
 
 class RefusalReason(Enum):
@@ -108,6 +114,8 @@ def transition(state: State, event: Event, now: datetime) -> Transition | Refusa
         return Refusal(RefusalReason.EXPIRED)
     if isinstance(event, Cancel):
         return _to(state, RequestStatus.CANCELLED)
+    if isinstance(event, Answer):  # rule 8
+        return _to(state, RequestStatus.ANSWERED)
     if isinstance(event, Deny):  # rule 4
         return _to(state, RequestStatus.DENIED if event.enough else RequestStatus.PENDING)
     if isinstance(event, Edit):  # rule 6

@@ -13,11 +13,25 @@ from hitl_contract.action import MAX_ACTION_BYTES, canonical_action
 from hitl_contract.canonical import digest_of_bytes
 from hitl_mcp.approvals import events
 from hitl_mcp.approvals.errors import IdempotencyKeyReused, InvalidSubmission, RequestNotFound
-from hitl_mcp.approvals.models import ApprovalRequest, RequestRecord, RequestStatus, Submission
+from hitl_mcp.approvals.human_questions import (
+    OPERATION,
+    RULING,
+    HumanQuestion,
+    action_of,
+    check_question,
+    is_question,
+)
+from hitl_mcp.approvals.models import (
+    ApprovalRequest,
+    RequestKind,
+    RequestRecord,
+    RequestStatus,
+    Submission,
+)
 from hitl_mcp.approvals.ports import ApprovalPorts, NotificationKind
 from hitl_mcp.approvals.recording import Recorder
 from hitl_mcp.approvals.rendering import rendered
-from hitl_mcp.approvals.rulings import Rulings
+from hitl_mcp.approvals.rulings import Ruled, Rulings
 from hitl_mcp.approvals.terms import RuleVerdict
 from hitl_mcp.approvals.validation import check_submission
 from server_kit.identifiers import new_identifier
@@ -43,13 +57,38 @@ class Submissions:
             IdempotencyKeyReused: the key belongs to a request for another action.
         """
         check_submission(submission)
+        if is_question(submission.action):
+            raise InvalidSubmission(
+                "action.operation", f"is {OPERATION!r}, which asks for no approval; call ask_human instead"
+            )
         canonical = canonical_action(submission.action)
         if len(canonical) > MAX_ACTION_BYTES:
             raise InvalidSubmission(
                 "action", f"is {len(canonical)} bytes in all; at most {MAX_ACTION_BYTES} are allowed"
             )
-        request = await self._new_request(agent, submission, canonical)
+        ruled = await self._rulings.on(agent, submission)
+        request = await self._new_request(agent, submission, canonical, ruled)
+        return await self._stored(agent, submission, request, canonical)
 
+    async def ask(self, agent: str, question: HumanQuestion, timeout_seconds: int | None) -> RequestRecord:
+        """Put a question to people, or find the pending one that this repeats; then nobody is notified twice.
+
+        Raises InvalidSubmission.
+        """
+        check_question(question)
+        submission = Submission(
+            action_of(question), justification=question.question, timeout_seconds=timeout_seconds
+        )
+        check_submission(submission)
+        canonical = canonical_action(submission.action)
+        request = await self._new_request(
+            agent, submission, canonical, Ruled(RULING), kind=RequestKind.QUESTION
+        )
+        return await self._stored(agent, submission, request, canonical)
+
+    async def _stored(
+        self, agent: str, submission: Submission, request: ApprovalRequest, canonical: bytes
+    ) -> RequestRecord:
         async def operation(connection: AsyncConnection) -> RequestRecord:
             key = submission.idempotency_key
             if key is not None:
@@ -63,8 +102,15 @@ class Submissions:
 
         return await self._ports.database.write(operation)
 
-    async def _new_request(self, agent: str, submission: Submission, canonical: bytes) -> ApprovalRequest:
-        ruled = await self._rulings.on(agent, submission)
+    async def _new_request(
+        self,
+        agent: str,
+        submission: Submission,
+        canonical: bytes,
+        ruled: Ruled,
+        *,
+        kind: RequestKind = RequestKind.ACTION,
+    ) -> ApprovalRequest:
         ruling = ruled.ruling
         display = await rendered(submission.action, len(canonical))
         now = self._ports.clock.now()
@@ -94,6 +140,7 @@ class Submissions:
             metadata=dict(submission.metadata),
             version=1,
             seal="",
+            kind=kind,
             verdict=ruling.verdict,
             explanation=ruling.explanation,
             terms=ruling.terms,
@@ -128,6 +175,7 @@ class Submissions:
             "required_assurance": request.required_assurance.value,
             "expires_at": request.expires_at.isoformat(),
             "trace_id": request.trace_id,
+            "kind": request.kind.value,
             "seal": request.seal,
         }
         await self._recorder.announce(

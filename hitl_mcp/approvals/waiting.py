@@ -1,19 +1,22 @@
-"""Waiting for a request to end: one observer per request, one query for many requests."""
+"""Waiting for a request to end, or for a question about it: one observer per request, one query for many."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from hitl_mcp.approvals.events import change_key
 from hitl_mcp.approvals.models import RequestRecord, RequestStatus
 from server_kit.clock import Clock
 from server_kit.database.base import ChangeFeed
 
+T = TypeVar("T")
+
 ReadRecord = Callable[[str], Awaitable[RequestRecord]]
 ReadStatuses = Callable[[frozenset[str]], Awaitable[Mapping[str, RequestStatus]]]
+ReadVersions = Callable[[frozenset[str]], Awaitable[Mapping[str, int]]]
 
 _BATCH: Final = 500
 _LONGEST_SLEEP_SECONDS: Final = 3600.0
@@ -32,20 +35,32 @@ class WaitingRoom:
     """
 
     def __init__(
-        self, changes: ChangeFeed, clock: Clock, read_record: ReadRecord, read_statuses: ReadStatuses
+        self,
+        changes: ChangeFeed,
+        clock: Clock,
+        read_record: ReadRecord,
+        read_statuses: ReadStatuses,
+        read_versions: ReadVersions,
     ) -> None:
         self._changes = changes
         self._clock = clock
         self._read_record = read_record
-        self._statuses = _BatchedStatuses(read_statuses)
-        self._observers: dict[str, _Observer] = {}
+        self._statuses = _Batched(read_statuses)
+        self._versions = _Batched(read_versions)
+        self._observers: dict[tuple[str, bool], _Observer] = {}
 
-    async def until_ended(self, request_id: str, timeout_seconds: float) -> RequestRecord | None:
-        """The request once it has ended, None after `timeout_seconds`. Raises what reading it raises."""
-        observer = self._observers.get(request_id)
+    async def until_ended(
+        self, request_id: str, timeout_seconds: float, *, or_asked: bool = False
+    ) -> RequestRecord | None:
+        """The request once it has ended, None after `timeout_seconds`. Raises what reading it raises.
+
+        `or_asked`: as well once there is a question about it that its agent has not answered.
+        """
+        key = (request_id, or_asked)
+        observer = self._observers.get(key)
         if observer is None or observer.task.done():
-            observer = _Observer(asyncio.create_task(self._observe(request_id)))
-            self._observers[request_id] = observer
+            observer = _Observer(asyncio.create_task(self._observe(request_id, or_asked)))
+            self._observers[key] = observer
         observer.waiting += 1
         try:
             async with asyncio.timeout(timeout_seconds):
@@ -56,35 +71,39 @@ class WaitingRoom:
             observer.waiting -= 1
             if observer.waiting == 0:
                 observer.task.cancel()
-                if self._observers.get(request_id) is observer:
-                    del self._observers[request_id]
+                if self._observers.get(key) is observer:
+                    del self._observers[key]
 
-    async def _observe(self, request_id: str) -> RequestRecord:
+    async def _observe(self, request_id: str, or_asked: bool) -> RequestRecord:
         async with self._changes.watch(change_key(request_id)) as watch:
             while True:
                 record = await self._read_record(request_id)
-                if record.request.status.is_terminal:
+                if record.request.status.is_terminal or (or_asked and record.open_question is not None):
                     return record
                 expires_at = record.request.expires_at
-                while await self._is_pending(request_id):
+                while await self._stands(record, or_asked):
                     left = (expires_at - self._clock.now()).total_seconds()
                     if left <= 0:
                         break
                     await watch.wait(min(left, _LONGEST_SLEEP_SECONDS))
 
-    async def _is_pending(self, request_id: str) -> bool:
-        return await self._statuses.read(request_id) is RequestStatus.PENDING
+    async def _stands(self, record: RequestRecord, or_asked: bool) -> bool:
+        """Whether nothing has happened that is waited for."""
+        request = record.request
+        if or_asked:
+            return await self._versions.read(request.request_id) == request.version
+        return await self._statuses.read(request.request_id) is RequestStatus.PENDING
 
 
-class _BatchedStatuses:
+class _Batched(Generic[T]):
     """Reads asked for at one time become one query: a foreign commit may wake every waiter at once."""
 
-    def __init__(self, read_statuses: ReadStatuses) -> None:
-        self._read_statuses = read_statuses
-        self._asked: dict[str, asyncio.Future[RequestStatus | None]] = {}
+    def __init__(self, read_all: Callable[[frozenset[str]], Awaitable[Mapping[str, T]]]) -> None:
+        self._read_all = read_all
+        self._asked: dict[str, asyncio.Future[T | None]] = {}
         self._flush: asyncio.Task[None] | None = None
 
-    async def read(self, request_id: str) -> RequestStatus | None:
+    async def read(self, request_id: str) -> T | None:
         answer = self._asked.get(request_id)
         if answer is None:
             answer = asyncio.get_running_loop().create_future()
@@ -103,9 +122,9 @@ class _BatchedStatuses:
         finally:
             self._flush = None
 
-    async def _answer(self, batch: Mapping[str, asyncio.Future[RequestStatus | None]]) -> None:
+    async def _answer(self, batch: Mapping[str, asyncio.Future[T | None]]) -> None:
         try:
-            found = await self._read_statuses(frozenset(batch))
+            found = await self._read_all(frozenset(batch))
         except Exception as error:
             for answer in batch.values():
                 if not answer.done():

@@ -4,15 +4,13 @@
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import Field, JsonValue
 
-from hitl_mcp.approvals.models import RequestStatus, RiskLevel, Verdict
+from hitl_mcp.approvals.models import RequestKind, RequestStatus, RiskLevel, Verdict
+from hitl_mcp.interface.answer_model import AnswerModel
+from hitl_mcp.interface.dialogue import QuestionBackAnswer
 
-
-class AnswerModel(BaseModel):
-    """Base of everything answered: immutable, and serialised by field name."""
-
-    model_config = ConfigDict(frozen=True)
+__all__ = ["AnswerModel", "ApprovalAnswer", "ApprovalCount", "ApprovalList", "DecisionAnswer"]
 
 
 class ApprovalCount(AnswerModel):
@@ -41,7 +39,8 @@ class ApprovalAnswer(AnswerModel):
         RequestStatus,
         Field(
             description="PENDING: a person has not decided yet. APPROVED: use capability_token now. "
-            "DENIED, TIMEOUT, CANCELLED: final, the action must not be done"
+            "DENIED, TIMEOUT, CANCELLED: final, the action must not be done. ANSWERED: a question of "
+            "ask_human was answered"
         ),
     ]
     needs_approval: Annotated[bool, Field(description="Whether people are asked about this action")]
@@ -66,6 +65,19 @@ class ApprovalAnswer(AnswerModel):
         Field(description="Give this to the executor's execute tool: it runs this one action, once"),
     ] = None
     token_expires_at: datetime | None = None
+    kind: Annotated[
+        RequestKind, Field(description="action: asks for approval. question: was asked with ask_human")
+    ] = RequestKind.ACTION
+    answer: Annotated[
+        JsonValue, Field(description="A person's answer to a question, once it is ANSWERED")
+    ] = None
+    questions: Annotated[
+        tuple[QuestionBackAnswer, ...],
+        Field(
+            description="What people asked you about this request. Answer the first that has no answer with "
+            "check_status(request_id, answer='…')"
+        ),
+    ] = ()
     next_step: Annotated[str, Field(description="What to do now")]
 
 

@@ -41,10 +41,15 @@ def _storable(value: str) -> str:
     return value
 
 
-def _not_blank(value: str) -> str:
+def not_blank(value: str) -> str:
+    """The value, when there is more to it than white space."""
     if not value.strip():
         raise ValueError("must not be blank")
     return value
+
+
+def _not_blank_if_given(value: str | None) -> str | None:
+    return value if value is None else not_blank(value)
 
 
 def _small_json(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
@@ -88,7 +93,7 @@ class RequestApprovalArguments(Arguments):
     justification: Annotated[
         Text,
         Field(min_length=1, max_length=4000, description="Why it should be done, for the person who decides"),
-        AfterValidator(_not_blank),
+        AfterValidator(not_blank),
     ]
     summary: Annotated[Text | None, Field(max_length=300, description="One line for lists of requests")] = (
         None
@@ -153,6 +158,15 @@ class CheckStatusArguments(Arguments):
 
     request_id: RequestId
     wait_seconds: WaitSeconds = None
+    answer: Annotated[
+        Text | None,
+        AfterValidator(_not_blank_if_given),
+        Field(
+            max_length=4000,
+            description="Your answer to the first question of `questions` that has none. People read it as "
+            "your words; it changes nothing of what you ask for",
+        ),
+    ] = None
 
 
 class CancelRequestArguments(Arguments):
@@ -210,14 +224,25 @@ def parse_submission(value: object, *, consequence: str) -> tuple[RequestApprova
         problems.extend(error.problems)
     action: Action | None = None
     if isinstance(value, dict) and "action" in value:
-        stated = cast("dict[str, object]", value)["action"]
         try:
-            action = parse_action_json(stated) if isinstance(stated, str) else parse_action(stated)
+            action = parse_action_argument(cast("dict[str, object]", value)["action"])
         except InvalidAction as error:
-            problems.extend(_within_action(problem) for problem in error.problems)
+            problems.extend(error.problems)
     if arguments is None or action is None or problems:
         raise InvalidArguments(tuple(problems), consequence=consequence)
     return arguments, arguments.submission(action)
+
+
+def parse_action_argument(stated: object) -> Action:
+    """Check an action that is one argument of several; it may come as a string of JSON.
+
+    Raises:
+        InvalidAction: naming every field that is wrong, as fields of `action`.
+    """
+    try:
+        return parse_action_json(stated) if isinstance(stated, str) else parse_action(stated)
+    except InvalidAction as error:
+        raise InvalidAction(tuple(_within_action(problem) for problem in error.problems)) from None
 
 
 def _within_action(problem: FieldProblem) -> FieldProblem:

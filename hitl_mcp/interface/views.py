@@ -5,10 +5,18 @@ from __future__ import annotations
 from typing import Final
 
 from hitl_mcp.approvals.errors import ApprovalError
-from hitl_mcp.approvals.models import IssuedToken, RequestRecord, RequestStatus, Verdict
+from hitl_mcp.approvals.models import IssuedToken, RequestKind, RequestRecord, RequestStatus, Verdict
 from hitl_mcp.approvals.service import ApprovalService
 from hitl_mcp.approvals.terms import RuleVerdict
 from hitl_mcp.interface.answers import ApprovalAnswer, ApprovalCount, DecisionAnswer
+from hitl_mcp.interface.dialogue import (
+    HumanAnswer,
+    answer_of,
+    human_answer,
+    open_question_next_step,
+    question_next_step,
+    questions_of,
+)
 
 POLL_AFTER_SECONDS = 5
 
@@ -49,6 +57,11 @@ class ApprovalViews:
         """The answer for lists, and for people."""
         return self._answer(record, next_step=_next_step(record))
 
+    def question(self, record: RequestRecord) -> HumanAnswer:
+        """The answer about a question to people. ValueError for a request that is none."""
+        url = self.review_url(record.request.request_id)
+        return human_answer(record, review_url=url, poll_after_seconds=POLL_AFTER_SECONDS)
+
     def _answer(
         self, record: RequestRecord, *, next_step: str, token: IssuedToken | None = None
     ) -> ApprovalAnswer:
@@ -72,6 +85,9 @@ class ApprovalViews:
             review_url=self.review_url(request.request_id),
             capability_token=token.token if token else None,
             token_expires_at=token.expires_at if token else None,
+            kind=request.kind,
+            answer=answer_of(record),
+            questions=questions_of(record),
             next_step=next_step,
         )
 
@@ -92,6 +108,10 @@ def decisions_of(record: RequestRecord) -> tuple[DecisionAnswer, ...]:
 
 
 def _next_step(record: RequestRecord) -> str:
+    if record.request.kind is RequestKind.QUESTION:
+        return question_next_step(record)
+    if (asked := open_question_next_step(record)) is not None:
+        return asked
     match record.request.status:
         case RequestStatus.PENDING:
             return (
@@ -113,3 +133,5 @@ def _next_step(record: RequestRecord) -> str:
             return "Do not do the action. Nobody decided in time; ask again if it is still wanted."
         case RequestStatus.CANCELLED:
             return "Do not do the action. The request was cancelled."
+        case RequestStatus.ANSWERED:
+            return "Do not do the action. It was answered, which approves nothing."

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from hitl_contract.canonical import base64url_encode, canonical_json
+from hitl_mcp.approvals.dialogue import GivenAnswer, QuestionBack
 from hitl_mcp.approvals.documents import acted_as_text, assessment_text, terms_text
 from hitl_mcp.approvals.models import ApprovalRequest, Decision, Revision
 
@@ -70,6 +71,18 @@ class ApprovalSealer:
 
     def revision_holds(self, revision: Revision) -> bool:
         return self._sealer.holds("revision", _revision_fields(revision), revision.seal)
+
+    def seal_answer(self, answer: GivenAnswer) -> str:
+        return self._sealer.seal("answer", _answer_fields(answer))
+
+    def answer_holds(self, answer: GivenAnswer) -> bool:
+        return self._sealer.holds("answer", _answer_fields(answer), answer.seal)
+
+    def seal_question(self, question: QuestionBack) -> str:
+        return self._sealer.seal("question", _question_fields(question))
+
+    def question_holds(self, question: QuestionBack) -> bool:
+        return self._sealer.holds("question", _question_fields(question), question.seal)
 
     def token_id(self, request_id: str) -> str:
         # Derived, not stored: a database set back or edited cannot get a second jti, thus a second run.
@@ -123,6 +136,35 @@ def _revision_fields(revision: Revision) -> dict[str, object]:
         "editor": revision.editor,
         "reason": revision.reason,
         "at": sealed_time(revision.at),
+    }
+
+
+def _answer_fields(answer: GivenAnswer) -> dict[str, object]:
+    return {
+        "request_id": answer.request_id,
+        "action_digest": answer.action_digest,
+        "display_digest": answer.display_digest,
+        "person": answer.person,
+        "answer": answer.answer,
+        "channel": answer.channel,
+        "assurance": answer.assurance.value,
+        "evidence": dict(answer.evidence),
+        "acted_as": acted_as_text(answer.acted_as),
+        "answered_at": sealed_time(answer.answered_at),
+    }
+
+
+def _question_fields(question: QuestionBack) -> dict[str, object]:
+    return {
+        "question_id": question.question_id,
+        "request_id": question.request_id,
+        "number": question.number,
+        "question": question.question,
+        "asked_by": question.asked_by,
+        "channel": question.channel,
+        "asked_at": sealed_time(question.asked_at),
+        "answer": question.answer,
+        "answered_at": None if question.answered_at is None else sealed_time(question.answered_at),
     }
 
 

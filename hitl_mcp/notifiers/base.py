@@ -15,9 +15,18 @@ from typing import Protocol
 from pydantic import JsonValue
 
 from hitl_contract.display import Display
-from hitl_mcp.approvals.models import Assurance, RequestStatus, RiskLevel, Verdict
+from hitl_mcp.approvals.models import Assurance, RequestKind, RequestStatus, RiskLevel, Verdict
 
 _CHAT_RISKS = frozenset({RiskLevel.LOW, RiskLevel.MEDIUM})
+
+
+@dataclass(frozen=True)
+class CardQuestion:
+    """A question that was asked back, and the agent's answer if it gave one: short, one line, inert."""
+
+    asked_by: str
+    question: str
+    answer: str | None
 
 
 @dataclass(frozen=True)
@@ -46,10 +55,15 @@ class Card:
     revoked: bool = False
     escalated_to: tuple[str, ...] = ()
     """Groups and people who are asked besides the first ones, because the answer takes long."""
+    kind: RequestKind = RequestKind.ACTION
+    questions: tuple[CardQuestion, ...] = ()
+    """The latest questions asked back."""
 
     @property
     def chat_may_approve(self) -> bool:
         """Whether a chat proves well enough who approves: not for high risk, nor where a rule asks more."""
+        if self.kind is RequestKind.QUESTION:
+            return False
         return self.risk_level in _CHAT_RISKS and Assurance.CHAT.satisfies(self.required_assurance)
 
 

@@ -7,11 +7,13 @@ from datetime import datetime
 from hitl_contract.display import render_action, safe_text
 from hitl_mcp.approvals.deadlines import levels_reached
 from hitl_mcp.approvals.models import ApprovalRequest, RequestRecord, RequestStatus, Verdict
-from hitl_mcp.notifiers.base import Card
+from hitl_mcp.notifiers.base import Card, CardQuestion
 from hitl_mcp.notifiers.text import shortened
 
 _NAME_LIMIT = 80
 _REASON_LIMIT = 500
+_QUESTIONS_SHOWN = 2
+_QUESTION_LIMIT = 200
 
 
 def name_of(text: str) -> str:
@@ -48,6 +50,8 @@ def build_card(record: RequestRecord, *, review_url: str, nonce: str, now: datet
         reason=None if reason is None else shortened(safe_text(reason, multiline=True), _REASON_LIMIT),
         revoked=request.revoked_at is not None,
         escalated_to=() if now is None else escalated_to(request, now),
+        kind=request.kind,
+        questions=_questions(record),
     )
 
 
@@ -57,6 +61,17 @@ def escalated_to(request: ApprovalRequest, now: datetime) -> tuple[str, ...]:
         return ()
     reached = levels_reached(request, now)
     return tuple(dict.fromkeys(name_of(each) for level in reached for each in (*level.groups, *level.people)))
+
+
+def _questions(record: RequestRecord) -> tuple[CardQuestion, ...]:
+    return tuple(
+        CardQuestion(
+            name_of(each.asked_by),
+            shortened(safe_text(each.question), _QUESTION_LIMIT),
+            None if each.answer is None else shortened(safe_text(each.answer), _QUESTION_LIMIT),
+        )
+        for each in record.questions[-_QUESTIONS_SHOWN:]
+    )
 
 
 def _decided_by(record: RequestRecord, approved_by: tuple[str, ...]) -> tuple[str, ...]:

@@ -13,7 +13,16 @@ from hitl_mcp.approvals.models import RequestStatus
 from hitl_mcp.notifiers.base import Call, Card, CardReference, CheckResult, DecisionInbox
 from hitl_mcp.notifiers.errors import DeliveryFailed
 from hitl_mcp.notifiers.layout import Layout, lay_out
-from hitl_mcp.notifiers.wording import call_facts, call_headline, facts, headline, why_no_approve
+from hitl_mcp.notifiers.wording import (
+    call_facts,
+    call_headline,
+    facts,
+    headline,
+    payload_label,
+    review_label,
+    why_no_approve,
+    words_label,
+)
 
 _BUDGET = 16_000
 _RULE = "─" * 72
@@ -76,10 +85,15 @@ def _open_card(card: Card, layout: Layout) -> str:
     lines += [f"  {label}: {value}" for label, value in facts(card)]
     if layout.summary:
         lines.append(f"  Summary: {layout.summary}")
-    lines += ["  Why:", *_indented(layout.justification), "  What will run:", *_indented(layout.action.text)]
+    lines += [
+        f"  {words_label(card)}:",
+        *_indented(layout.justification),
+        f"  {payload_label(card)}:",
+        *_indented(layout.action.text),
+    ]
     if hidden := layout.hidden_notice():
         lines.append(f"  {hidden}")
-    lines.append(f"  Review: {card.review_url}")
+    lines.append(f"  {review_label(card)}: {card.review_url}")
     if card.status is RequestStatus.PENDING:
         if why := why_no_approve(card, layout):
             lines.append(f"  {why}")

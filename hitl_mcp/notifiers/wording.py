@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from hitl_mcp.approvals.models import RequestStatus
+from hitl_mcp.approvals.models import RequestKind, RequestStatus
 from hitl_mcp.notifiers.base import Card
 from hitl_mcp.notifiers.layout import Layout
 from hitl_mcp.notifiers.text import shortened
@@ -21,12 +21,18 @@ def headline(card: Card) -> str:
     """How the request stands, naming who decided."""
     by = f" by {', '.join(card.decided_by)}" if card.decided_by else ""
     match card.status:
+        case RequestStatus.PENDING if card.kind is RequestKind.QUESTION:
+            return "An agent asks a question"
         case RequestStatus.PENDING:
             return f"Approval needed ({card.risk_level.value} risk)"
         case RequestStatus.APPROVED:
             return f"Approved{by}, then revoked" if card.revoked else f"Approved{by}"
         case RequestStatus.DENIED:
-            return f"Denied{by}"
+            return f"{'Declined' if card.kind is RequestKind.QUESTION else 'Denied'}{by}"
+        case RequestStatus.ANSWERED:
+            return f"Answered{by}"
+        case RequestStatus.TIMEOUT if card.kind is RequestKind.QUESTION:
+            return "Not answered in time"
         case RequestStatus.TIMEOUT:
             return "Not answered in time: nothing will run"
         case RequestStatus.CANCELLED:
@@ -45,6 +51,10 @@ def facts(card: Card) -> list[tuple[str, str]]:
             lines.append(("Now also asked", shortened(", ".join(card.escalated_to), _ASKED_LIMIT)))
     elif card.reason:
         lines.append(("Reason", card.reason))
+    for asked in card.questions:
+        # Names are other people's text, and only values are shown where no text becomes a link.
+        lines.append(("Asked back", f"{asked.asked_by}: {asked.question}"))
+        lines.append(("In the agent's words", asked.answer or "(no answer yet)"))
     lines.append(("Action", card.action_digest))
     return lines
 
@@ -64,6 +74,28 @@ def why_no_approve(card: Card, layout: Layout) -> str | None:
     """Why a pending card has Review in the place of Approve, or None where it offers Approve or has ended."""
     if card.status is not RequestStatus.PENDING or layout.offers_approve:
         return None
+    if card.kind is RequestKind.QUESTION:
+        return "Answer it on the review page."
     if not card.chat_may_approve:
         return f"This request ({card.risk_level.value} risk) is approved on the review page, not in a chat."
     return layout.hidden_notice()
+
+
+def words_label(card: Card) -> str:
+    """What stands above the agent's own words."""
+    return "Question" if card.kind is RequestKind.QUESTION else "Why"
+
+
+def payload_label(card: Card) -> str:
+    """What stands above the rendering of the action."""
+    return "All that was asked" if card.kind is RequestKind.QUESTION else "What will run"
+
+
+def review_label(card: Card) -> str:
+    """What the button that opens the page says."""
+    return "Answer" if card.kind is RequestKind.QUESTION else "Review"
+
+
+def deny_label(card: Card) -> str:
+    """What the button that denies says."""
+    return "Decline" if card.kind is RequestKind.QUESTION else "Deny"

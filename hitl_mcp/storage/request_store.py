@@ -19,6 +19,7 @@ from hitl_mcp.approvals.ports import ListPosition, RevokedToken
 from hitl_mcp.approvals.quorum import person_key
 from hitl_mcp.storage import rows
 from hitl_mcp.storage.deadline_store import SqlDeadlineStore
+from hitl_mcp.storage.dialogue_store import SqlDialogueStore
 from hitl_mcp.storage.errors import ConcurrentChange, StoredActionDamaged, StoredRowDamaged
 from hitl_mcp.storage.schema import actions, decisions, idempotency_keys, requests, revisions
 from server_kit.database.base import Dialect
@@ -52,6 +53,9 @@ _ACTION = select(actions.c.canonical).where(actions.c.digest == bindparam("diges
 _STATUSES = select(requests.c.request_id, requests.c.status).where(
     requests.c.request_id.in_(bindparam("ids", expanding=True))
 )
+_VERSIONS = select(requests.c.request_id, requests.c.version).where(
+    requests.c.request_id.in_(bindparam("ids", expanding=True))
+)
 _ATTACHED = select(requests.c.request_id).where(
     requests.c.agent == bindparam("agent"), requests.c.attachable_digest == bindparam("digest")
 )
@@ -64,7 +68,7 @@ _UPDATE = update(requests).where(
 _DETACH = update(requests).where(requests.c.request_id == bindparam("id")).values(attachable_digest=None)
 
 
-class SqlRequestStore(SqlDeadlineStore):
+class SqlRequestStore(SqlDeadlineStore, SqlDialogueStore):
     """Implements `approvals.ports.RequestStore` on both databases."""
 
     def __init__(self, dialect: Dialect) -> None:
@@ -153,6 +157,10 @@ class SqlRequestStore(SqlDeadlineStore):
         found = await connection.execute(_STATUSES, {"ids": list(request_ids)})
         return {request_id: RequestStatus(status) for request_id, status in found}
 
+    async def versions(self, connection: AsyncConnection, request_ids: Collection[str]) -> Mapping[str, int]:
+        found = await connection.execute(_VERSIONS, {"ids": list(request_ids)})
+        return {request_id: int(version) for request_id, version in found}
+
     async def page(
         self,
         connection: AsyncConnection,
@@ -202,9 +210,13 @@ class SqlRequestStore(SqlDeadlineStore):
 
     async def _records(self, connection: AsyncConnection, found: Sequence[RowMapping]) -> list[RequestRecord]:
         try:
-            # A request of version 1 has not changed since it was made, so it has no decisions to look for.
-            decided = await self._decisions(
-                connection, [row["request_id"] for row in found if row["version"] > 1]
+            # A request of version 1 has not changed since it was made, so nothing was said about it.
+            changed = [row["request_id"] for row in found if row["version"] > 1]
+            decided = await self._decisions(connection, changed)
+            asked = await self.questions_about(connection, changed)
+            answered = await self.answers_to(
+                connection,
+                [row["request_id"] for row in found if row["status"] == RequestStatus.ANSWERED.value],
             )
             revised = await self._revisions(
                 connection, [row["request_id"] for row in found if row["revision"] > 0]
@@ -214,6 +226,8 @@ class SqlRequestStore(SqlDeadlineStore):
                     rows.request_from_row(row, await self._action(connection, row["action_digest"])),
                     tuple(decided.get(row["request_id"], ())),
                     tuple(revised.get(row["request_id"], ())),
+                    answered.get(row["request_id"]),
+                    tuple(asked.get(row["request_id"], ())),
                 )
                 for row in found
             ]

@@ -30,6 +30,7 @@ _STATUS_STYLES = {
     RequestStatus.DENIED: "red",
     RequestStatus.TIMEOUT: "dim",
     RequestStatus.CANCELLED: "dim",
+    RequestStatus.ANSWERED: "green",
 }
 
 

@@ -14,7 +14,7 @@ from hitl_mcp.tools.tool import Call
 from hitl_mcp.tools.waiting import Ladder
 from server_kit.mcp_tools import ToolDefinition
 
-_NOT_LOOKED_UP: Final = "The request was not looked up, because:"
+_NOT_LOOKED_UP: Final = "The request was not looked up and no answer was kept, because:"
 
 
 def check_status(
@@ -24,7 +24,10 @@ def check_status(
 
     async def run(call: Call) -> ApprovalAnswer:
         arguments = parse_arguments(CheckStatusArguments, call.arguments, consequence=_NOT_LOOKED_UP)
-        record = await service.get_for_agent(call.agent, arguments.request_id)
+        if arguments.answer is None:
+            record = await service.get_for_agent(call.agent, arguments.request_id)
+        else:
+            record = await service.reply(call.agent, arguments.request_id, arguments.answer)
         record = await ladder.wait(
             record,
             call.context,
@@ -38,10 +41,14 @@ def check_status(
         title="See how a request stands",
         description=(
             "How a request for approval stands, with capability_token while it is APPROVED. With "
-            "wait_seconds the call is held until a person has decided or that time has passed."
+            "wait_seconds the call is held until a person has decided or that time has passed. When a person "
+            "asks you something before deciding, it is in questions: give your answer as answer."
         ),
         input_schema=CheckStatusArguments.model_json_schema(),
         answer=ApprovalAnswer,
-        annotations=ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False),
+        # Reads, but for an answer that is given; an answer is kept once and undoes nothing.
+        annotations=ToolAnnotations(
+            read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False
+        ),
         run=run,
     )

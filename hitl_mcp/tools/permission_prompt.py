@@ -24,9 +24,12 @@ _DESCRIPTION: Final = (
 def permission_prompt(
     service: ApprovalService, views: ApprovalViews, *, held_seconds: float = HELD_SECONDS
 ) -> ToolDefinition[Call, PermissionAnswer]:
-    """The tool on this service. Its one client waits five minutes for a call without progress."""
+    """The tool on this service. Its one client waits five minutes for a call without progress.
+
+    It reads allow or deny alone, so a question that is asked back cannot reach it.
+    """
     permissions = Permissions(service, views)
-    ladder = Ladder(service, held_without_progress_seconds=held_seconds)
+    ladder = Ladder(service, held_without_progress_seconds=held_seconds, or_asked=False)
 
     async def run(call: Call) -> PermissionAnswer:
         async def wait(record: RequestRecord) -> RequestRecord:

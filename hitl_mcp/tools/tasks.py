@@ -88,7 +88,9 @@ class ApprovalTasks(Extension):
                 return _task(record, status="working")
             case RequestStatus.CANCELLED:
                 return _task(record, status="cancelled")
-            case RequestStatus.APPROVED | RequestStatus.DENIED | RequestStatus.TIMEOUT:
+            case (
+                RequestStatus.APPROVED | RequestStatus.DENIED | RequestStatus.TIMEOUT | RequestStatus.ANSWERED
+            ):
                 result = as_result(await self._views.for_agent(agent, record))
                 return {
                     **_task(record, status="completed"),
@@ -142,6 +144,10 @@ def _task(record: RequestRecord, *, status: str) -> dict[str, Any]:
 
 def _message(record: RequestRecord) -> str:
     request = record.request
+    if record.open_question is not None:
+        return (
+            "A person has a question: call check_status with the task id as request_id to read and answer it."
+        )
     if request.status is RequestStatus.PENDING:
         return f"People have been asked; nobody has decided until {request.expires_at.isoformat()} ends it."
     return f"The request has ended: {request.status.value}."

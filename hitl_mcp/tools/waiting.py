@@ -1,4 +1,4 @@
-"""The ladder of waiting: how long a call is held until a person has decided.
+"""The ladder of waiting: how long a call is held until a person has decided, or asks the agent something.
 
 1. The client declared the Tasks extension (2026-07-28): not at all, it gets a task and asks for that.
 2. A progress token came with the call: until the decision, with a progress notification every 15 seconds.
@@ -27,18 +27,19 @@ HELD_WITHOUT_PROGRESS_SECONDS: Final = 45.0
 class Waiter(Protocol):
     """The part of the approval service that waits."""
 
-    async def wait(self, request_id: str, timeout_seconds: float) -> RequestRecord:
-        """The record at its end, or after `timeout_seconds` as it then is."""
+    async def wait(self, request_id: str, timeout_seconds: float, *, or_asked: bool = False) -> RequestRecord:
+        """The record at its end, or after `timeout_seconds` as it then is; `or_asked`: or once asked back."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Ladder:
-    """Waits as the caller's client allows."""
+    """Waits as the caller's client allows. `or_asked`: no longer than until a person asks the agent back."""
 
     waiter: Waiter
     progress_every_seconds: float = PROGRESS_EVERY_SECONDS
     held_without_progress_seconds: float = HELD_WITHOUT_PROGRESS_SECONDS
+    or_asked: bool = True
 
     async def wait(
         self, record: RequestRecord, context: Context[Any, Any], wait_seconds: float, *, review_url: str
@@ -48,21 +49,25 @@ class Ladder:
             return record
         if not has_progress_token(context.request_context):
             held = min(wait_seconds, self.held_without_progress_seconds)
-            return await self.waiter.wait(record.request.request_id, held)
+            return await self.waiter.wait(record.request.request_id, held, or_asked=self.or_asked)
         return await self._wait_with_progress(record, context, wait_seconds, review_url)
 
     async def _wait_with_progress(
         self, record: RequestRecord, context: Context[Any, Any], wait_seconds: float, review_url: str
     ) -> RequestRecord:
         request_id, waited = record.request.request_id, 0.0
-        while record.request.status is RequestStatus.PENDING and waited < wait_seconds:
+        while not self._is_over(record) and waited < wait_seconds:
             await context.report_progress(
                 waited, wait_seconds, f"Waiting for a person to decide request {request_id}: {review_url}"
             )
             step = min(self.progress_every_seconds, wait_seconds - waited)
-            record = await self.waiter.wait(request_id, step)
+            record = await self.waiter.wait(request_id, step, or_asked=self.or_asked)
             waited += step
         return record
+
+    def _is_over(self, record: RequestRecord) -> bool:
+        asked = self.or_asked and record.open_question is not None
+        return asked or record.request.status is not RequestStatus.PENDING
 
 
 def default_wait_seconds(context: Context[Any, Any]) -> float:

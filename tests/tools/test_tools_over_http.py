@@ -20,6 +20,7 @@ TOOLS = {
     "request_approval",
     "check_status",
     "cancel_request",
+    "ask_human",
     "list_requests",
     "permission_prompt",
     "explain_policy",
@@ -49,7 +50,7 @@ async def test_every_tool_says_what_it_takes_answers_and_does(server: Served, mo
         assert tool.input_schema["additionalProperties"] is False
         assert tool.annotations is not None
         assert tool.annotations.read_only_hint is (
-            tool.name in {"check_status", "list_requests", "explain_policy"}
+            tool.name in {"list_requests", "explain_policy"}
         )
     jsonschema.validate(asking(), tools["request_approval"].input_schema)
 

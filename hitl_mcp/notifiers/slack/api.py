@@ -37,7 +37,15 @@ _UNAUTHORIZED = frozenset(
         "token_revoked",
     }
 )
-_GONE = frozenset({"cant_update_message", "edit_window_closed", "message_not_found", "thread_not_found", "cannot_reply_to_message"})
+_GONE = frozenset(
+    {
+        "cant_update_message",
+        "edit_window_closed",
+        "message_not_found",
+        "thread_not_found",
+        "cannot_reply_to_message",
+    }
+)
 _REFUSED = frozenset(
     {
         "block_mismatch",

@@ -15,7 +15,17 @@ from hitl_mcp.approvals.models import RequestStatus
 from hitl_mcp.notifiers.base import Card
 from hitl_mcp.notifiers.layout import Layout, lay_out
 from hitl_mcp.notifiers.text import pieces_of, shortened, utf16_length
-from hitl_mcp.notifiers.wording import call_facts, call_headline, facts, headline, why_no_approve
+from hitl_mcp.notifiers.wording import (
+    call_facts,
+    call_headline,
+    deny_label,
+    facts,
+    headline,
+    payload_label,
+    review_label,
+    why_no_approve,
+    words_label,
+)
 
 APPROVE, DENY, REVIEW = "hitl_approve", "hitl_deny", "hitl_review"
 REASON_VIEW, REASON_BLOCK, REASON_INPUT = "hitl_deny_reason", "reason", "reason"
@@ -110,8 +120,8 @@ def _blocks(card: Card, layout: Layout) -> list[JsonValue]:
     blocks: list[JsonValue] = [
         {"type": "header", "text": _plain(shortened(headline(card), _HEADER_LIMIT))},
         _rich(_facts(card, layout)),
-        _rich(_label("Why"), *_preformatted(layout.justification)),
-        _rich(_label("What will run")),
+        _rich(_label(words_label(card)), *_preformatted(layout.justification)),
+        _rich(_label(payload_label(card))),
         *[_rich(piece) for piece in _preformatted(layout.action.text)],
     ]
     notices = [layout.hidden_notice(), why_no_approve(card, layout)]
@@ -134,14 +144,14 @@ def _buttons(card: Card, layout: Layout) -> dict[str, JsonValue]:
     deny: dict[str, JsonValue] = {
         "type": "button",
         "action_id": DENY,
-        "text": _plain("Deny"),
+        "text": _plain(deny_label(card)),
         "style": "danger",
         "value": card.nonce,
     }
     review: dict[str, JsonValue] = {
         "type": "button",
         "action_id": REVIEW,
-        "text": _plain("Review"),
+        "text": _plain(review_label(card)),
         "url": card.review_url,
     }
     approve: dict[str, JsonValue] = {

@@ -17,7 +17,17 @@ from hitl_mcp.approvals.models import RequestStatus, Verdict
 from hitl_mcp.notifiers.base import Card
 from hitl_mcp.notifiers.layout import Layout, lay_out
 from hitl_mcp.notifiers.text import shortened, utf16_length
-from hitl_mcp.notifiers.wording import call_facts, call_headline, facts, headline, why_no_approve
+from hitl_mcp.notifiers.wording import (
+    call_facts,
+    call_headline,
+    deny_label,
+    facts,
+    headline,
+    payload_label,
+    review_label,
+    why_no_approve,
+    words_label,
+)
 
 MESSAGE_LIMIT = 4096
 ANSWER_LIMIT = 200
@@ -112,9 +122,9 @@ def _write(card: Card, layout: Layout) -> _Writer:
         writer.add("Summary: ")
         writer.add(layout.summary, "code")
         writer.add("\n")
-    writer.add("Why:\n")
+    writer.add(f"{words_label(card)}:\n")
     writer.add(layout.justification, "pre")
-    writer.add("\nWhat will run:\n")
+    writer.add(f"\n{payload_label(card)}:\n")
     writer.add(layout.action.text, "pre")
     writer.add("\n")
     if hidden := layout.hidden_notice():
@@ -122,7 +132,7 @@ def _write(card: Card, layout: Layout) -> _Writer:
     if (why := why_no_approve(card, layout)) and why != hidden:
         writer.add(f"{why}\n")
     if card.status is RequestStatus.PENDING and not _linkable(card.review_url):
-        writer.add("Review: ")
+        writer.add(f"{review_label(card)}: ")
         writer.add(card.review_url, "code")
     return writer
 
@@ -130,8 +140,8 @@ def _write(card: Card, layout: Layout) -> _Writer:
 def _keyboard(card: Card, layout: Layout) -> tuple[tuple[dict[str, JsonValue], ...], ...]:
     if card.status is not RequestStatus.PENDING:
         return ()
-    review: dict[str, JsonValue] = {"text": "Review", "url": card.review_url}
-    deny = _button("Deny", Verdict.DENY, card.nonce)
+    review: dict[str, JsonValue] = {"text": review_label(card), "url": card.review_url}
+    deny = _button(deny_label(card), Verdict.DENY, card.nonce)
     linkable = _linkable(card.review_url)
     if layout.offers_approve:
         first = (_button("Approve", Verdict.APPROVE, card.nonce), deny)

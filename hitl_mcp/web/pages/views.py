@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from hitl_contract.display import headline_of, render_action, safe_text
-from hitl_mcp.approvals.models import RequestRecord, RequestStatus, Verdict
+from hitl_mcp.approvals.models import Decision, RequestRecord, RequestStatus, Verdict
+from hitl_mcp.approvals.quorum import person_key
+from hitl_mcp.approvals.standing import standing_of
+from hitl_mcp.web.pages.standing_views import StandingView, view_standing
 
 _OUTCOMES = {
     RequestStatus.PENDING: "Waiting for a decision",
@@ -14,6 +17,7 @@ _OUTCOMES = {
     RequestStatus.DENIED: "Denied",
     RequestStatus.TIMEOUT: "Timed out: nobody decided in time",
     RequestStatus.CANCELLED: "Cancelled",
+    RequestStatus.ANSWERED: "Answered",
 }
 
 
@@ -24,6 +28,10 @@ class DecisionView:
     reason: str | None
     channel: str
     decided_at: datetime
+    conditions: str | None
+    acting_for: str | None
+    counts: bool
+    """Whether it is about the action as it stands, and not about an earlier wording."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +62,12 @@ class RequestView:
     decisions: tuple[DecisionView, ...]
     decided_by_reader: bool
     version: int
+    revision: int
+    standing: StandingView
 
 
-def view_request(record: RequestRecord, *, reader: str, listed: bool = False) -> RequestView:
-    """What a page shows of a request; of one that is `listed` only the headline of its action."""
+def view_request(record: RequestRecord, *, reader: str, now: datetime, listed: bool = False) -> RequestView:
+    """What a page shows of a request at `now`; of one that is `listed` only the headline of its action."""
     request = record.request
     display = None if listed else render_action(request.action)
     return RequestView(
@@ -89,9 +99,20 @@ def view_request(record: RequestRecord, *, reader: str, listed: bool = False) ->
                 reason=safe_text(decision.reason, multiline=True) if decision.reason else None,
                 channel=decision.channel,
                 decided_at=decision.decided_at,
+                conditions=safe_text(decision.conditions) if decision.conditions else None,
+                acting_for=_acting_for(decision),
+                counts=decision.revision == request.revision,
             )
             for decision in record.decisions
         ),
-        decided_by_reader=any(decision.person == reader for decision in record.decisions),
+        decided_by_reader=any(person_key(each.person) == person_key(reader) for each in record.standing),
         version=request.version,
+        revision=request.revision,
+        standing=view_standing(standing_of(record, now)),
     )
+
+
+def _acting_for(decision: Decision) -> str | None:
+    if decision.verdict is Verdict.DENY or not decision.acted_as.acting_for:
+        return None
+    return safe_text(", ".join(each.person_id for each in decision.acted_as.acting_for))
