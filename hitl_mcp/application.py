@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +53,8 @@ class Application:
     dispatcher: Dispatcher
     public_keys: Callable[[], PublicKeys]
     """What verifies this server's tokens now; a rotation is followed."""
+    warmed: Callable[[], AbstractAsyncContextManager[None]]
+    """Loads beside the start what the first request would wait a second for. Who serves enters it."""
     build_mcp_server: Callable[[PrincipalResolver], MCPServer[Any]]
     build_http_app: Callable[[], ASGIApp]
     """The whole HTTP door. Its lifespan runs the MCP endpoint, not the dispatcher."""

@@ -38,6 +38,7 @@ async def serve_http(
         async with build_application(settings) as application, AsyncExitStack() as running:
             await application.audit.begin()
             await application.rules.load()
+            await running.enter_async_context(application.warmed())
             await running.enter_async_context(_dispatching(application))
             await running.enter_async_context(_announced(settings))
             await serve(
@@ -74,7 +75,7 @@ async def serve_stdio(settings: Settings) -> None:
                 f"`hitl agents add {agent}`"
             )
         server = application.build_mcp_server(ConfiguredPrincipal(agent, application.agents))
-        async with dispatching_unless_served(application):
+        async with application.warmed(), dispatching_unless_served(application):
             await server.run_stdio_async()
 
 

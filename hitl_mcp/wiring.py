@@ -49,7 +49,8 @@ from hitl_mcp.policies.explaining import PolicyExplainer
 from hitl_mcp.policies.findings import StaticFindings
 from hitl_mcp.policies.live import LivePolicy
 from hitl_mcp.policies.people import PeopleInDirectories
-from hitl_mcp.risk.building import build_consensus
+from hitl_mcp.policies.record import AuditedRules
+from hitl_mcp.risk.building import Assessors, build_consensus
 from hitl_mcp.server import build_mcp_server
 from hitl_mcp.settings import Settings
 from hitl_mcp.storage.migrations import SCRIPT_LOCATION
@@ -194,8 +195,9 @@ def _application(
     settings: Settings,
     core: _Core,
     around_policy: Callable[[Policy], Policy] | None,
-    risk: RiskAssessor,
+    assessors: Assessors,
 ) -> Application:
+    risk = assessors.consensus
     notifiers = build_notifiers(console=settings.console, slack=settings.slack, telegram=settings.telegram)
     outbox = SqlOutbox(
         database=core.database,
@@ -270,6 +272,7 @@ def _application(
         notifiers=notifiers,
         dispatcher=_dispatcher(settings, core, service, views, outbox, notifiers),
         public_keys=core.keys.public_keys,
+        warmed=assessors.warmed,
         build_mcp_server=mcp_server,
         build_http_app=http_app,
     )
@@ -311,6 +314,7 @@ def _rules(settings: Settings, core: _Core, groups: GroupDirectory) -> LivePolic
         directory=settings.policies_directory,
         people=PeopleInDirectories(core.people, groups, settings.roles),
         must_exist=settings.policies is not None,
+        record=AuditedRules(core.database, core.trail),
     )
 
 

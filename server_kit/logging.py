@@ -73,6 +73,8 @@ def configure_logging(*, level: LogLevel, format: LogFormat, stream: TextIO | No
         "asyncio",
     ):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # It reports as errors the plug-ins of bandit whose optional libraries are missing; none of them is used.
+    logging.getLogger("stevedore").setLevel(logging.CRITICAL)
 
 
 def redact_event(_logger: Any, _method: str, event: EventDict) -> EventDict:

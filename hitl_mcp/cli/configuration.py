@@ -13,8 +13,8 @@ def approval_configuration() -> str:
 
 
 _ASK_EVERYTHING = """\
-# One person is asked about every request. docs/policies.md explains rules; `hitl init` writes useful ones
-# into a new home when --rules is left out.
+# One person is asked about every request. docs/policies.md explains rules; `hitl policy use default` puts
+# those in this one's place that allow harmless work and ask about what is doubtful.
 rules:
   - name: ask-everything
     then: ask

@@ -20,7 +20,7 @@ CONFIGURATION_FILE = "config.yaml"
 EXECUTOR_CONFIGURATION_FILE = "executor.yaml"
 RULES_SHOWN = {
     "default": "policies/ (harmless work is allowed, what is doubtful is asked about; `hitl policy check`)",
-    "ask-everything": "policies/ (a person is asked about everything)",
+    "ask-everything": "policies/ (a person is asked about everything; `hitl policy use default` asks less)",
     "none": "none (a person is asked about everything)",
 }
 
@@ -33,10 +33,10 @@ def init(
     rules: Annotated[
         Literal["default", "ask-everything", "none"],
         typer.Option(
-            help="Which rules to write: useful ones that ask about what is doubtful, one that asks about "
-            "everything, or none, which asks about everything too."
+            help="Which rules to write: one that asks about everything, the default ones that ask about "
+            "what is doubtful and allow harmless work, or none, which asks about everything too."
         ),
-    ] = "default",
+    ] = "ask-everything",
     seal: Annotated[
         bool, typer.Option("--seal", help="Encrypt the keys under a passphrase, asked for at every start.")
     ] = False,

@@ -9,9 +9,11 @@ import typer
 from hitl_mcp.cli.failures import CommandFailed, ExitCode
 from hitl_mcp.cli.options import JsonOption
 from hitl_mcp.cli.output import Output
+from hitl_mcp.cli.policy_use import use
 from hitl_mcp.cli.running import run_command
 
-policy_commands = typer.Typer(no_args_is_help=True, help="Rules: check, test, explain, simulate.")
+policy_commands = typer.Typer(no_args_is_help=True, help="Rules: check, test, explain, simulate, use.")
+policy_commands.command("use")(use)
 
 RulesOption = Annotated[
     Path | None,

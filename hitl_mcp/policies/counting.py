@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final, Protocol
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hitl_mcp.approvals.models import MAX_TIMEOUT_SECONDS, Verdict
+from hitl_mcp.approvals.models import Verdict
 from hitl_mcp.storage.schema.approvals import decisions, requests
 from server_kit.database.base import Database
 
 WINDOW: Final = timedelta(hours=1)
+
+
+_PER_PERSON: Final = (
+    select(func.count().label("approvals"))
+    .where(decisions.c.decided_at >= bindparam("since"), decisions.c.verdict == Verdict.APPROVE.value)
+    .group_by(decisions.c.person_key)
+    .subquery()
+)
+_BUSIEST: Final = select(func.max(_PER_PERSON.c.approvals))
 
 
 class Counter(Protocol):
@@ -41,11 +52,13 @@ class SqlCounter:
     """Implements `Counter` over the tables of requests and decisions.
 
     Two requests at the same moment do not see each other: a limit may be passed by as many as are asked at
-    once.
+    once. What people approved is counted at most every `recount_seconds`.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, recount_seconds: float = 5.0) -> None:
         self._database = database
+        self._recount_seconds = recount_seconds
+        self._busiest: tuple[float, int] | None = None
 
     async def requests(self, agent: str, rule: str, *, since: datetime, most: int) -> int:
         found = (
@@ -61,22 +74,12 @@ class SqlCounter:
         return await self._database.read(operation)
 
     async def busiest_approver(self, *, since: datetime) -> int:
-        # What was decided lately was asked at most a request's longest life before.
-        asked_since = since - timedelta(seconds=MAX_TIMEOUT_SECONDS)
-        per_person = (
-            select(func.count().label("approvals"))
-            .select_from(decisions.join(requests, requests.c.request_id == decisions.c.request_id))
-            .where(
-                requests.c.created_at >= asked_since,
-                decisions.c.decided_at >= since,
-                decisions.c.verdict == Verdict.APPROVE.value,
-            )
-            .group_by(decisions.c.person_key)
-            .subquery()
-        )
+        now = asyncio.get_running_loop().time()
+        if self._busiest is None or now >= self._busiest[0]:
+            count = await self._database.read(partial(_busiest_approver, since=since))
+            self._busiest = (now + self._recount_seconds, count)
+        return self._busiest[1]
 
-        async def operation(connection: AsyncConnection) -> int:
-            busiest = await connection.execute(select(func.max(per_person.c.approvals)))
-            return int(busiest.scalar_one_or_none() or 0)
 
-        return await self._database.read(operation)
+async def _busiest_approver(connection: AsyncConnection, *, since: datetime) -> int:
+    return int((await connection.execute(_BUSIEST, {"since": since})).scalar_one_or_none() or 0)

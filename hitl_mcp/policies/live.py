@@ -15,6 +15,7 @@ from hitl_mcp.policies.errors import PolicyRefused
 from hitl_mcp.policies.evaluator import Evaluator
 from hitl_mcp.policies.loading import Fingerprint, fingerprint, load_rules, read_directory
 from hitl_mcp.policies.people import KnownPeople, PeopleSource
+from hitl_mcp.policies.record import RulesRecord
 from hitl_mcp.policies.rules import RuleSet
 from server_kit.clock import Clock
 
@@ -46,6 +47,7 @@ class LivePolicy:
         directory: Path,
         people: PeopleSource,
         must_exist: bool = False,
+        record: RulesRecord | None = None,
     ) -> None:
         self._evaluator = evaluator
         self._clock = clock
@@ -54,6 +56,7 @@ class LivePolicy:
         self._rules = RuleSet()
         self._problem: str | None = None
         self._must_exist = must_exist
+        self._record = record
         self._seen: Fingerprint | None = None
         self._looking = asyncio.Lock()
         self._look_after = 0.0
@@ -117,6 +120,8 @@ class LivePolicy:
         directory = self._directory
         if not (self._must_exist or self._rules.rules or directory.is_dir()):
             return RuleSet()
-        return await asyncio.to_thread(
-            lambda: load_rules(read_directory(directory, guarded=True), known, now)
-        )
+        texts = await asyncio.to_thread(read_directory, directory, guarded=True)
+        rules = await asyncio.to_thread(load_rules, texts, known, now)
+        if self._record is not None:
+            await self._record.came_into_force(rules, texts)
+        return rules

@@ -36,22 +36,28 @@ class StaticAnalysisVote:
     name = "static analysis"
     essential = True
 
-    def __init__(self, analyse: Analyse) -> None:
+    def __init__(self, analyse: Analyse, warm_up: Callable[[], None] | None = None) -> None:
         self._analyse = analyse
+        self._warm_up = warm_up
         self._warming: asyncio.Task[None] | None = None
         self._known: OrderedDict[str, Opinion] = OrderedDict()
 
     @asynccontextmanager
-    async def warmed(self, warm_up: Callable[[], None]) -> AsyncGenerator[None]:
-        """Load the analysers in a thread; until that is done votes wait for it, and nobody else does."""
-        self._warming = asyncio.create_task(asyncio.to_thread(warm_up))
+    async def warmed(self) -> AsyncGenerator[None]:
+        """Load the analysers beside a server's start, before the first vote has to wait for it."""
+        loading = asyncio.create_task(self._loaded())
         try:
             yield
         finally:
+            await asyncio.wait({loading})
+
+    async def _loaded(self) -> None:
+        """Wait until the analysers are loaded, in a thread: nobody else waits."""
+        if self._warming is None and self._warm_up is not None:
+            self._warming = asyncio.create_task(asyncio.to_thread(self._warm_up))
+            self._warming.add_done_callback(_say_if_it_failed)
+        if self._warming is not None and not self._warming.done():
             await asyncio.wait({self._warming})
-            failure = self._warming.exception()
-            if failure is not None:
-                _log.warning("analysers not loaded", error=type(failure).__name__)
 
     async def assess(self, agent: AgentFacts, submission: Submission) -> Opinion:  # noqa: ARG002 - the protocol's signature
         digest = await read_action(submission.action, action_digest)
@@ -59,13 +65,17 @@ class StaticAnalysisVote:
         if known is not None:
             self._known.move_to_end(digest)
             return known
-        if self._warming is not None and not self._warming.done():
-            await asyncio.wait({self._warming})
+        await self._loaded()
         opinion = opinion_on(await read_action(submission.action, self._analyse))
         self._known[digest] = opinion
         if len(self._known) > _CACHED:
             self._known.popitem(last=False)
         return opinion
+
+
+def _say_if_it_failed(warming: asyncio.Task[None]) -> None:
+    if not warming.cancelled() and (failure := warming.exception()) is not None:
+        _log.warning("analysers not loaded", error=type(failure).__name__)
 
 
 def opinion_on(analysis: Analysis) -> Opinion:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import CommandLine
+from tests.cli.commands import PASSWORD, CommandLine
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 DENY_PYTHON = "rules:\n- {name: deny-python, match: {language: python}, then: deny}\n"
@@ -102,3 +102,23 @@ def test_broken_rules_stop_the_start_with_one_line_and_show_in_doctor(cli: Comma
     state = next(finding for finding in findings if finding["subject"] == "rules")
     assert state["state"] == "problem"
     assert "a.yaml:2" in state["detail"]
+
+
+def test_the_default_rules_are_put_in_place_of_others_by_an_administrator_and_recorded(
+    cli: CommandLine,
+) -> None:
+    rules = cli.home / "policies"
+    rules.mkdir(mode=0o700)
+    (rules / "mine.yaml").write_text(DENY_PYTHON)
+    refused = cli.run("policy", "use", "default", HITL_PASSWORD="not the password")
+    assert refused.exit_code != 0
+    assert [file.name for file in rules.iterdir()] == ["mine.yaml"]
+
+    used = cli.json("policy", "use", "default", HITL_PASSWORD=PASSWORD)
+
+    assert {file.name for file in rules.iterdir()} == {file.name for file in (CONFIGS / "policies").iterdir()}
+    assert [file.name for file in Path(used["kept"]).iterdir()] == ["mine.yaml"]
+    assert cli.json("policy", "check")["usable"]
+    recorded = cli.json("audit", "search", "--event", "rules.in_force")
+    assert "deny-python" not in str(recorded)
+    assert "harmless-programs" in str(recorded)

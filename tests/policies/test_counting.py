@@ -19,7 +19,7 @@ async def test_requests_under_a_rule_and_approvals_by_one_person_are_counted_for
 ) -> None:
     await create_schema(database)
     world = World(database, clock, tmp_path)
-    counter = SqlCounter(database)
+    counter = SqlCounter(database, recount_seconds=0)
 
     async def counts() -> tuple[int, int, int]:
         since = clock.now() - timedelta(hours=1)

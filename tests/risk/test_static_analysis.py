@@ -100,8 +100,8 @@ async def test_votes_wait_until_the_analysers_are_loaded_and_the_loop_does_not()
         order.append("analysed")
         return Analysis(())
 
-    vote = StaticAnalysisVote(analysed)
-    async with vote.warmed(load):
+    vote = StaticAnalysisVote(analysed, load)
+    async with vote.warmed():
         early = asyncio.create_task(vote.assess(AGENT, submission()))
         await asyncio.wait({early}, timeout=0.05)
         assert not early.done()
@@ -115,6 +115,16 @@ async def test_analysers_that_cannot_be_loaded_leave_the_vote_to_the_analysis_it
     def broken() -> None:
         raise ImportError("tree-sitter")
 
-    vote = StaticAnalysisVote(Counted())
-    async with vote.warmed(broken):
+    vote = StaticAnalysisVote(Counted(), broken)
+    async with vote.warmed():
         assert (await vote.assess(AGENT, submission())).level is RiskLevel.LOW
+
+
+async def test_without_a_server_the_first_vote_loads_the_analysers_in_a_thread_and_once() -> None:
+    threads: list[int] = []
+    vote = StaticAnalysisVote(Counted(), lambda: threads.append(threading.get_ident()))
+
+    await asyncio.gather(*(vote.assess(AGENT, submission(python(f"x = {number}"))) for number in range(3)))
+
+    assert len(threads) == 1
+    assert threads != [threading.get_ident()]

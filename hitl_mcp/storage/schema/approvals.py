@@ -109,6 +109,7 @@ decisions = Table(
     Column("seal_format", Integer, nullable=False, server_default="1"),
     CheckConstraint("verdict IN ('approve', 'deny')", name="verdict_known"),
     Index("uq_decisions_request_revision_person", "request_id", "revision", "person_key", unique=True),
+    Index("ix_decisions_decided", "decided_at"),
 )
 
 idempotency_keys = Table(

@@ -14,6 +14,7 @@ depends_on = None
 def upgrade() -> None:
     op.add_column("deadlines", sa.Column("attempts", sa.Integer(), server_default="0", nullable=False))
     op.add_column("cards", sa.Column("call", sa.Integer(), nullable=True))
+    op.create_index("ix_decisions_decided", "decisions", ["decided_at"], unique=False)
     op.drop_index("ix_outbox_open", table_name="outbox")
     op.create_index(
         "ix_outbox_open", "outbox", ["channel", "delivered_at", "dead_at", "due_at"], unique=False
@@ -21,6 +22,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_index("ix_decisions_decided", table_name="decisions")
     op.drop_index("ix_outbox_open", table_name="outbox")
     op.create_index("ix_outbox_open", "outbox", ["delivered_at", "dead_at", "due_at"], unique=False)
     op.drop_column("cards", "call")
