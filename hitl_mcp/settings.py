@@ -163,7 +163,7 @@ class Settings(SettingsModel):
 
     @property
     def policies_directory(self) -> Path:
-        """Where the rules are. Without this directory, and none set, one approver is asked about everything."""
+        """The rules. Without this directory, and none set, one approver is asked about everything."""
         return (self.policies or self.home / "policies").expanduser().absolute()
 
     @property

@@ -19,6 +19,7 @@ from hitl_mcp.approvals.quorum import (
     NoSeat,
     person_key,
     seat,
+    seating,
     still_holding,
     tally,
 )
@@ -207,6 +208,33 @@ def test_a_seat_that_is_taken_is_not_taken_again() -> None:
     terms = asking(stage(security=1, platform=1))
     assert seat([ballot("alice", "security")], ballot("bob", "security"), terms) is NoSeat.SEATS_TAKEN
     assert seat([ballot("alice", "security", "platform")], ballot("bob", "security"), terms) == 0
+
+
+def sitting(ballots: Sequence[Ballot], terms: Electorate) -> list[list[tuple[str, str | None]]]:
+    return [
+        [(each.group, each.taken_by.person if each.taken_by else None) for each in stage]
+        for stage in seating(ballots, terms)
+    ]
+
+
+def test_who_sits_where_is_told_stage_by_stage() -> None:
+    terms = asking(stage(security=1, platform=1), stage(sales=1))
+    assert sitting([], terms) == [[("security", None), ("platform", None)], [("sales", None)]]
+    alice, bob = ballot("alice", "security", "platform"), ballot("bob", "security")
+    carol = ballot("carol", "sales", stage=1)
+    assert sitting([alice, bob, denial("dan", "platform")], terms) == [
+        [("security", "bob"), ("platform", "alice")],
+        [("sales", None)],
+    ]
+    assert sitting([alice, bob, carol], terms)[1] == [("sales", "carol")]
+
+
+def test_nobody_sits_in_a_stage_before_its_turn() -> None:
+    terms = asking(stage(security=1), stage(platform=1), separate_stages=False)
+    assert sitting([ballot("bob", "platform", stage=1)], terms) == [
+        [("security", None)],
+        [("platform", None)],
+    ]
 
 
 def test_what_somebody_may_no_longer_do_no_longer_counts() -> None:

@@ -59,7 +59,7 @@ TWINS = [
         "import tarfile\ntarfile.open('a').extractall()",
         "import tarfile\ntarfile.open('a').getnames()",
     ),
-    ("path.credentials", "open('/root/.ssh/id_rsa')", "open('data/keys.csv')"),
+    ("path.credentials", "open('/home/ada/.ssh/id_rsa')", "open('data/keys.csv')"),
     ("path.credentials", "x = '~/.aws/credentials'", "x = 'awesome'"),
     ("path.system", "open('/etc/x', 'w')", "open('etc.csv', 'w')"),
     ("path.traversal", "open('../../x', 'w')", "open('a/../x', 'w')"),
@@ -69,7 +69,7 @@ TWINS = [
     ("http.metadata_address", "u = 'http://169.254.169.254/latest'", "u = 'http://example.com/latest'"),
     (
         "flow.credentials_to_network",
-        "import requests\nrequests.post(u, data=open('/root/.ssh/id_rsa'))",
+        "import requests\nrequests.post(u, data=open('/home/ada/.ssh/id_rsa'))",
         "import requests\nrequests.post(u, data=open('a'))",
     ),
     ("sql.changes_every_row", "connection.execute('DELETE FROM t')", "connection.execute('SELECT a FROM t')"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from executor_mcp.errors import RefusalReason, Refused
+from executor_mcp.errors import RefusalReason, Refused, RevocationsUnavailable
 from executor_mcp.sandbox.errors import SandboxRefused, SandboxUnavailable
 from server_kit.database.base import Database
 from server_kit.errors import AuditUnavailable, DatabaseUnavailable
@@ -32,6 +32,48 @@ async def test_an_action_that_cannot_be_read_leaves_the_token_unspent(ready: Ben
 
     ready.issuer.actions[claims.action_digest] = action
     assert await ready.executor.service.execute(ready.issuer.sign(claims), None)
+
+
+class WithdrawnAtTheIssuer:
+    """The issuer's list, which from one asking on cannot be read or names the token."""
+
+    def __init__(self, *, away_from: int = 99, revoked_from: int = 99) -> None:
+        self.away_from = away_from
+        self.revoked_from = revoked_from
+        self.asked = 0
+
+    async def is_revoked(self, token_id: str) -> bool:
+        self.asked += 1
+        if self.asked >= self.away_from:
+            raise RevocationsUnavailable("the list is older than its lifetime")
+        return self.asked >= self.revoked_from
+
+
+# The second asking comes after the wait for a place and a sandbox.
+@pytest.mark.parametrize("asking", [1, 2])
+async def test_a_list_of_withdrawn_tokens_that_cannot_be_read_leaves_the_token_unspent(
+    store: Database, tmp_path: Path, asking: int
+) -> None:
+    withdrawn = WithdrawnAtTheIssuer(away_from=asking)
+    made = bench(store, tmp_path, issuer_revocations=withdrawn)
+    token = made.issuer.token()
+    refusal = await refused(made, token)
+    assert (refusal.reason, refusal.retryable) == (RefusalReason.REVOCATIONS_UNAVAILABLE, True)
+
+    withdrawn.away_from = 99
+    assert await made.executor.service.execute(token, None)
+    await made.executor.service.close()
+
+
+@pytest.mark.parametrize("asking", [1, 2])
+async def test_a_token_withdrawn_at_the_issuer_is_refused_for_good_even_while_it_waits(
+    store: Database, tmp_path: Path, asking: int
+) -> None:
+    made = bench(store, tmp_path, issuer_revocations=WithdrawnAtTheIssuer(revoked_from=asking))
+    refusal = await refused(made, made.issuer.token())
+    assert (refusal.reason, refusal.retryable) == (RefusalReason.REVOKED, False)
+    assert await made.counts() == (0, 0)
+    await made.executor.service.close()
 
 
 @pytest.mark.parametrize("where", ["fail_describe", "fail_prepare"])
