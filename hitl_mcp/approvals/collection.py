@@ -18,6 +18,7 @@ from hitl_mcp.approvals import events
 from hitl_mcp.approvals.capacity import Capacity
 from hitl_mcp.approvals.eligibility import capacity_for
 from hitl_mcp.approvals.errors import AlreadySpent, ApprovalExpired, RequestNotFound, SealBroken
+from hitl_mcp.approvals.grants import GrantEvidence
 from hitl_mcp.approvals.models import IssuedToken, RequestRecord
 from hitl_mcp.approvals.ports import ApprovalPorts
 from hitl_mcp.approvals.proof import ProvenApproval, prove
@@ -31,6 +32,7 @@ _EVIDENCE: Final = (
     events.EDITED,
     events.ALLOWED_BY_RULE,
     events.DENIED_BY_RULE,
+    events.APPROVED_BY_GRANT,
     events.UNSAFELY_APPROVED_BY_TIMEOUT,
     events.DECIDED,
     events.TIMED_OUT,
@@ -48,6 +50,14 @@ class _Lifetime:
 
     issued_at: int
     expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """What those who approved may do now, and the grant that approved as it is now."""
+
+    capacities: Mapping[str, Capacity]
+    granted: GrantEvidence | None
 
 
 class TokenCollection:
@@ -79,12 +89,12 @@ class TokenCollection:
             return await self._evidence(connection, agent, request_id)
 
         record, trail = await self._ports.database.read(read)
-        capacities = await self._capacities(record)
+        standing = await self._standing(record, trail)
         try:
-            approval = self._prove(record, trail, capacities)
+            approval = self._prove(record, trail, standing)
             lifetime = self._live(approval, trail)
             if lifetime is None:
-                approval, lifetime = await self._issue(agent, request_id, capacities)
+                approval, lifetime = await self._issue(agent, request_id, standing)
         except SealBroken as broken:
             await self._record_refusal(agent, broken, trail)
             raise
@@ -98,10 +108,10 @@ class TokenCollection:
         Raises RequestNotFound, NotApproved, Revoked, ApprovalExpired, NotEligible, SealBroken, AlreadySpent.
         """
 
-        async def read(connection: AsyncConnection) -> RequestRecord:
-            return (await self._evidence(connection, agent, request_id))[0]
+        async def read(connection: AsyncConnection) -> tuple[RequestRecord, Sequence[AuditEntry]]:
+            return await self._evidence(connection, agent, request_id)
 
-        capacities = await self._capacities(await self._ports.database.read(read))
+        standing = await self._standing(*await self._ports.database.read(read))
 
         async def operation(connection: AsyncConnection) -> SpentApproval:
             record, trail = await self._evidence(connection, agent, request_id)
@@ -110,7 +120,7 @@ class TokenCollection:
                 if earlier != use:
                     raise AlreadySpent(request_id, earlier)
                 return SpentApproval(record.request, use, first=False)
-            approval = self._prove(record, trail, capacities)
+            approval = self._prove(record, trail, standing)
             if approval.request.token_id is not None:
                 raise AlreadySpent(request_id, None)
             stored = await self._recorder.change(
@@ -127,11 +137,11 @@ class TokenCollection:
         return await self._ports.database.write(operation)
 
     async def _issue(
-        self, agent: str, request_id: str, capacities: Mapping[str, Capacity]
+        self, agent: str, request_id: str, standing: _Standing
     ) -> tuple[ProvenApproval, _Lifetime]:
         async def operation(connection: AsyncConnection) -> tuple[ProvenApproval, _Lifetime]:
             record, trail = await self._evidence(connection, agent, request_id)
-            approval = self._prove(record, trail, capacities)
+            approval = self._prove(record, trail, standing)
             lifetime = self._live(approval, trail)
             if lifetime is None:
                 lifetime = self._new_lifetime(approval)
@@ -173,17 +183,23 @@ class TokenCollection:
             raise RequestNotFound(request_id)
         return record, await self._ports.audit.about(connection, request_id, _EVIDENCE)
 
-    async def _capacities(self, record: RequestRecord) -> Mapping[str, Capacity]:
+    async def _standing(self, record: RequestRecord, trail: Sequence[AuditEntry]) -> _Standing:
         request, now = record.request, self._ports.clock.now()
+        granted = None
+        if self._ports.grants is not None and any(e.event == events.APPROVED_BY_GRANT for e in trail):
+            granted = await self._ports.grants.evidence(request.request_id)
+        people = [decision.person for decision in record.standing]
+        if granted is not None:
+            people.append(granted.grant.person)
         capacities: dict[str, Capacity] = {}
-        for decision in record.standing:
-            capacity = await capacity_for(self._ports, request, decision.person, now)
+        for person in people:
+            capacity = await capacity_for(self._ports, request, person, now)
             if capacity is not None:
-                capacities[person_key(decision.person)] = capacity
-        return capacities
+                capacities[person_key(person)] = capacity
+        return _Standing(capacities, granted)
 
     def _prove(
-        self, record: RequestRecord, trail: Sequence[AuditEntry], capacities: Mapping[str, Capacity]
+        self, record: RequestRecord, trail: Sequence[AuditEntry], standing: _Standing
     ) -> ProvenApproval:
         earlier = _use_of(trail)
         if earlier is not None:
@@ -192,9 +208,10 @@ class TokenCollection:
             record,
             trail,
             sealer=self._ports.sealer,
-            capacities=capacities,
+            capacities=standing.capacities,
             validity=self._validity,
             now=self._ports.clock.now(),
+            granted=standing.granted,
         )
 
     def _new_lifetime(self, approval: ProvenApproval) -> _Lifetime:

@@ -293,7 +293,9 @@ class GrantUsing(Protocol):
 
 
 class GrantBook(Protocol):
-    """What people allowed in advance. Rows that this server did not write, or that were set back, do not count."""
+    """What people allowed in advance. Rows that this server did not write, or that were set back, do not
+    count.
+    """
 
     async def live(self, agent: str) -> Sequence[Grant]:
         """The grants of this agent that may be used now; asks the database only after something changed."""

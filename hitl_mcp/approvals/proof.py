@@ -11,14 +11,17 @@
    approved wording keeps the terms: a channel good enough, a reason, a review long enough;
 6. the audit trail has this request's creation, each of its edits and each of its decisions as sealed, and no
    decision besides, no other end and no revocation;
-7. it was approved in exactly one of three ways:
+7. it was approved in exactly one of four ways:
    7a. by people: the rule asks, those who approved fill every seat of every stage, and too few denied;
    7b. by a rule: the sealed ruling allows, the trail has the rule allowing exactly this, and nobody decided;
    7c. by silence: the sealed terms say `UnsafeAutoApproveOnTimeout`, the time is up, the trail has that
        approval of exactly this, and nobody denied it in any wording;
-8. where people approved, those who did fill every seat still, in the capacities that they have now;
-9. the approval's own validity, counted from the sealed decision that completed the quorum, from the ruling or
-   from the end of the time, has not passed.
+   7d. by a grant: the trail has this one sealed use approving exactly this, within the grant's count; the
+      sealed grant, not revoked, is for this agent and covers this action, risk and terms; its person's own
+      approval alone made the quorum then; and nobody decided or edited;
+8. where people or a grant approved, those who did fill every seat still, in the capacities they have now;
+9. the approval's own validity, counted from the sealed decision that completed the quorum, from the ruling,
+   from the use of a grant or from the end of the time, has not passed, and neither has the grant.
 
 Only then is there a `ProvenApproval`; the minter takes nothing else.
 """
@@ -36,6 +39,14 @@ from hitl_mcp.approvals import events
 from hitl_mcp.approvals.ballots import ballots_of, electorate_of, review_start, wording_of
 from hitl_mcp.approvals.capacity import Capacity
 from hitl_mcp.approvals.errors import ApprovalExpired, NotApproved, NotEligible, Revoked, SealBroken
+from hitl_mcp.approvals.grants import (
+    GRANT_POLICY,
+    Grant,
+    GrantEvidence,
+    fills_its_seat,
+    seat_of,
+    why_not_covered,
+)
 from hitl_mcp.approvals.models import (
     ApprovalRequest,
     Decision,
@@ -44,7 +55,7 @@ from hitl_mcp.approvals.models import (
     RequestStatus,
     Verdict,
 )
-from hitl_mcp.approvals.quorum import still_holding, tally
+from hitl_mcp.approvals.quorum import Electorate, person_key, still_holding, tally
 from hitl_mcp.approvals.sealer import Sealer
 from hitl_mcp.approvals.terms import OnTimeout, RuleVerdict
 
@@ -53,13 +64,14 @@ class ApprovalWay(StrEnum):
     PEOPLE = "people"
     RULE = "rule"
     SILENCE = "silence"
+    GRANT = "grant"
 
 
 @dataclass(frozen=True, slots=True)
 class ProvenApproval:
     """An approval that passed every check of `prove`; made by nothing else.
 
-    `approvals` are the decisions that approved, none unless people did.
+    `approvals` are the decisions that approved, none unless people did. `grant` is what approved, if one did.
     """
 
     request: ApprovalRequest
@@ -67,6 +79,7 @@ class ProvenApproval:
     token_id: str
     valid_until: datetime
     way: ApprovalWay = ApprovalWay.PEOPLE
+    grant: Grant | None = None
 
 
 def prove(
@@ -77,14 +90,16 @@ def prove(
     capacities: Mapping[str, Capacity],
     validity: timedelta,
     now: datetime,
+    granted: GrantEvidence | None = None,
 ) -> ProvenApproval:
     """Check `record` against its seals and its audit `trail` (the entries about it, oldest first).
 
-    `capacities` are those of the deciders at `now`, by person key; who may not decide now has none.
+    `capacities` are those of the deciders at `now`, by person key; who may not decide now has none. `granted`
+    is the use of a grant for this request and that grant now, read through the register of sealed rows.
 
     Raises:
         SealBroken: what is stored is not what this server wrote (1, 2, 4, 5, 6, 7).
-        NotApproved, Revoked: 3.
+        NotApproved, Revoked: 3, and Revoked for a grant that was.
         NotEligible: 8.
         ApprovalExpired: 9.
     """
@@ -104,7 +119,8 @@ def prove(
     for decision in record.decisions:  # 5
         _check_decision(record, decision, sealer)
     _check_trail(record, trail)  # 6
-    way, since = _way(record, trail, now)  # 7
+    way, since = _way(record, trail, granted, now)  # 7
+    until = since + validity
     if way is ApprovalWay.PEOPLE:
         holding = still_holding(ballots_of(record), capacities)
         if not tally(holding, electorate_of(record)).reached:  # 8
@@ -112,9 +128,18 @@ def prove(
                 f"Not enough of those who approved request {request.request_id} may still decide. "
                 "Ask for approval again."
             )
-    if now >= since + validity:  # 9
+    grant = granted.grant if granted is not None and way is ApprovalWay.GRANT else None
+    if granted is not None and grant is not None:
+        capacity = capacities.get(person_key(grant.person))
+        if not fills_its_seat(request, grant.person, granted.use.groups, capacity):  # 8
+            raise NotEligible(
+                f"{grant.person}, whose {grant.policy} covered request {request.request_id}, may not decide "
+                "it any more. Ask for approval again."
+            )
+        until = min(until, grant.expires_at)
+    if now >= until:  # 9
         raise ApprovalExpired(request.request_id)
-    return ProvenApproval(request, _approvals(record), token_id, since + validity, way)
+    return ProvenApproval(request, _approvals(record), token_id, until, way, grant)
 
 
 def _approvals(record: RequestRecord) -> tuple[Decision, ...]:
@@ -188,11 +213,19 @@ def _seals(trail: Sequence[AuditEntry], event: str) -> list[str]:
     return [str(entry.details.get("seal")) for entry in trail if entry.event == event]
 
 
-def _way(record: RequestRecord, trail: Sequence[AuditEntry], now: datetime) -> tuple[ApprovalWay, datetime]:
+def _way(
+    record: RequestRecord, trail: Sequence[AuditEntry], granted: GrantEvidence | None, now: datetime
+) -> tuple[ApprovalWay, datetime]:
     """In which way it was approved, and from when on that counts."""
     request = record.request
     allowed = _seals(trail, events.ALLOWED_BY_RULE)
     silent = _seals(trail, events.UNSAFELY_APPROVED_BY_TIMEOUT)
+    uses = [entry for entry in trail if entry.event == events.APPROVED_BY_GRANT]
+    if uses or request.policy.startswith(GRANT_POLICY):  # 7d
+        if len(uses) != 1 or allowed or silent or record.decisions or request.revision:
+            raise SealBroken(request.request_id, "the audit trail does not have a grant covering this alone")
+        _check_grant(request, uses[0], granted)
+        return ApprovalWay.GRANT, request.created_at
     if request.verdict is RuleVerdict.ALLOW:  # 7b
         if allowed != [request.seal] or silent or record.decisions or request.revision:
             raise SealBroken(request.request_id, "the audit trail does not have the rule allowing this alone")
@@ -208,3 +241,39 @@ def _way(record: RequestRecord, trail: Sequence[AuditEntry], now: datetime) -> t
     if not tally(ballots_of(record), electorate_of(record)).reached:  # 7a
         raise SealBroken(request.request_id, "the sealed decisions do not make the quorum")
     return ApprovalWay.PEOPLE, max(each.decided_at for each in _approvals(record))
+
+
+def _check_grant(request: ApprovalRequest, used: AuditEntry, granted: GrantEvidence | None) -> None:
+    """That `granted` approved this request, and was not revoked since (7d)."""
+    if granted is None:
+        raise SealBroken(request.request_id, "no use of a grant that counts is stored for it")
+    grant, use = granted.grant, granted.use
+    if (used.details.get("seal"), used.details.get("use_seal")) != (request.seal, use.seal):
+        raise SealBroken(request.request_id, "the audit trail has another use of a grant for it")
+    named = (use.request_id, use.action_digest, use.grant_id, use.used_at, request.policy)
+    if named != (
+        request.request_id,
+        request.action_digest,
+        grant.grant_id,
+        request.created_at,
+        grant.policy,
+    ):
+        raise SealBroken(request.request_id, "the use of a grant is about something else")
+    if not 1 <= use.number <= min(grant.used, grant.allowed):
+        raise SealBroken(request.request_id, "the grant was used more often than it allows")
+    if not grant.created_at <= use.used_at < grant.expires_at:
+        raise SealBroken(request.request_id, "the grant was not in force when it was used")
+    uncovered = why_not_covered(
+        grant,
+        agent=request.agent,
+        action=request.action,
+        risk=request.risk_level,
+        terms=request.terms,
+    )
+    if request.verdict is not RuleVerdict.ASK or uncovered is not None:
+        raise SealBroken(request.request_id, f"the grant does not cover it: {uncovered}")
+    ballot = seat_of(request, grant.person, use.groups)
+    if not tally([ballot], Electorate(request.terms, request.agent, request.created_at)).reached:
+        raise SealBroken(request.request_id, "whoever gave the grant could not approve it")
+    if grant.revoked_at is not None:
+        raise Revoked(request.request_id)

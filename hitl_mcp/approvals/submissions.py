@@ -28,7 +28,8 @@ from hitl_mcp.approvals.models import (
     RequestStatus,
     Submission,
 )
-from hitl_mcp.approvals.ports import ApprovalPorts, NotificationKind
+from hitl_mcp.approvals.offers import GrantOffers, first_usable
+from hitl_mcp.approvals.ports import ApprovalPorts, GrantUsing, NotificationKind
 from hitl_mcp.approvals.recording import Recorder
 from hitl_mcp.approvals.rendering import rendered
 from hitl_mcp.approvals.rulings import Ruled, Rulings
@@ -44,12 +45,14 @@ class Submissions:
         self._ports = ports
         self._recorder = recorder
         self._rulings = Rulings(ports)
+        self._offers = GrantOffers(ports, validity)
         self._validity = validity
 
     async def submit(self, agent: str, submission: Submission) -> RequestRecord:
         """Store a request durably, or find the one this asks for again; then nobody is notified twice.
 
-        Asking again means: the same idempotency key, or the same action while this agent's earlier request
+        What a rule asks people about is approved by a live grant that covers it, and then nobody is
+        notified. Asking again means: the same idempotency key, or the same action while this agent's earlier request
         for it is pending, or approved and its approval not yet collected.
 
         Raises:
@@ -89,18 +92,27 @@ class Submissions:
     async def _stored(
         self, agent: str, submission: Submission, request: ApprovalRequest, canonical: bytes
     ) -> RequestRecord:
-        async def operation(connection: AsyncConnection) -> RequestRecord:
+        offers = await self._offers.covering(request)
+
+        async def store(connection: AsyncConnection, using: GrantUsing | None) -> RequestRecord:
             key = submission.idempotency_key
             if key is not None:
                 known = await self._ports.store.request_of_key(connection, agent, key)
                 if known is not None:
                     return await self._known(connection, known, request.action_digest)
-            record = await self._attach_or_insert(connection, request, canonical)
+            offer = None if using is None else await first_usable(using, offers)
+            chosen = request if offer is None else offer.request
+            record = await self._attach_or_insert(connection, chosen, canonical)
+            new = record.request is chosen
+            if new and using is not None and offer is not None:
+                await using.use(offer)
             if key is not None:
-                await self._remember(connection, record.request, key, new=record.request is request)
+                await self._remember(connection, record.request, key, new=new)
             return record
 
-        return await self._ports.database.write(operation)
+        if offers and self._ports.grants is not None:
+            return await self._ports.grants.write(lambda using: store(using.connection, using))
+        return await self._ports.database.write(lambda connection: store(connection, None))
 
     async def _new_request(
         self,
@@ -184,7 +196,7 @@ class Submissions:
             event=events.CREATED,
             actor=events.agent_actor(request.agent),
             details=details,
-            notification=NotificationKind.CREATED if request.verdict is RuleVerdict.ASK else None,
+            notification=NotificationKind.CREATED if request.status is RequestStatus.PENDING else None,
         )
         ruled = _RULED.get(request.verdict)
         if ruled is not None:

@@ -51,5 +51,9 @@ def _approvers(approval: ProvenApproval) -> tuple[Approver, ...]:
             )
         case ApprovalWay.RULE:
             return (Approver(person=rule, channel="rule", assurance="rule"),)
+        case ApprovalWay.GRANT:
+            assert approval.grant is not None
+            grant = approval.grant
+            return (Approver(person=grant.person, channel="grant", assurance=grant.assurance.value),)
         case ApprovalWay.SILENCE:
             return (Approver(person=rule, channel="timeout", assurance=OnTimeout.UNSAFE_AUTO_APPROVE.value),)
