@@ -251,7 +251,14 @@ def _application(
             trusted_proxies=http.trusted_proxies,
             max_body_bytes=http.max_body_bytes,
         )
-        pages = page_routes(service=service, people=core.people, sessions=sessions, public_url=http.url)
+        pages = page_routes(
+            service=service,
+            people=core.people,
+            delegations=delegations,
+            sessions=sessions,
+            clock=core.clock,
+            public_url=http.url,
+        )
         return build_web_app(parts, options=options, mcp_server=mcp_server(BearerPrincipal()), pages=pages)
 
     return Application(

@@ -28,10 +28,12 @@ from hitl_mcp.web.addresses import ClientAddress, Network
 from hitl_mcp.web.api.actions import action_routes
 from hitl_mcp.web.api.approvals import approval_routes
 from hitl_mcp.web.api.audit import audit_routes
+from hitl_mcp.web.api.changes import change_routes
 from hitl_mcp.web.api.delegations import delegation_routes
 from hitl_mcp.web.api.execute import ExecutorGateway, execute_routes
 from hitl_mcp.web.api.operations import operation_routes
 from hitl_mcp.web.api.permissions import permission_routes
+from hitl_mcp.web.api.questions import question_routes
 from hitl_mcp.web.api.sessions import session_routes
 from hitl_mcp.web.authentication import Authentication
 from hitl_mcp.web.hosts import HostGuard
@@ -84,8 +86,10 @@ def build_web_app(
     gateway = ExecutorGateway(client, options.executor_url)
     for router in (
         approval_routes(parts),
+        change_routes(parts),
         action_routes(parts),
         permission_routes(parts),
+        question_routes(parts),
         audit_routes(parts),
         delegation_routes(parts),
         session_routes(parts),

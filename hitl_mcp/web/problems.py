@@ -17,14 +17,21 @@ from hitl_mcp.approvals.errors import (
     ApprovalError,
     ApprovalExpired,
     DigestChanged,
+    EditRefused,
     IdempotencyKeyReused,
+    InvalidAnswer,
     InvalidCursor,
     InvalidSubmission,
+    NoOpenQuestion,
     NotApproved,
     NotEligible,
+    NotYourTurn,
     RequestNotFound,
+    ReviewTooShort,
     Revoked,
     SealBroken,
+    TooManyQuestions,
+    WrongKind,
 )
 from hitl_mcp.errors import (
     CredentialRefused,
@@ -47,6 +54,7 @@ _STATUS_OF: Final[tuple[tuple[type[Exception], int, str], ...]] = (
     (RequestNotFound, 404, "request_not_found"),
     (ActionNotFound, 404, "action_not_found"),
     (InvalidSubmission, 422, "invalid_arguments"),
+    (InvalidAnswer, 422, "invalid_answer"),
     (InvalidCursor, 422, "invalid_cursor"),
     (AlreadyEnded, 409, "already_ended"),
     (AlreadyDecided, 409, "already_decided"),
@@ -54,6 +62,12 @@ _STATUS_OF: Final[tuple[tuple[type[Exception], int, str], ...]] = (
     (DigestChanged, 409, "digest_changed"),
     (IdempotencyKeyReused, 409, "idempotency_key_reused"),
     (NotApproved, 409, "not_approved"),
+    (WrongKind, 409, "wrong_kind"),
+    (TooManyQuestions, 409, "too_many_questions"),
+    (NoOpenQuestion, 409, "no_open_question"),
+    (EditRefused, 409, "edit_refused"),
+    (NotYourTurn, 403, "not_your_turn"),
+    (ReviewTooShort, 403, "review_too_short"),
     (NotEligible, 403, "not_eligible"),
     (Revoked, 410, "revoked"),
     (ApprovalExpired, 410, "approval_expired"),
@@ -88,9 +102,16 @@ def problem_of(error: Exception) -> Response:
     raise error
 
 
+def code_of(error: Exception) -> str:
+    """The code that the problem document of this error would carry."""
+    return next((code for kind, _, code in _STATUS_OF if isinstance(error, kind)), "refused")
+
+
 def _headers(error: Exception) -> dict[str, str] | None:
     if isinstance(error, TooManyAttempts):
         return {"Retry-After": str(error.retry_after_seconds)}
+    if isinstance(error, ReviewTooShort):
+        return {"Retry-After": str(error.seconds_left)}
     if isinstance(error, ServerError):
         return {"Retry-After": str(RETRY_AFTER_SECONDS)}
     if isinstance(error, SignInRefused | TokenRefused):
@@ -99,7 +120,7 @@ def _headers(error: Exception) -> dict[str, str] | None:
 
 
 def _fields(error: Exception) -> tuple[FieldError, ...]:
-    if isinstance(error, InvalidArguments):
+    if isinstance(error, InvalidArguments | InvalidAnswer):
         return tuple(FieldError(each.field, each.message) for each in error.problems)
     if isinstance(error, IdentityRefused):
         return (FieldError(error.field, error.reason),)

@@ -11,7 +11,8 @@ from hitl_mcp.approvals.models import Assurance, DecisionInput, RequestRecord, V
 from hitl_mcp.interface.answers import AnswerModel, ApprovalAnswer, ApprovalList
 from hitl_mcp.interface.arguments import ListRequestsArguments, RequestApprovalArguments, parse_submission
 from hitl_mcp.web.api.models import (
-    DecideArguments,
+    ApproveArguments,
+    DenyArguments,
     ReviewAnswer,
     ReviewList,
     WaitArguments,
@@ -22,6 +23,7 @@ from hitl_mcp.web.bodies import body_arguments, body_schema, json_object, query_
 from hitl_mcp.web.parts import (
     AgentCaller,
     Caller,
+    PersonCaller,
     WebParts,
     caller_of,
     evidence_of,
@@ -71,7 +73,7 @@ def approval_routes(parts: WebParts) -> APIRouter:
         page = await parts.service.list_for_people(
             status=query.status, limit=query.limit, cursor=query.cursor
         )
-        everybodys = tuple(review_answer(parts.views, record) for record in page.records)
+        everybodys = tuple(reviewed(parts, record) for record in page.records)
         return _answer(ReviewList(requests=everybodys, next_cursor=page.next_cursor))
 
     @router.get("/{request_id}", response_model=either)
@@ -88,15 +90,26 @@ def approval_routes(parts: WebParts) -> APIRouter:
         await _find(parts, caller, request_id)
         return await _show(parts, caller, await parts.service.wait(request_id, query.timeout_seconds))
 
-    @router.post("/{request_id}/approve", response_model=ReviewAnswer, openapi_extra=_OPTIONAL_DECISION)
+    @router.post("/{request_id}/approve", response_model=ReviewAnswer, openapi_extra=_OPTIONAL_APPROVAL)
     async def approve(request: Request, request_id: str) -> Response:
-        """Approve, as the person whose session this is."""
-        return await _decide(parts, request, request_id, Verdict.APPROVE)
+        """Approve, as the person whose session this is; with conditions, what is approved is tighter."""
+        person = require_person(request)
+        body = await body_arguments(
+            request, ApproveArguments, consequence=_NOTHING_DECIDED, may_be_empty=True
+        )
+        given = await _decision(parts, request, person, request_id, Verdict.APPROVE, body)
+        if body.conditions is None:
+            return _answer(reviewed(parts, await parts.service.decide(given)))
+        conditions = body.conditions.conditions()
+        return _answer(reviewed(parts, await parts.service.approve_with_conditions(given, conditions)))
 
-    @router.post("/{request_id}/deny", response_model=ReviewAnswer, openapi_extra=_OPTIONAL_DECISION)
+    @router.post("/{request_id}/deny", response_model=ReviewAnswer, openapi_extra=_OPTIONAL_DENIAL)
     async def deny(request: Request, request_id: str) -> Response:
         """Deny, as the person whose session this is."""
-        return await _decide(parts, request, request_id, Verdict.DENY)
+        person = require_person(request)
+        body = await body_arguments(request, DenyArguments, consequence=_NOTHING_DECIDED, may_be_empty=True)
+        given = await _decision(parts, request, person, request_id, Verdict.DENY, body)
+        return _answer(reviewed(parts, await parts.service.decide(given)))
 
     @router.post("/{request_id}/cancel", response_model=either, openapi_extra=_OPTIONAL_WITHDRAWAL)
     async def cancel(request: Request, request_id: str) -> Response:
@@ -126,7 +139,8 @@ def approval_routes(parts: WebParts) -> APIRouter:
     return router
 
 
-_OPTIONAL_DECISION: Final = body_schema(DecideArguments, required=False)
+_OPTIONAL_APPROVAL: Final = body_schema(ApproveArguments, required=False)
+_OPTIONAL_DENIAL: Final = body_schema(DenyArguments, required=False)
 _OPTIONAL_WITHDRAWAL: Final = body_schema(WithdrawArguments, required=False)
 
 
@@ -139,29 +153,35 @@ async def _find(parts: WebParts, caller: Caller, request_id: str) -> RequestReco
 async def _show(parts: WebParts, caller: Caller, record: RequestRecord) -> Response:
     if isinstance(caller, AgentCaller):
         return _answer(await parts.views.for_agent(caller.name, record))
-    return _answer(review_answer(parts.views, record))
+    return _answer(reviewed(parts, record))
 
 
-async def _decide(parts: WebParts, request: Request, request_id: str, verdict: Verdict) -> Response:
-    caller = require_person(request)
-    body = await body_arguments(request, DecideArguments, consequence=_NOTHING_DECIDED, may_be_empty=True)
+async def _decision(
+    parts: WebParts,
+    request: Request,
+    person: PersonCaller,
+    request_id: str,
+    verdict: Verdict,
+    body: DenyArguments,
+) -> DecisionInput:
     action_digest = body.action_digest
     if action_digest is None:
         action_digest = (await parts.service.get(request_id)).request.action_digest
-    record = await parts.service.decide(
-        DecisionInput(
-            request_id=request_id,
-            person=caller.person_id,
-            verdict=verdict,
-            reason=body.reason,
-            channel=body.channel,
-            assurance=Assurance.SESSION,
-            action_digest=action_digest,
-            evidence=evidence_of(request, caller),
-            conditions=body.conditions,
-        )
+    return DecisionInput(
+        request_id=request_id,
+        person=person.person_id,
+        verdict=verdict,
+        reason=body.reason,
+        channel=body.channel,
+        assurance=Assurance.SESSION,
+        action_digest=action_digest,
+        evidence=evidence_of(request, person),
     )
-    return _answer(review_answer(parts.views, record))
+
+
+def reviewed(parts: WebParts, record: RequestRecord) -> ReviewAnswer:
+    """The request as a person sees it now."""
+    return review_answer(parts.views, record, now=parts.clock.now())
 
 
 def _answer(answer: AnswerModel, *, status_code: int = 200) -> JSONResponse:

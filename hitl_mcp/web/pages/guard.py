@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from hitl_mcp.identity.sessions import SessionRecord, Sessions
 from hitl_mcp.web.pages.cookies import Cookies
-from hitl_mcp.web.pages.security import read_form, require_same_origin
+from hitl_mcp.web.pages.security import MAX_FORM_BYTES, read_form, require_same_origin
 
 
 class SignInNeeded(Exception):
@@ -37,7 +37,9 @@ class Guard:
             raise SignInNeeded
         return session
 
-    async def writer(self, request: Request) -> tuple[SessionRecord, Mapping[str, str]]:
+    async def writer(
+        self, request: Request, *, max_bytes: int = MAX_FORM_BYTES
+    ) -> tuple[SessionRecord, Mapping[str, str]]:
         """The reader and the form that they sent.
 
         1. The form was sent by a page of this site.
@@ -50,7 +52,7 @@ class Guard:
         """
         require_same_origin(request, self.public_url)  # 1
         session = await self.reader(request)  # 2
-        form = await read_form(request)
+        form = await read_form(request, max_bytes=max_bytes)
         require_same_token(session.csrf_token, form)  # 3
         return session, form
 

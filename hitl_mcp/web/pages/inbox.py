@@ -12,6 +12,7 @@ from hitl_mcp.approvals.service import ApprovalService
 from hitl_mcp.web.pages.guard import Guard
 from hitl_mcp.web.pages.rendering import Pages
 from hitl_mcp.web.pages.views import RequestView, view_request
+from server_kit.clock import Clock
 
 PENDING_SHOWN = 100
 ENDED_SHOWN = 10
@@ -22,6 +23,7 @@ class InboxPages:
     guard: Guard
     pages: Pages
     service: ApprovalService
+    clock: Clock
 
     async def show(self, request: Request) -> Response:
         """GET /"""
@@ -47,9 +49,10 @@ class InboxPages:
             status=RequestStatus.PENDING, limit=PENDING_SHOWN, cursor=None
         )
         latest = await self.service.list_for_people(status=None, limit=ENDED_SHOWN * 2, cursor=None)
-        pending = [view_request(record, reader=reader, listed=True) for record in waiting.records]
+        now = self.clock.now()
+        pending = [view_request(record, reader=reader, now=now, listed=True) for record in waiting.records]
         ended = [
-            view_request(record, reader=reader, listed=True)
+            view_request(record, reader=reader, now=now, listed=True)
             for record in latest.records
             if record.request.status is not RequestStatus.PENDING
         ]

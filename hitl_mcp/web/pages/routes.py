@@ -15,15 +15,23 @@ from starlette.routing import BaseRoute, Route
 
 from hitl_mcp.approvals.errors import InvalidSubmission, RequestNotFound
 from hitl_mcp.approvals.service import ApprovalService
+from hitl_mcp.identity.delegations import DelegationDirectory
 from hitl_mcp.identity.people import PeopleDirectory
 from hitl_mcp.identity.sessions import Sessions
+from hitl_mcp.web.pages.acts import ActPages
+from hitl_mcp.web.pages.answering import PageParts
 from hitl_mcp.web.pages.cookies import Cookies
+from hitl_mcp.web.pages.edit import EditPages
+from hitl_mcp.web.pages.first_seen import FirstSeen
 from hitl_mcp.web.pages.guard import Guard, SignInNeeded
 from hitl_mcp.web.pages.inbox import InboxPages
+from hitl_mcp.web.pages.questions import QuestionPages
 from hitl_mcp.web.pages.rendering import Pages
 from hitl_mcp.web.pages.review import ReviewPages
 from hitl_mcp.web.pages.security import SecurityHeaders, safe_next
+from hitl_mcp.web.pages.several import SeveralPages
 from hitl_mcp.web.pages.sign_in import SignInPages
+from server_kit.clock import Clock
 
 _Endpoint = Callable[[Request], Awaitable[Response]]
 _MEDIA_TYPES: Final = {
@@ -34,7 +42,13 @@ _MEDIA_TYPES: Final = {
 
 
 def page_routes(
-    *, service: ApprovalService, people: PeopleDirectory, sessions: Sessions, public_url: str
+    *,
+    service: ApprovalService,
+    people: PeopleDirectory,
+    delegations: DelegationDirectory,
+    sessions: Sessions,
+    clock: Clock,
+    public_url: str,
 ) -> list[BaseRoute]:
     """Every page as a route, to be put after the API's own.
 
@@ -44,8 +58,10 @@ def page_routes(
     pages = Pages()
     guard = Guard(sessions, Cookies(https=https), public_url)
     sign_in = SignInPages(guard, pages, people)
-    inbox = InboxPages(guard, pages, service)
-    review = ReviewPages(guard, pages, service)
+    inbox = InboxPages(guard, pages, service, clock)
+    parts = PageParts(guard, pages, service, FirstSeen(), clock)
+    review, edit, several = ReviewPages(parts), EditPages(parts), SeveralPages(parts)
+    acts, questions = ActPages(parts, delegations), QuestionPages(parts)
     table: list[tuple[str, str, _Endpoint]] = [
         ("GET", "/", inbox.show),
         ("GET", "/inbox", inbox.items),
@@ -56,6 +72,17 @@ def page_routes(
         ("GET", "/requests/{request_id}/wait", review.wait),
         ("POST", "/requests/{request_id}/approve", review.approve),
         ("POST", "/requests/{request_id}/deny", review.deny),
+        ("POST", "/requests/{request_id}/approve-with-conditions", acts.approve_with_conditions),
+        ("POST", "/requests/{request_id}/cancel", acts.cancel),
+        ("POST", "/requests/{request_id}/revoke", acts.revoke),
+        ("POST", "/requests/{request_id}/delegate", acts.delegate),
+        ("GET", "/requests/{request_id}/edit", edit.show),
+        ("POST", "/requests/{request_id}/edit", edit.preview),
+        ("POST", "/requests/{request_id}/edit/confirm", edit.confirm),
+        ("POST", "/requests/{request_id}/answer", questions.answer),
+        ("POST", "/requests/{request_id}/ask", questions.ask),
+        ("GET", "/several", several.show),
+        ("POST", "/several", several.approve),
         ("GET", "/static/{name}", static_file),
     ]
     headers = [Middleware(SecurityHeaders, https=https)]

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_FORM_BYTES: Final = 64 * 1024
-MAX_FORM_FIELDS: Final = 16
+MAX_FORM_FIELDS: Final = 64
 _CONTENT_SECURITY_POLICY: Final = "; ".join(
     (
         "default-src 'none'",
@@ -88,7 +88,7 @@ def origin_of(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-async def read_form(request: Request) -> Mapping[str, str]:
+async def read_form(request: Request, *, max_bytes: int = MAX_FORM_BYTES) -> Mapping[str, str]:
     """The fields of a form, each at most once.
 
     Raises:
@@ -100,8 +100,8 @@ async def read_form(request: Request) -> Mapping[str, str]:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_FORM_BYTES:
-            raise HTTPException(413, f"The form is larger than {MAX_FORM_BYTES} bytes.")
+        if len(body) > max_bytes:
+            raise HTTPException(413, f"The form is larger than {max_bytes} bytes.")
     try:
         pairs = parse_qsl(
             body.decode("ascii"),

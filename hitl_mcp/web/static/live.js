@@ -22,6 +22,10 @@ function showTimes() {
     element.title = element.dateTime;
     element.textContent = new Date(element.dateTime).toLocaleString();
   }
+  // The server refuses what comes too soon; this only saves the attempt.
+  for (const button of document.querySelectorAll("button[data-from]")) {
+    button.disabled = Date.now() < Date.parse(button.dataset.from) + 999;
+  }
 }
 
 const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
