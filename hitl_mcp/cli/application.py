@@ -13,6 +13,7 @@ from hitl_mcp.cli.audit import audit_commands
 from hitl_mcp.cli.connect import connect
 from hitl_mcp.cli.delegations import delegation_commands
 from hitl_mcp.cli.demo import demo
+from hitl_mcp.cli.dialogue import answer, ask
 from hitl_mcp.cli.doctor import doctor
 from hitl_mcp.cli.groups import group_commands
 from hitl_mcp.cli.hook import hook
@@ -56,6 +57,8 @@ def build_application() -> typer.Typer:
         approve,
         deny,
         cancel,
+        answer,
+        ask,
         doctor,
     ):
         application.command(command.__name__)(command)

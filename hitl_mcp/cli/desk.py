@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from pydantic import JsonValue
+
 from hitl_mcp.terminal.cards import RequestCard
 
 
@@ -25,5 +27,13 @@ class Desk(Protocol):
         ...
 
     async def deny(self, request_id: str, *, action_digest: str, reason: str | None) -> RequestCard: ...
+
+    async def answer(self, request_id: str, *, action_digest: str, answer: JsonValue) -> RequestCard:
+        """Answers an agent's question. Raises `WrongKind` and `InvalidAnswer` besides."""
+        ...
+
+    async def ask(self, request_id: str, question: str) -> RequestCard:
+        """Asks the agent back. Raises `WrongKind` and `TooManyQuestions` besides."""
+        ...
 
     async def cancel(self, request_id: str, *, reason: str | None) -> RequestCard: ...

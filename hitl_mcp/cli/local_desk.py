@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pydantic import JsonValue
+
 from hitl_mcp.application import Application
+from hitl_mcp.approvals.dialogue import AnswerInput, AskInput
 from hitl_mcp.approvals.models import Assurance, DecisionInput, RequestRecord, RequestStatus, Verdict
 from hitl_mcp.approvals.ports import PersonRecord
-from hitl_mcp.terminal.cards import CardDecision, RequestCard
+from hitl_mcp.interface.dialogue import answer_of
+from hitl_mcp.terminal.cards import CardDecision, CardQuestion, RequestCard
 
 _PAGE_SIZE = 100
 
@@ -38,6 +42,22 @@ class LocalDesk:
 
     async def deny(self, request_id: str, *, action_digest: str, reason: str | None) -> RequestCard:
         return await self._decide(request_id, Verdict.DENY, action_digest, reason)
+
+    async def answer(self, request_id: str, *, action_digest: str, answer: JsonValue) -> RequestCard:
+        given = AnswerInput(
+            request_id=request_id,
+            person=self._person.person_id,
+            answer=answer,
+            channel="cli",
+            assurance=Assurance.SESSION,
+            action_digest=action_digest,
+            evidence={"terminal": "password"},
+        )
+        return self._card(await self._service.answer(given))
+
+    async def ask(self, request_id: str, question: str) -> RequestCard:
+        asked = AskInput(request_id, self._person.person_id, question, channel="cli")
+        return self._card(await self._service.ask_back(asked))
 
     async def cancel(self, request_id: str, *, reason: str | None) -> RequestCard:
         record = await self._service.cancel(
@@ -77,6 +97,12 @@ class LocalDesk:
             decisions=tuple(
                 CardDecision(each.person, each.verdict.value, each.reason, each.channel, each.decided_at)
                 for each in record.decisions
+            ),
+            kind=request.kind,
+            answered=record.answer is not None,
+            answer=answer_of(record),
+            questions=tuple(
+                CardQuestion(each.asked_by, each.question, each.answer) for each in record.questions
             ),
             review_url=f"{self._public_url}/requests/{request.request_id}",
         )

@@ -8,6 +8,7 @@ from typing import Any, cast
 from urllib.parse import quote
 
 import httpx2
+from pydantic import JsonValue
 
 from hitl_mcp.cli.credentials import Credentials
 from hitl_mcp.cli.failures import CommandFailed, ExitCode
@@ -44,6 +45,14 @@ class RemoteDesk:
     async def deny(self, request_id: str, *, action_digest: str, reason: str | None) -> RequestCard:
         body = {"action_digest": action_digest, "channel": "cli", "reason": reason}
         return card_from_json(await self._call("POST", f"{_path(request_id)}/deny", json=body))
+
+    async def answer(self, request_id: str, *, action_digest: str, answer: JsonValue) -> RequestCard:
+        body = {"answer": answer, "action_digest": action_digest, "channel": "cli"}
+        return card_from_json(await self._call("POST", f"{_path(request_id)}/answer", json=body))
+
+    async def ask(self, request_id: str, question: str) -> RequestCard:
+        body = {"question": question, "channel": "cli"}
+        return card_from_json(await self._call("POST", f"{_path(request_id)}/ask", json=body))
 
     async def cancel(self, request_id: str, *, reason: str | None) -> RequestCard:
         return card_from_json(

@@ -27,7 +27,7 @@ def pending(person: PersonOption = None, json_output: JsonOption = False) -> Non
     async def operation(output: Output) -> None:
         from hitl_mcp.terminal.cards import render_list
 
-        async with _open_desk(output, person) as desk:
+        async with open_desk(output, person) as desk:
             cards = await desk.pending()
         output.result(
             {"requests": [card.to_json() for card in cards]},
@@ -43,7 +43,7 @@ def show(request_id: RequestArgument, person: PersonOption = None, json_output: 
     """Show one request whole: what would run, why, and what was decided."""
 
     async def operation(output: Output) -> None:
-        async with _open_desk(output, person) as desk:
+        async with open_desk(output, person) as desk:
             _print_card(output, await desk.read(request_id))
 
     run_command(operation, json_output=json_output)
@@ -58,10 +58,10 @@ def approve(
     """Approve a request, after showing all of it. The agent then gets a token for one run of exactly that."""
 
     async def operation(output: Output) -> None:
-        async with _open_desk(output, person) as desk:
-            card = await _card_to_decide(output, desk, request_id)
+        async with open_desk(output, person) as desk:
+            card = await card_to_decide(output, desk, request_id)
             await confirm_or_fail(output, "Approve?", yes=yes)
-            _print_ending(output, await desk.approve(request_id, action_digest=card.action_digest))
+            print_ending(output, await desk.approve(request_id, action_digest=card.action_digest))
 
     run_command(operation, json_output=json_output)
 
@@ -78,11 +78,11 @@ def deny(
     """Deny a request, after showing all of it. The agent is told the reason."""
 
     async def operation(output: Output) -> None:
-        async with _open_desk(output, person) as desk:
-            card = await _card_to_decide(output, desk, request_id)
+        async with open_desk(output, person) as desk:
+            card = await card_to_decide(output, desk, request_id)
             await confirm_or_fail(output, "Deny?", yes=yes)
             digest = card.action_digest
-            _print_ending(output, await desk.deny(request_id, action_digest=digest, reason=reason))
+            print_ending(output, await desk.deny(request_id, action_digest=digest, reason=reason))
 
     run_command(operation, json_output=json_output)
 
@@ -98,14 +98,15 @@ def cancel(
     """Withdraw a pending request without deciding it."""
 
     async def operation(output: Output) -> None:
-        async with _open_desk(output, person) as desk:
-            _print_ending(output, await desk.cancel(request_id, reason=reason))
+        async with open_desk(output, person) as desk:
+            print_ending(output, await desk.cancel(request_id, reason=reason))
 
     run_command(operation, json_output=json_output)
 
 
 @asynccontextmanager
-async def _open_desk(output: Output, person: str | None) -> AsyncGenerator["Desk"]:
+async def open_desk(output: Output, person: str | None) -> AsyncGenerator["Desk"]:
+    """The desk of a person who has given their password: over the server that is up, or on the database."""
     home = home_directory()
     require_initialized(home)
     credentials = ask_credentials(output, home, person)
@@ -125,7 +126,8 @@ async def _open_desk(output: Output, person: str | None) -> AsyncGenerator["Desk
         yield LocalDesk(application, record)
 
 
-async def _card_to_decide(output: Output, desk: "Desk", request_id: str) -> "RequestCard":
+async def card_to_decide(output: Output, desk: "Desk", request_id: str) -> "RequestCard":
+    """The request, shown whole. Raises CommandFailed when it has ended."""
     from hitl_mcp.approvals.models import RequestStatus
     from hitl_mcp.terminal.cards import render_card
 
@@ -142,7 +144,8 @@ def _print_card(output: Output, card: "RequestCard") -> None:
     output.result(card.to_json(), lambda console: console.print(render_card(card, now=datetime.now(UTC))))
 
 
-def _print_ending(output: Output, card: "RequestCard") -> None:
+def print_ending(output: Output, card: "RequestCard") -> None:
+    """One line on how the request stands afterwards."""
     more = ""
     if card.status.value == "PENDING":
         more = f", {card.received_approvals} of {card.required_approvals} approvals"

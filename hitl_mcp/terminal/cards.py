@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from hitl_contract.action import Action, action_digest, parse_action
 from hitl_contract.display import headline_of, render_action, safe_text
-from hitl_mcp.approvals.models import RequestStatus, RiskLevel
+from hitl_mcp.approvals.models import RequestKind, RequestStatus, RiskLevel
 from hitl_mcp.errors import HitlError
 
 if TYPE_CHECKING:
@@ -48,6 +49,15 @@ class CardDecision:
 
 
 @dataclass(frozen=True)
+class CardQuestion:
+    """A question that was asked back, and what the agent said."""
+
+    asked_by: str
+    question: str
+    answer: str | None
+
+
+@dataclass(frozen=True)
 class RequestCard:
     """What an approver is shown, whichever way it was read."""
 
@@ -64,6 +74,10 @@ class RequestCard:
     received_approvals: int
     decisions: tuple[CardDecision, ...]
     review_url: str | None
+    kind: RequestKind = RequestKind.ACTION
+    answered: bool = False
+    answer: JsonValue = None
+    questions: tuple[CardQuestion, ...] = ()
 
     @property
     def action_digest(self) -> str:
@@ -98,6 +112,12 @@ class RequestCard:
             "expires_at": self.expires_at.isoformat(),
             "approvals": {"required": self.required_approvals, "received": self.received_approvals},
             "decisions": decisions,
+            "kind": self.kind.value,
+            "answer": self.answer,
+            "questions": [
+                {"asked_by": each.asked_by, "question": each.question, "answer": each.answer}
+                for each in self.questions
+            ],
             "review_url": self.review_url,
         }
 
@@ -116,7 +136,8 @@ def render_card(card: RequestCard, *, now: datetime) -> RenderableType:
     facts.add_row("agent", Text(safe_text(card.agent), style="bold"))
     if card.summary:
         facts.add_row("summary", Text(safe_text(card.summary)))
-    facts.add_row("why", Text(safe_text(card.justification, multiline=True)))
+    asks = card.kind is RequestKind.QUESTION
+    facts.add_row("question" if asks else "why", Text(safe_text(card.justification, multiline=True)))
     facts.add_row("risk", Text(card.risk_level.value, style=_RISK_STYLES[card.risk_level]))
     facts.add_row("digest", Text(card.action_digest))
     if card.status is RequestStatus.PENDING:
@@ -125,8 +146,21 @@ def render_card(card: RequestCard, *, now: datetime) -> RenderableType:
         facts.add_row("status", Text(card.status.value, style=_STATUS_STYLES[card.status]))
     for decision in card.decisions:
         facts.add_row(decision.verdict, _decision_text(decision))
+    if card.answered:
+        said = card.answer if isinstance(card.answer, str) else json.dumps(card.answer, ensure_ascii=False)
+        facts.add_row("answer", Text(safe_text(said, multiline=True)))
+    for each in card.questions:
+        facts.add_row(
+            "asked", Text(f"{safe_text(each.asked_by)}: {safe_text(each.question, multiline=True)}")
+        )
+        words = "(not answered)" if each.answer is None else safe_text(each.answer, multiline=True)
+        facts.add_row("agent says", Text(words))
     display = Panel(
-        display_lines(card.action), box=ROUNDED, border_style="dim", title="what will run", title_align="left"
+        display_lines(card.action),
+        box=ROUNDED,
+        border_style="dim",
+        title="all that was asked" if asks else "what will run",
+        title_align="left",
     )
     return Panel(
         Group(facts, display),
@@ -185,7 +219,10 @@ def render_list(cards: list[RequestCard], *, now: datetime) -> RenderableType:
         ends = (f"  ends {in_words(card.expires_at - now)}", "dim")
         entries.append(Text.assemble((card.request_id, "bold"), "  ", risk, " risk", ends))
         headline = headline_of(card.action)
-        entries.append(Text.assemble("  ", safe_text(card.agent), (" asks to ", "dim"), headline))
+        asks = " asks to "
+        if card.kind is RequestKind.QUESTION:
+            asks, headline = " asks: ", safe_text(card.justification).split("\n", 1)[0][:200]
+        entries.append(Text.assemble("  ", safe_text(card.agent), (asks, "dim"), headline))
     return Group(*entries)
 
 
@@ -265,4 +302,11 @@ def card_from_json(document: Mapping[str, Any]) -> RequestCard:
         received_approvals=int(document["approvals"]["received"]),
         decisions=decisions_from_json(document["decisions"]),
         review_url=document.get("review_url"),
+        kind=RequestKind(document.get("kind", RequestKind.ACTION)),
+        answered=document["status"] == RequestStatus.ANSWERED.value,
+        answer=document.get("answer"),
+        questions=tuple(
+            CardQuestion(str(each["asked_by"]), str(each["question"]), each["answer"])
+            for each in document.get("questions", ())
+        ),
     )
