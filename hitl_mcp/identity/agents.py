@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Row
 
@@ -12,10 +13,14 @@ from hitl_mcp.approvals.terms import AgentFacts
 from hitl_mcp.errors import AlreadyExists, IdentityRefused, NameRefused, UnknownAgent
 from hitl_mcp.identity.agent_facts import StatedFacts, checked_facts
 from hitl_mcp.identity.credentials import new_agent_key, parse_agent_key, same
+from hitl_mcp.identity.grant_rows import end_grants
 from hitl_mcp.identity.lookup import active_person
 from hitl_mcp.identity.names import checked_agent_name
 from hitl_mcp.identity.register import Changing, IdentityRegister, Reading
-from hitl_mcp.storage.schema import agents
+from hitl_mcp.storage.schema import agents, grants
+
+_JUST_NOW_SECONDS: Final = 0.1
+_SEEN_AGENTS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,7 @@ class AgentDirectory:
 
     def __init__(self, register: IdentityRegister) -> None:
         self._register = register
+        self._seen: dict[str, tuple[float, Row[Any]]] = {}
 
     async def add(self, name: str, facts: StatedFacts | None = None, *, actor: str = "operator") -> str:
         """Register an agent and return its API key, which is stored nowhere.
@@ -73,6 +79,7 @@ class AgentDirectory:
             )
 
         await self._register.write(store)
+        self._seen.clear()
         return key.text
 
     async def set_facts(self, name: str, facts: StatedFacts, *, actor: str = "operator") -> AgentFacts:
@@ -96,11 +103,18 @@ class AgentDirectory:
             )
             return stated
 
-        return (await self._register.write(store)).of(name)
+        stated = await self._register.write(store)
+        self._seen.clear()
+        return stated.of(name)
 
     async def facts(self, agent: str) -> AgentFacts:
-        """What is known of an agent; of an unknown or revoked one, its name and nothing to its favour."""
-        row = await self._active(agent)
+        """What is known of an agent; of an unknown or revoked one, its name and nothing to its favour.
+
+        Whoever asks right after the agent has proven itself gets what was read then.
+        """
+        seen = self._seen.get(agent)
+        just_now = seen is not None and asyncio.get_running_loop().time() < seen[0] + _JUST_NOW_SECONDS
+        row = seen[1] if seen is not None and just_now else await self._active(agent)
         return StatedFacts.from_json(None if row is None else row.facts).of(agent)
 
     async def authenticate(self, api_key: str) -> str | None:
@@ -136,7 +150,7 @@ class AgentDirectory:
         ]
 
     async def revoke(self, name: str, *, actor: str = "operator") -> None:
-        """Make the agent's key worthless at once. Its requests stay.
+        """Make the agent's key worthless at once, and end its grants. Its requests stay.
 
         Raises:
             UnknownAgent: no agent of this name has a valid key.
@@ -146,14 +160,21 @@ class AgentDirectory:
             row = await _require(changing, name)
             await changing.change(agents, row, revoked_at=changing.now)
             await changing.audit("agent.revoked", actor=actor, subject=name, details={"key_id": row.key_id})
+            await end_grants(changing, grants.c.agent == name, actor=actor, because="agent revoked")
 
         await self._register.write(store)
+        self._seen.clear()
 
     async def _active(self, name: str) -> Row[Any] | None:
         if not _can_be_a_name(name):
             return None
         row = await self._register.read_again(("agent", name), lambda reading: reading.one(agents, name=name))
-        return row if row is not None and row.revoked_at is None else None
+        if row is None or row.revoked_at is not None:
+            return None
+        if len(self._seen) >= _SEEN_AGENTS:
+            self._seen.clear()
+        self._seen[name] = (asyncio.get_running_loop().time(), row)
+        return row
 
 
 def _can_be_a_name(name: str) -> bool:
