@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from hitl_contract.keys import PublicKeys
 from hitl_mcp.approvals.service import ApprovalService
+from hitl_mcp.grants.directory import GrantDirectory
 from hitl_mcp.identity.absences import AbsenceDirectory
 from hitl_mcp.identity.agents import AgentDirectory
 from hitl_mcp.identity.delegations import DelegationDirectory
@@ -46,6 +47,7 @@ class Application:
     people: PeopleDirectory
     groups: GroupDirectory
     delegations: DelegationDirectory
+    grants: GrantDirectory
     absences: AbsenceDirectory
     sessions: Sessions
     views: ApprovalViews

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from mcp.server.mcpserver import MCPServer
@@ -21,6 +19,9 @@ from hitl_mcp.approvals.ports import ApprovalPorts, Policy, RiskAssessor
 from hitl_mcp.approvals.service import ApprovalService
 from hitl_mcp.audit.retention import EvidenceInUse
 from hitl_mcp.audit.trail import CHAIN, SqlAuditTrail
+from hitl_mcp.grants.book import SqlGrantBook
+from hitl_mcp.grants.directory import GrantDirectory
+from hitl_mcp.home_directory import make_home, require_writable
 from hitl_mcp.identity.absences import AbsenceDirectory
 from hitl_mcp.identity.agents import AgentDirectory
 from hitl_mcp.identity.delegations import DelegationDirectory
@@ -67,7 +68,6 @@ from server_kit.clock import Clock, SystemClock
 from server_kit.database.base import Database
 from server_kit.database.migrations import migrate
 from server_kit.database.opening import open_database
-from server_kit.errors import HomeNotWritable
 
 _MOST_REVOCATIONS = 50_000
 
@@ -79,7 +79,7 @@ def create_keys(settings: Settings, *, clock: Clock | None = None) -> KeyRing:
         HomeNotWritable: the directory cannot be written.
         KeyFileRefused: there are keys already.
     """
-    _make_home(settings.home)
+    make_home(settings.home)
     return KeyRing.create(settings.keys_directory, clock=clock or SystemClock())
 
 
@@ -119,7 +119,7 @@ async def build_application(
         ServerError: with one line on what stops the start.
     """
     clock = clock or SystemClock()
-    _require_writable(settings.home)
+    require_writable(settings.home)
     # The derivation of a key from a passphrase takes a good part of a second.
     keys = await asyncio.to_thread(open_keys, settings, clock=clock, passphrases=passphrases)
     await migrate(settings.effective_database_url, SCRIPT_LOCATION)
@@ -212,6 +212,9 @@ def _application(
     explainer = PolicyExplainer(core.agents, risk, rules)
     views = ApprovalViews(service, public_url=settings.http.url)
     delegations = DelegationDirectory(core.register, core.hierarchy, max_days=settings.max_delegation_days)
+    grants = GrantDirectory(
+        core.register, people=core.people, sealer=ApprovalSealer(core.sealer), find=service.get
+    )
     sessions = Sessions(
         core.register, people=core.people, lifetime=timedelta(seconds=settings.session_seconds)
     )
@@ -233,6 +236,7 @@ def _application(
             agents=core.agents,
             people=core.people,
             delegations=delegations,
+            grants=grants,
             sessions=sessions,
             audit=core.audit,
             database=core.database,
@@ -273,6 +277,7 @@ def _application(
         people=core.people,
         groups=groups,
         delegations=delegations,
+        grants=grants,
         absences=AbsenceDirectory(core.register, delegations),
         sessions=sessions,
         views=views,
@@ -306,6 +311,7 @@ def _service(
             signing_key=core.keys.signing_key, issuer=settings.issuer, audience=settings.audience
         ),
         clock=core.clock,
+        grants=SqlGrantBook(core.register),
     )
     return ApprovalService(
         ports,
@@ -380,20 +386,3 @@ def _archive(settings: Settings, core: _Core) -> AuditArchive:
         holds=(EvidenceInUse(core.clock).first_needed,),
         clock=core.clock,
     )
-
-
-def _make_home(home: Path) -> None:
-    try:
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise HomeNotWritable(
-            f"the directory {home} cannot be made ({error.strerror}); set HITL_HOME to one you may write"
-        ) from error
-    _require_writable(home)
-
-
-def _require_writable(home: Path) -> None:
-    if not home.is_dir():
-        raise HomeNotWritable(f"the directory {home} does not exist; run `hitl init`, or set HITL_HOME")
-    if not os.access(home, os.W_OK | os.X_OK):
-        raise HomeNotWritable(f"the directory {home} cannot be written; set HITL_HOME to one you may write")

@@ -17,7 +17,14 @@ from hitl_mcp.approvals.decisions import Decisions
 from hitl_mcp.approvals.dialogue import AnswerInput, GivenAnswer
 from hitl_mcp.approvals.errors import AlreadyEnded, ApprovalError, InvalidAnswer, WrongKind
 from hitl_mcp.approvals.human_questions import problems_with, question_of
-from hitl_mcp.approvals.models import ApprovalRequest, DecisionInput, RequestKind, RequestRecord, Verdict
+from hitl_mcp.approvals.models import (
+    ApprovalRequest,
+    DecisionInput,
+    RequestKind,
+    RequestRecord,
+    RequestStatus,
+    Verdict,
+)
 from hitl_mcp.approvals.outcomes import Refused, finished, load_record
 from hitl_mcp.approvals.ports import ApprovalPorts, NotificationKind
 from hitl_mcp.approvals.quorum import person_key
@@ -75,6 +82,18 @@ class Answers:
             )
 
         return await finished(self._ports, operation)
+
+    def proven(self, record: RequestRecord) -> bool:
+        """Whether the stored answer is one that this server took to this very question."""
+        request, answer, sealer = record.request, record.answer, self._ports.sealer
+        return (
+            answer is not None
+            and request.kind is RequestKind.QUESTION
+            and request.status is RequestStatus.ANSWERED
+            and sealer.request_holds(request)
+            and sealer.answer_holds(answer)
+            and (answer.request_id, answer.action_digest) == (request.request_id, request.action_digest)
+        )
 
     async def _accept(
         self, connection: AsyncConnection, record: RequestRecord, answer: GivenAnswer

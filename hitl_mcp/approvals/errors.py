@@ -176,7 +176,7 @@ class SealBroken(ApprovalError):
 
     def __init__(self, request_id: str, detail: str) -> None:
         super().__init__(
-            f"The stored approval of request {request_id} does not prove itself, so no token is issued. "
+            f"What is stored of request {request_id} does not prove itself, so nothing is given out. "
             "Tell the operator: the database was changed from outside."
         )
         self.request_id = request_id

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
 
 from hitl_contract.action import Action
 from hitl_contract.canonical import digest_of_bytes
 from hitl_mcp.approvals.capacity import ActedAs, Capacity
 from hitl_mcp.approvals.documents import terms_text
 from hitl_mcp.approvals.levels import Assurance, RiskLevel
-from hitl_mcp.approvals.models import ApprovalRequest, Verdict
+from hitl_mcp.approvals.models import GRANT_POLICY, ApprovalRequest, Verdict
 from hitl_mcp.approvals.quorum import Ballot, Electorate, person_key, still_holding, tally
 from hitl_mcp.approvals.terms import RuleVerdict, Terms
 from hitl_mcp.shapes.shape import Shape
-
-GRANT_POLICY: Final = "grant:"
-"""What the policy of a request that a grant covers begins with; no rule's name holds a colon."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ DEFAULT_TIMEOUT_SECONDS = 3600
 MIN_TIMEOUT_SECONDS = 10
 MAX_TIMEOUT_SECONDS = 604_800
 APPROVAL_VALIDITY_SECONDS = 3600
+GRANT_POLICY = "grant:"
+"""What the policy of a request that a grant covers begins with."""
 SEAL_FORMAT = 2
 """The sealed field sets of requests and decisions that this release writes; see `hitl_mcp.minting.seals`."""
 
@@ -114,6 +116,11 @@ class ApprovalRequest:
     revision: int = 0
     proposed_digest: str | None = None
     seal_format: int = SEAL_FORMAT
+
+    @property
+    def is_granted(self) -> bool:
+        """Whether a grant covered it, and nobody was asked; no rule's name holds a colon."""
+        return self.policy.startswith(GRANT_POLICY)
 
     @property
     def asked_digest(self) -> str:

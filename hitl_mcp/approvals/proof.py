@@ -40,7 +40,6 @@ from hitl_mcp.approvals.ballots import ballots_of, electorate_of, review_start, 
 from hitl_mcp.approvals.capacity import Capacity
 from hitl_mcp.approvals.errors import ApprovalExpired, NotApproved, NotEligible, Revoked, SealBroken
 from hitl_mcp.approvals.grants import (
-    GRANT_POLICY,
     Grant,
     GrantEvidence,
     fills_its_seat,
@@ -221,7 +220,7 @@ def _way(
     allowed = _seals(trail, events.ALLOWED_BY_RULE)
     silent = _seals(trail, events.UNSAFELY_APPROVED_BY_TIMEOUT)
     uses = [entry for entry in trail if entry.event == events.APPROVED_BY_GRANT]
-    if uses or request.policy.startswith(GRANT_POLICY):  # 7d
+    if uses or request.is_granted:  # 7d
         if len(uses) != 1 or allowed or silent or record.decisions or request.revision:
             raise SealBroken(request.request_id, "the audit trail does not have a grant covering this alone")
         _check_grant(request, uses[0], granted)

@@ -100,6 +100,10 @@ class ApprovalService:
         """
         return await self._answers.answer(answer)
 
+    def answer_proven(self, record: RequestRecord) -> bool:
+        """Whether the answer in a record is one that this server took; only then may anybody believe it."""
+        return self._answers.proven(record)
+
     async def ask_back(self, asked: AskInput) -> RequestRecord:
         """A person asks the agent about its pending request (see `AskingBack.ask`).
 

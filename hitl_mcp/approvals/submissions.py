@@ -52,8 +52,8 @@ class Submissions:
         """Store a request durably, or find the one this asks for again; then nobody is notified twice.
 
         What a rule asks people about is approved by a live grant that covers it, and then nobody is
-        notified. Asking again means: the same idempotency key, or the same action while this agent's earlier request
-        for it is pending, or approved and its approval not yet collected.
+        notified. Asking again means: the same idempotency key, or the same action while this agent's earlier
+        request for it is pending, or approved and its approval not yet collected.
 
         Raises:
             InvalidSubmission: a field is outside what is allowed.

@@ -18,13 +18,14 @@ from hitl_mcp.identity.accounts import ChannelAccounts
 from hitl_mcp.identity.capacity import Matter, capacity_of, members_of
 from hitl_mcp.identity.delegation_rows import end_delegations
 from hitl_mcp.identity.delegation_terms import Delegation
+from hitl_mcp.identity.grant_rows import end_grants
 from hitl_mcp.identity.hierarchy import Role, RoleHierarchy, checked_role
 from hitl_mcp.identity.lookup import NOBODY, active_person, find_person, key_of, require_person
 from hitl_mcp.identity.names import checked_person_id
 from hitl_mcp.identity.passwords import Passwords
 from hitl_mcp.identity.register import Changing, IdentityRegister, Reading
 from hitl_mcp.identity.sign_in import SignInThrottle
-from hitl_mcp.storage.schema import channel_identities, people
+from hitl_mcp.storage.schema import channel_identities, grants, people
 
 __all__ = ["NOBODY", "PeopleDirectory", "PersonEntry", "Role"]
 
@@ -196,8 +197,8 @@ class PeopleDirectory:
         await self._register.write(store)
 
     async def suspend(self, person: str, *, actor: str = "operator") -> None:
-        """End every power of this person at once: sessions, accounts, delegations from and to them, and
-        earlier approvals not yet minted. Sessions and delegations stay ended after a reinstatement.
+        """End every power of this person at once: sessions, accounts, grants, delegations from and to
+        them, and earlier approvals not yet minted. What is ended so stays ended after a reinstatement.
 
         Raises:
             UnknownPerson: nobody has this name.
@@ -209,6 +210,7 @@ class PeopleDirectory:
             await changing.end_sessions_of(row.person_id)
             await changing.audit("person.suspended", actor=actor, subject=row.person_id)
             await end_delegations(changing, row.person_id, actor=actor, because="suspended")
+            await end_grants(changing, grants.c.person == row.person_id, actor=actor, because="suspended")
 
         await self._register.write(store)
 

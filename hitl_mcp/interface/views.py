@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from hitl_mcp.approvals.errors import ApprovalError
+from hitl_mcp.approvals.errors import ApprovalError, SealBroken
 from hitl_mcp.approvals.models import IssuedToken, RequestKind, RequestRecord, RequestStatus, Verdict
 from hitl_mcp.approvals.service import ApprovalService
 from hitl_mcp.approvals.terms import RuleVerdict
@@ -39,7 +39,11 @@ class ApprovalViews:
         return f"{self._public_url}/requests/{request_id}"
 
     async def for_agent(self, agent: str, record: RequestRecord) -> ApprovalAnswer:
-        """The answer for the requesting agent, with a token collected now while it is approved."""
+        """The answer for the requesting agent, with a token collected now while it is approved.
+
+        Raises SealBroken for an answer to a question that was changed from outside.
+        """
+        self._check(record)
         if record.request.status is not RequestStatus.APPROVED or record.request.agent != agent:
             return self._answer(record, next_step=_next_step(record))
         try:
@@ -58,9 +62,17 @@ class ApprovalViews:
         return self._answer(record, next_step=_next_step(record))
 
     def question(self, record: RequestRecord) -> HumanAnswer:
-        """The answer about a question to people. ValueError for a request that is none."""
+        """The answer about a question to people.
+
+        Raises SealBroken for an answer that was changed from outside, ValueError for another request.
+        """
+        self._check(record)
         url = self.review_url(record.request.request_id)
         return human_answer(record, review_url=url, poll_after_seconds=POLL_AFTER_SECONDS)
+
+    def _check(self, record: RequestRecord) -> None:
+        if record.request.status is RequestStatus.ANSWERED and not self._service.answer_proven(record):
+            raise SealBroken(record.request.request_id, "the stored answer is not one that was given here")
 
     def _answer(
         self, record: RequestRecord, *, next_step: str, token: IssuedToken | None = None
@@ -71,7 +83,7 @@ class ApprovalViews:
         return ApprovalAnswer(
             request_id=request.request_id,
             status=request.status,
-            needs_approval=asked,
+            needs_approval=asked and not request.is_granted,
             auto_approved=request.status is RequestStatus.APPROVED and not by_people,
             risk_level=request.risk_level,
             action_digest=request.action_digest,
@@ -86,7 +98,7 @@ class ApprovalViews:
             capability_token=token.token if token else None,
             token_expires_at=token.expires_at if token else None,
             kind=request.kind,
-            answer=answer_of(record),
+            answer=answer_of(record) if self._service.answer_proven(record) else None,
             questions=questions_of(record),
             next_step=next_step,
         )

@@ -12,6 +12,7 @@ from hitl_contract.audit_chain import AuditEntry
 from hitl_contract.keys import PublicKeys
 from hitl_contract.verify import VerificationPolicy
 from hitl_mcp.approvals.service import ApprovalService
+from hitl_mcp.grants.directory import GrantDirectory
 from hitl_mcp.identity.agents import AgentDirectory
 from hitl_mcp.identity.delegations import DelegationDirectory
 from hitl_mcp.identity.hierarchy import Role
@@ -52,6 +53,7 @@ class WebParts:
     agents: AgentDirectory
     people: PeopleDirectory
     delegations: DelegationDirectory
+    grants: GrantDirectory
     sessions: Sessions
     audit: AuditReader
     database: Database
