@@ -103,7 +103,7 @@ class QuestionPages:
             request=view_request(record, reader=person, now=self.parts.clock.now()),
             question=safe_text(question.question, multiline=True),
             fields=tuple(map(_field_view, fields_of(question))),
-            answer=None if record.answer is None else _shown(answer_of(record)),
+            answer=_shown(answer_of(record)) if self.parts.service.answer_proven(record) else None,
             may_answer=against is None,
             why_not=None if against is None or request.status.is_terminal else str(against),
             max_reason=MAX_REASON_CHARACTERS,
