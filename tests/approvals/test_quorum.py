@@ -208,6 +208,8 @@ def test_a_seat_that_is_taken_is_not_taken_again() -> None:
     terms = asking(stage(security=1, platform=1))
     assert seat([ballot("alice", "security")], ballot("bob", "security"), terms) is NoSeat.SEATS_TAKEN
     assert seat([ballot("alice", "security", "platform")], ballot("bob", "security"), terms) == 0
+    full = [ballot("alice", "security"), ballot("bob", "platform")]
+    assert seat(full, ballot("carol", "security"), terms) is NoSeat.SEATS_TAKEN
 
 
 def sitting(ballots: Sequence[Ballot], terms: Electorate) -> list[list[tuple[str, str | None]]]:

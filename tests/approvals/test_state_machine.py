@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from hitl_mcp.approvals.models import RequestStatus
 from hitl_mcp.approvals.state_machine import (
+    Answer,
     Approve,
     Cancel,
     DeadlineReached,
     Deny,
+    Edit,
     Event,
     Refusal,
     RefusalReason,
@@ -27,7 +29,16 @@ EXPIRES = datetime(2030, 1, 1, tzinfo=UTC)
 BEFORE = EXPIRES - timedelta(microseconds=1)
 PENDING = State(RequestStatus.PENDING, EXPIRES)
 
-ACTS: list[Event] = [Approve(quorum_reached=True), Approve(quorum_reached=False), Deny(), Cancel()]
+ACTS: list[Event] = [
+    Approve(quorum_reached=True),
+    Approve(quorum_reached=False),
+    Deny(),
+    Deny(enough=False),
+    Edit(),
+    Answer(),
+    Cancel(),
+]
+AUTO_APPROVE = DeadlineReached(unsafe_auto_approve=True)
 EVENTS = st.sampled_from([*ACTS, DeadlineReached(), Revoke()])
 STATUSES = st.sampled_from(list(RequestStatus))
 DAY = timedelta(days=1)
@@ -45,6 +56,9 @@ def after(state: State, event: Event, now: datetime) -> RequestStatus | RefusalR
         (Approve(quorum_reached=True), RequestStatus.APPROVED),
         (Approve(quorum_reached=False), RequestStatus.PENDING),
         (Deny(), RequestStatus.DENIED),
+        (Deny(enough=False), RequestStatus.PENDING),
+        (Edit(), RequestStatus.PENDING),
+        (Answer(), RequestStatus.ANSWERED),
         (Cancel(), RequestStatus.CANCELLED),
     ],
 )
@@ -60,6 +74,8 @@ def test_at_the_deadline_and_after_no_act_has_an_effect(event: Event) -> None:
 def test_a_timer_ends_a_request_at_its_deadline_and_not_before() -> None:
     assert after(PENDING, DeadlineReached(), BEFORE) is RefusalReason.NOT_DUE
     assert after(PENDING, DeadlineReached(), EXPIRES) is RequestStatus.TIMEOUT
+    assert after(PENDING, AUTO_APPROVE, BEFORE) is RefusalReason.NOT_DUE
+    assert after(PENDING, AUTO_APPROVE, EXPIRES) is RequestStatus.APPROVED
 
 
 def test_only_an_approval_can_be_revoked_and_only_once() -> None:
@@ -71,7 +87,7 @@ def test_only_an_approval_can_be_revoked_and_only_once() -> None:
     assert transition(PENDING, Revoke(), BEFORE) == Refusal(RefusalReason.NOT_APPROVED)
 
 
-@given(status=STATUSES, event=EVENTS, now=TIMES)
+@given(status=STATUSES, event=EVENTS | st.just(AUTO_APPROVE), now=TIMES)
 def test_a_terminal_status_never_changes(status: RequestStatus, event: Event, now: datetime) -> None:
     outcome = transition(State(status, EXPIRES), event, now)
     if status.is_terminal and isinstance(outcome, Transition):

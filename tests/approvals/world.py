@@ -43,6 +43,7 @@ from hitl_mcp.storage.schema import audit, metadata, outbox
 from server_kit.audit_log import AuditLog
 from server_kit.clock import Clock
 from server_kit.database.base import Database
+from tests.tables import create_tables
 
 ISSUER = "https://approvals.example"
 AUDIENCE = "executor"
@@ -88,10 +89,7 @@ class AskSeveral:
 
 
 async def create_schema(database: Database) -> None:
-    async def operation(connection: AsyncConnection) -> None:
-        await connection.run_sync(metadata.create_all)
-
-    await database.write(operation)
+    await create_tables(database, metadata)
 
 
 def open_or_create_keys(home: Path, clock: Clock) -> KeyRing:

@@ -40,6 +40,7 @@ from hitl_contract.capability import Approver, CapabilityClaims, encode_capabili
 from hitl_contract.keys import PublicKeys, key_id
 from hitl_contract.verify import VerificationPolicy
 from server_kit.database.base import Database
+from tests import tables
 
 ISSUER = "https://approvals.example.test"
 AUDIENCE = "executor.example.test"
@@ -220,10 +221,7 @@ class TwinSandbox:
 
 
 async def create_tables(database: Database) -> None:
-    async def write(connection: AsyncConnection) -> None:
-        await connection.run_sync(metadata.create_all)
-
-    await database.write(write)
+    await tables.create_tables(database, metadata)
 
 
 @dataclass

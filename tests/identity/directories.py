@@ -26,6 +26,7 @@ from hitl_mcp.minting.seals import RecordSealer
 from hitl_mcp.storage.schema import metadata
 from server_kit.clock import Clock
 from server_kit.database.base import Database
+from tests.tables import create_tables
 
 SESSION_LIFETIME = timedelta(hours=8)
 
@@ -87,10 +88,7 @@ async def open_directories(
 ) -> Directories:
     """Another process of the server, when called again on the same database with the same trail."""
 
-    async def create(connection: AsyncConnection) -> None:
-        await connection.run_sync(metadata.create_all)
-
-    await database.write(create)
+    await create_tables(database, metadata)
     trail, sealer, hierarchy = trail or ReadableTrail(), RecordSealer(seal_key), RoleHierarchy(roles)
     register = IdentityRegister(
         database=database,
