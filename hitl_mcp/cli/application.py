@@ -10,6 +10,7 @@ import typer
 from hitl_mcp.cli.absences import people_commands
 from hitl_mcp.cli.agents import agent_commands
 from hitl_mcp.cli.audit import audit_commands
+from hitl_mcp.cli.changes import edit, revoke
 from hitl_mcp.cli.connect import connect
 from hitl_mcp.cli.delegations import delegation_commands
 from hitl_mcp.cli.demo import demo
@@ -57,6 +58,8 @@ def build_application() -> typer.Typer:
         approve,
         deny,
         cancel,
+        edit,
+        revoke,
         answer,
         ask,
         doctor,

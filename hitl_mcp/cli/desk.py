@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from pydantic import JsonValue
 
+from hitl_contract.action import Action
+from hitl_mcp.approvals.models import Conditions
 from hitl_mcp.terminal.cards import RequestCard
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLine:
+    """What became of one of several: the request afterwards, or why it was refused."""
+
+    request_id: str
+    card: RequestCard | None
+    refusal: str | None
 
 
 class Desk(Protocol):
@@ -22,8 +35,29 @@ class Desk(Protocol):
 
     async def read(self, request_id: str) -> RequestCard: ...
 
-    async def approve(self, request_id: str, *, action_digest: str) -> RequestCard:
+    async def approve(
+        self,
+        request_id: str,
+        *,
+        action_digest: str,
+        reason: str | None = None,
+        conditions: Conditions | None = None,
+    ) -> RequestCard:
         """`action_digest` is of what the person was shown."""
+        ...
+
+    async def approve_several(self, digests: Mapping[str, str], *, reason: str | None) -> list[BatchLine]:
+        """Approve each request by the digest of what was shown of it, each for itself."""
+        ...
+
+    async def edit(
+        self, request_id: str, *, action: Action, action_digest: str, reason: str | None
+    ) -> RequestCard:
+        """Change what is asked for. Raises `EditRefused` besides."""
+        ...
+
+    async def revoke(self, request_id: str, *, reason: str | None) -> RequestCard:
+        """Take an approval back. Raises `NotApproved` besides."""
         ...
 
     async def deny(self, request_id: str, *, action_digest: str, reason: str | None) -> RequestCard: ...

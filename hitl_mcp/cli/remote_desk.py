@@ -10,7 +10,10 @@ from urllib.parse import quote
 import httpx2
 from pydantic import JsonValue
 
+from hitl_contract.action import Action
+from hitl_mcp.approvals.models import Conditions
 from hitl_mcp.cli.credentials import Credentials
+from hitl_mcp.cli.desk import BatchLine
 from hitl_mcp.cli.failures import CommandFailed, ExitCode
 from hitl_mcp.terminal.cards import RequestCard, card_from_json
 
@@ -38,9 +41,50 @@ class RemoteDesk:
     async def read(self, request_id: str) -> RequestCard:
         return card_from_json(await self._call("GET", _path(request_id)))
 
-    async def approve(self, request_id: str, *, action_digest: str) -> RequestCard:
-        body = {"action_digest": action_digest, "channel": "cli"}
+    async def approve(
+        self,
+        request_id: str,
+        *,
+        action_digest: str,
+        reason: str | None = None,
+        conditions: Conditions | None = None,
+    ) -> RequestCard:
+        body: dict[str, object] = {"action_digest": action_digest, "channel": "cli", "reason": reason}
+        if conditions is not None:
+            body["conditions"] = {"offered": conditions.offered, "limits": dict(conditions.limits)}
         return card_from_json(await self._call("POST", f"{_path(request_id)}/approve", json=body))
+
+    async def approve_several(self, digests: Mapping[str, str], *, reason: str | None) -> list[BatchLine]:
+        items = [
+            {"request_id": name, "action_digest": digest, "verdict": "approve"}
+            for name, digest in digests.items()
+        ]
+        body = {"items": items, "reason": reason, "channel": "cli"}
+        answer = await self._call("POST", "/api/v1/approvals/batch", json=body)
+        return [
+            BatchLine(
+                str(each["request_id"]),
+                None if each["approval"] is None else card_from_json(each["approval"]),
+                None if each["refusal"] is None else str(each["refusal"]["detail"]),
+            )
+            for each in answer["results"]
+        ]
+
+    async def edit(
+        self, request_id: str, *, action: Action, action_digest: str, reason: str | None
+    ) -> RequestCard:
+        body = {
+            "action": action.model_dump(mode="json"),
+            "action_digest": action_digest,
+            "reason": reason,
+            "channel": "cli",
+        }
+        return card_from_json(await self._call("POST", f"{_path(request_id)}/edit", json=body))
+
+    async def revoke(self, request_id: str, *, reason: str | None) -> RequestCard:
+        return card_from_json(
+            await self._call("POST", f"{_path(request_id)}/revoke", json={"reason": reason})
+        )
 
     async def deny(self, request_id: str, *, action_digest: str, reason: str | None) -> RequestCard:
         body = {"action_digest": action_digest, "channel": "cli", "reason": reason}

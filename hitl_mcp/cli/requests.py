@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hitl_mcp.cli.conditions import parse_conditions
 from hitl_mcp.cli.credentials import ask_credentials
-from hitl_mcp.cli.failures import CommandFailed
+from hitl_mcp.cli.failures import CommandFailed, ExitCode
 from hitl_mcp.cli.home import home_directory, require_initialized
 from hitl_mcp.cli.options import JsonOption, PersonOption, RequestArgument, YesOption
 from hitl_mcp.cli.output import Output
@@ -17,7 +18,7 @@ from hitl_mcp.cli.running import run_command
 from hitl_mcp.running_server import find_running_server
 
 if TYPE_CHECKING:
-    from hitl_mcp.cli.desk import Desk
+    from hitl_mcp.cli.desk import BatchLine, Desk
     from hitl_mcp.terminal.cards import RequestCard
 
 
@@ -50,20 +51,81 @@ def show(request_id: RequestArgument, person: PersonOption = None, json_output: 
 
 
 def approve(
-    request_id: RequestArgument,
+    request_ids: Annotated[
+        list[str], typer.Argument(metavar="ID...", help="The requests' ids, from `hitl pending`.")
+    ],
+    condition: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--condition", metavar="NAME", help="A condition that the rule offers; may be repeated."
+        ),
+    ] = None,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option("--limit", metavar="NAME=VALUE", help="A tighter limit, as limits.wall_seconds=5."),
+    ] = None,
+    reason: Annotated[
+        str | None, typer.Option("--reason", metavar="REASON", help="Why, where the rule asks for it.")
+    ] = None,
     person: PersonOption = None,
     yes: YesOption = False,
     json_output: JsonOption = False,
 ) -> None:
-    """Approve a request, after showing all of it. The agent then gets a token for one run of exactly that."""
+    """Approve requests, after showing all of each. The agent gets a token for one run of exactly that."""
 
     async def operation(output: Output) -> None:
+        conditions = parse_conditions(condition or [], limit or [])
+        if conditions is not None and len(request_ids) > 1:
+            raise CommandFailed("Conditions are attached to one request at a time.", exit_code=ExitCode.USAGE)
         async with open_desk(output, person) as desk:
-            card = await card_to_decide(output, desk, request_id)
+            if len(request_ids) > 1:
+                await _approve_several(output, desk, request_ids, reason=reason, yes=yes)
+                return
+            card = await card_to_decide(output, desk, request_ids[0])
             await confirm_or_fail(output, "Approve?", yes=yes)
-            print_ending(output, await desk.approve(request_id, action_digest=card.action_digest))
+            digest = card.action_digest
+            print_ending(
+                output,
+                await desk.approve(
+                    request_ids[0], action_digest=digest, reason=reason, conditions=conditions
+                ),
+            )
 
     run_command(operation, json_output=json_output)
+
+
+async def _approve_several(
+    output: Output, desk: "Desk", request_ids: list[str], *, reason: str | None, yes: bool
+) -> None:
+    digests: dict[str, str] = {}
+    for request_id in request_ids:
+        digests[request_id] = (await card_to_decide(output, desk, request_id)).action_digest
+    await confirm_or_fail(output, f"Approve these {len(digests)}?", yes=yes)
+    results = await desk.approve_several(digests, reason=reason)
+    output.result(
+        {
+            "results": [
+                {
+                    "request_id": each.request_id,
+                    "decided": each.card is not None,
+                    "approval": None if each.card is None else each.card.to_json(),
+                    "refusal": each.refusal,
+                }
+                for each in results
+            ]
+        },
+        lambda console: console.print("\n".join(map(_outcome, results)), highlight=False, markup=False),
+    )
+    refused = sum(each.card is None for each in results)
+    if refused:
+        raise CommandFailed(f"{refused} of {len(results)} were not approved.")
+
+
+def _outcome(result: "BatchLine") -> str:
+    if result.card is None:
+        return f"{result.request_id}: refused. {result.refusal}"
+    card = result.card
+    return f"{result.request_id}: {card.status.value}, {card.received_approvals} of {card.required_approvals}"
 
 
 def deny(

@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
+from pydantic import TypeAdapter
+
 from hitl_contract.action import Action, action_digest, parse_action
 from hitl_contract.display import headline_of, render_action, safe_text
 from hitl_mcp.approvals.models import RequestKind, RequestStatus, RiskLevel
+from hitl_mcp.approvals.standing import Standing
 from hitl_mcp.errors import HitlError
+from hitl_mcp.terminal.standing_rows import standing_rows
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -33,6 +37,9 @@ _STATUS_STYLES = {
     RequestStatus.CANCELLED: "dim",
     RequestStatus.ANSWERED: "green",
 }
+
+
+_STANDING = TypeAdapter(Standing)
 
 
 class ContradictoryAnswer(HitlError):
@@ -78,6 +85,7 @@ class RequestCard:
     answered: bool = False
     answer: JsonValue = None
     questions: tuple[CardQuestion, ...] = ()
+    standing: Standing | None = None
 
     @property
     def action_digest(self) -> str:
@@ -118,6 +126,7 @@ class RequestCard:
                 {"asked_by": each.asked_by, "question": each.question, "answer": each.answer}
                 for each in self.questions
             ],
+            "standing": None if self.standing is None else _STANDING.dump_python(self.standing, mode="json"),
             "review_url": self.review_url,
         }
 
@@ -144,6 +153,9 @@ def render_card(card: RequestCard, *, now: datetime) -> RenderableType:
         facts.add_row("ends", Text(f"{in_words(card.expires_at - now)} ({clock_time(card.expires_at)})"))
     else:
         facts.add_row("status", Text(card.status.value, style=_STATUS_STYLES[card.status]))
+    if card.standing is not None and not asks:
+        for label, text in standing_rows(card.standing, pending=card.status is RequestStatus.PENDING):
+            facts.add_row(label, Text(text))
     for decision in card.decisions:
         facts.add_row(decision.verdict, _decision_text(decision))
     if card.answered:
@@ -305,6 +317,7 @@ def card_from_json(document: Mapping[str, Any]) -> RequestCard:
         kind=RequestKind(document.get("kind", RequestKind.ACTION)),
         answered=document["status"] == RequestStatus.ANSWERED.value,
         answer=document.get("answer"),
+        standing=_STANDING.validate_python(document["standing"]) if "standing" in document else None,
         questions=tuple(
             CardQuestion(str(each["asked_by"]), str(each["question"]), each["answer"])
             for each in document.get("questions", ())

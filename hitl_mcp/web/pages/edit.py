@@ -18,6 +18,7 @@ from hitl_mcp.approvals.errors import DigestChanged
 from hitl_mcp.approvals.models import ApprovalRequest, Assurance, EditInput
 from hitl_mcp.errors import HitlError
 from hitl_mcp.identity.sessions import SessionRecord
+from hitl_mcp.interface.differences import difference
 from hitl_mcp.web.pages.answering import (
     MAX_REASON_CHARACTERS,
     PageParts,
@@ -27,7 +28,6 @@ from hitl_mcp.web.pages.answering import (
     text_in,
     to_request,
 )
-from hitl_mcp.web.pages.differences import difference
 from hitl_mcp.web.pages.views import view_request
 
 # A form of an action that may be edited here, each of its bytes as three.

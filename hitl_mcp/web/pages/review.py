@@ -20,8 +20,8 @@ from hitl_mcp.approvals.models import (
     RequestStatus,
     Verdict,
 )
+from hitl_mcp.interface.differences import DifferenceLine, difference
 from hitl_mcp.web.pages.answering import MAX_REASON_CHARACTERS, PageParts, to_request
-from hitl_mcp.web.pages.differences import DifferenceLine, difference
 from hitl_mcp.web.pages.questions import QuestionPages, view_dialogue
 from hitl_mcp.web.pages.views import view_request
 

@@ -113,7 +113,7 @@ class SeveralPages:
 def _fits(record: RequestRecord) -> bool:
     """Whether all of it is shown in one look, and its rule asks for nothing that a tick cannot give."""
     request = record.request
-    if request.kind is not RequestKind.ACTION or request.risk_level is RiskLevel.CRITICAL:
+    if request.kind is not RequestKind.ACTION or request.risk_level.rank > RiskLevel.MEDIUM.rank:
         return False
     if request.terms.reason_required or request.terms.minimum_review_seconds:
         return False

@@ -161,7 +161,13 @@ async def test_a_batch_decides_each_for_itself_by_its_own_digest(server: Served)
     assert answer["results"][0]["approval"]["status"] == "APPROVED"
     codes = [each["refusal"]["code"] for each in answer["results"][1:]]
     assert codes == ["digest_changed", "already_ended", "request_not_found"]
-    for body in ({}, {"items": []}, {"items": [items[0]] * 2}, {"items": [{**items[0], "verdict": "maybe"}]}):
+    mistakes: list[dict[str, Any]] = [
+        {},
+        {"items": []},
+        {"items": [items[0]] * 2},
+        {"items": [{**items[0], "verdict": "maybe"}]},
+    ]
+    for body in mistakes:
         status, problem = await call(server, "batch", body)
         assert (status, problem["errors"][0]["field"].split(".")[0]) == (422, "items")
 
