@@ -62,9 +62,7 @@ class SqlGrantBook:
 
     async def _read(self, agent: str) -> Sequence[Grant]:
         async def find(reading: Reading) -> list[Grant]:
-            rows = await reading.many(
-                grants, grants.c.agent == agent, order_by=[grants.c.expires_at, grants.c.grant_id]
-            )
+            rows = await reading.many(grants, grants.c.agent == agent, order_by=grants.c.expires_at)
             return [grant_of(row) for row in rows]
 
         now = self._register.clock.now()
