@@ -26,8 +26,9 @@ _CREDENTIALS: Final = re.compile(
       | proc[/\\](?:self|thread-self|\d+|\*|\$\$)[/\\](?:environ|mem|maps|cmdline|fd|root|cwd)
       | run[/\\]secrets | var[/\\]run[/\\]secrets | docker\.sock\b | containerd\.sock\b
       | Login\ Data\b | logins\.json\b | key[34]\.db\b | cookies\.sqlite\b | wallet\.dat\b | keystore\b
-      | [\w.-]*\.(?:pem|p12|pfx|jks|keytab|kdbx|ovpn|asc)(?=$|[\s'"])
-      | (?:service[-_]account|client_secret|credentials?|secrets?)[\w-]*\.(?:json|ya?ml|toml|ini|txt|csv)\b
+      | [\w.-]*\.(?:pem|p12|pfx|jks|keytab|kdbx|ovpn|asc|key|tfstate)(?=$|[\s'"])
+      | (?:[\w-]*[-_])?(?:service[-_]account|client_secret|credentials?|secrets?)[\w-]*
+        \.(?:json|ya?ml|toml|ini|txt|csv)\b
       | credentials(?=$|[\s'"])
     )""",
     re.IGNORECASE | re.VERBOSE,

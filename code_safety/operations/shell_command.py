@@ -15,6 +15,17 @@ from hitl_contract.action_operations import ShellCommand
 MAX_ARGUMENTS: Final = 200_000
 """Most characters of all arguments together that are judged."""
 
+_LEAVES_TRACES: Final = frozenset(
+    {
+        Rule.COMMAND_WRITES_FILES,
+        Rule.COMMAND_CHANGES_REPOSITORY,
+        Rule.BASH_WRITES_FILES,
+        Rule.PYTHON_WRITES_FILES,
+        Rule.JAVASCRIPT_WRITES_FILES,
+    }
+)
+"""What is gone with the sandbox where a program does it, and stays on the machine where a command does."""
+
 _EXPANSIONS: Final = re.compile(r"\$\(|`|\$\{|\|\||&&")
 
 
@@ -32,6 +43,9 @@ def inspect_shell_command(action: ShellCommand, inspection: Inspection) -> None:
         # The script of `sh -c` was read as a script; anywhere else a shell's syntax means nothing.
         if position and _EXPANSIONS.search(argument) and not _is_script(action.argv, position):
             whole.add(Rule.COMMAND_SHELL_OPERATOR, place, Severity.LOW)
+    traces = next((each for each in inspection.findings if each.rule in _LEAVES_TRACES), None)
+    if traces is not None:
+        inspection.add(traces.rule, traces.place, Severity.MEDIUM, "on the machine itself")
     for name, value in sorted(action.env.items()):
         place = Place(f"env.{name}")
         inspect_variable(name, value, inspection, place)

@@ -272,9 +272,7 @@ def _cloud(_program: str, arguments: Sequence[str], inspection: Inspection, plac
 
 
 def _stops(program: str, arguments: Sequence[str], inspection: Inspection, place: Place) -> None:
-    everything = any(argument in {"-1", "1", "0"} for argument in operands(arguments)) or arguments[-1:] == [
-        "-1"
-    ]
+    everything = not {"-1", "1", "0"}.isdisjoint([*operands(arguments), *arguments[-1:]])
     inspection.add(
         Rule.COMMAND_STOPS_PROCESSES, place, _CRITICAL if everything and program == "kill" else None
     )
@@ -298,6 +296,9 @@ def _edits(program: str, arguments: Sequence[str], inspection: Inspection, place
                         break
                     inner.append(start if word == "{}" else word)
                 inspection.embedded("command", UNIT.join(inner), place)
+            elif argument in {"-fprint", "-fprint0", "-fprintf", "-fls"}:
+                inspection.add(Rule.COMMAND_WRITES_FILES, place)
+                _written("".join(arguments[position + 1 : position + 2]), inspection, place)
         return
     if program == "awk":
         runs = re.search(r"system\s*\(|\|\s*getline|\|\s*\"|\"\s*\|&?\s*\"|getline\s*<|/inet/|\|\s*&", joined)

@@ -47,6 +47,10 @@ _LANGUAGE_OF: Final = {
 _SQL_CLIENTS: Final = frozenset(
     {"sqlite3", "duckdb", "psql", "mysql", "mariadb", "clickhouse-client", "sqlcmd", "cockroach"}
 )
+_SQL_CLIENT_FILES: Final = re.compile(
+    r"^(?:-[oLf]\S*|-init|--?(?:output|out|log-file|file|init|tee|defaults-\S+|init-command|plugin-dir)(?:=.*)?)$",
+    re.DOTALL,
+)
 _GLOB_NAME: Final = re.compile(r"[*?\[]")
 _SHELL_OPERATORS: Final = frozenset(
     {"|", "||", "&&", ";", "&", ">", ">>", "<", "<<", "<<<", "2>", "2>&1", "|&", "&>"}
@@ -238,6 +242,8 @@ def _inspect_interpreter(
                 COMMAND_RULES["pip"]("pip", list(arguments[position + 2 :]), inspection, place)
             elif module.partition(".")[0] in {"http", "smtpd", "ftplib"}:
                 inspection.add(Rule.COMMAND_OPENS_NETWORK, place, Severity.HIGH, "serves files to others")
+            elif module == "json.tool" and len(operands(arguments[position + 1 :])) > 2:
+                inspection.add(Rule.COMMAND_WRITES_FILES, place)
             elif module not in {"json.tool", "calendar", "this", "py_compile", "tokenize", "ast", "dis"}:
                 inspection.add(Rule.COMMAND_RUNS_CODE, place)
             return
@@ -251,6 +257,8 @@ def _inspect_interpreter(
 
 def _inspect_sql_client(arguments: Sequence[str], inspection: Inspection, place: Place) -> None:
     known = False
+    if any(_SQL_CLIENT_FILES.match(argument) for argument in arguments):
+        inspection.add(Rule.COMMAND_WRITES_FILES, place, Severity.MEDIUM, "or reads its commands from one")
     for position, argument in enumerate(arguments):
         statement = ""
         if argument in {"-c", "-e", "--command", "--execute", "-Q", "-q", "--query", "-cmd"}:

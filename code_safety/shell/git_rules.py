@@ -83,8 +83,23 @@ _CHANGING: Final = frozenset(
         "config",
     ]
 )
-_RUNS_PROGRAMS: Final = re.compile(
-    r"--(?:ext-diff|textconv|open-files-in-pager|upload-pack|receive-pack|exec|exec-path|paginate|output)(?:=|$)|^-O\S*$|^--output"
+_RUNS_PROGRAMS: Final = (
+    "--ext-diff",
+    "--textconv",
+    "--open-files-in-pager",
+    "--upload-pack",
+    "--receive-pack",
+    "--exec",
+    "--exec-path",
+    "--paginate",
+    "--output",
+)
+_PLAIN_SETTINGS: Final = re.compile(
+    r"(?i)^(?:color\.|column\.|core\.(?:quotepath|abbrev)|log\.|user\.(?:name|email))"
+)
+_PLAIN_GLOBAL_OPTIONS: Final = frozenset(
+    {"-C", "-c", "--git-dir", "--work-tree", "--namespace", "--no-pager", "-P", "--version", "--help", "-h"}
+    | {"--no-optional-locks", "--no-replace-objects", "--literal-pathspecs", "--bare"}
 )
 _SETTINGS_THAT_RUN: Final = re.compile(
     r"(?i)^(?:core\.(?:hookspath|sshcommand|pager|editor|fsmonitor|gitproxy|askpass|worktree|attributesfile)|alias\.|credential\.|diff\.\S*"
@@ -107,12 +122,17 @@ def inspect_git(arguments: Sequence[str], inspection: Inspection, place: Place) 
             inspection.add(Rule.BASH_RUNS_TEXT_AS_CODE, place)
         elif option.startswith("--exec-path="):
             inspection.add(Rule.COMMAND_CHANGES_LOADER, place)
+        elif option.partition("=")[0] not in _PLAIN_GLOBAL_OPTIONS or (
+            option == "-c" and not _PLAIN_SETTINGS.match(value)
+        ):
+            # Many settings name programs, and more with every release.
+            inspection.add(Rule.COMMAND_RUNS_CODE, place, Severity.MEDIUM, "git with settings of its own")
         elif option in {"-C", "--git-dir", "--work-tree"} and (verdict := judge_read(value)) is not None:
             inspection.add(verdict.rule, place, verdict.severity)
     if not rest:
         return
     command, words = rest[0], rest[1:]
-    if any(_RUNS_PROGRAMS.match(word) for word in words):
+    if any(map(_runs_programs, words)):
         inspection.add(Rule.BASH_RUNS_TEXT_AS_CODE, place, Severity.HIGH)
     for word in operands(words):
         path = word.rpartition(":")[2]
@@ -123,6 +143,13 @@ def inspect_git(arguments: Sequence[str], inspection: Inspection, place: Place) 
         ):
             inspection.add(verdict.rule, place, verdict.severity)
     _inspect_command(command, words, inspection, place)
+
+
+def _runs_programs(word: str) -> bool:
+    """Git takes the beginning of a long option for the option: `git grep --open=sh` starts sh."""
+    name = word.partition("=")[0]
+    begins = len(name) > 3 and name != "--text" and any(each.startswith(name) for each in _RUNS_PROGRAMS)
+    return word.startswith(("-O", "--output")) or begins
 
 
 def _inspect_command(command: str, words: list[str], inspection: Inspection, place: Place) -> None:

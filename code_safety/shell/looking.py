@@ -44,17 +44,20 @@ _TOOLS: Final[Mapping[str, Looking]] = {
         "get, describe, logs, top, version, explain, api-resources, cluster-info, rollout status, "
         "rollout history",
         valued="-n --namespace --context",
-        refused="--raw --kubeconfig --server -s -f --filename --as --exec",
+        refused="--raw --kubeconfig --server -s -f --filename --as --exec --token --username --password "
+        "--user --cluster --insecure-skip-tls-verify --output-directory --profile-output --cache-dir",
     ),
     "helm": _tool(
         "list, status, history, version, search, lint",
         valued="-n --namespace",
-        refused="--kubeconfig --post-renderer",
+        refused="--kubeconfig --post-renderer --kube-apiserver --kube-token --registry-config "
+        "--repository-config --repository-cache",
     ),
     "docker": _tool(
         "ps, images, logs, version, info, stats, top, port, history, diff, compose ps, compose logs, "
         "compose images, compose top, compose config --services, volume ls, network ls, image ls, "
-        "container ls"
+        "container ls",
+        refused="-H --host --config -c --context --tlscacert --tlscert --tlskey",
     ),
     "gh": _tool(
         "pr list, pr view, pr checks, pr diff, pr status, issue list, issue view, issue status, run list, "
@@ -70,7 +73,7 @@ _TOOLS: Final[Mapping[str, Looking]] = {
     "isort": _tool(only_with="--check --check-only --diff"),
     "gofmt": _tool(only_with="-l -d", refused="-w -cpuprofile"),
     "rustfmt": _tool(only_with="--check"),
-    "terraform": _tool("validate, version, graph, providers, fmt -check", refused="-chdir"),
+    "terraform": _tool("validate, version, graph, providers, fmt -check", refused="-chdir lock mirror"),
     "shellcheck": _tool(),
     "yamllint": _tool(),
     "hadolint": _tool(),
@@ -90,6 +93,16 @@ _TOOLS: Final[Mapping[str, Looking]] = {
 }
 
 
+def _bundled(argument: str, option: str) -> bool:
+    """Whether a short option stands among others (`-tK`), or has its value attached (`-oFILE`)."""
+    if len(option) != 2 or not argument.startswith("-") or argument.startswith("--"):
+        return False
+    letters = argument[1:]
+    # What follows these is their value.
+    first = next((place for place, letter in enumerate(letters) if letter in "nol"), len(letters))
+    return option[1] in letters[: first + 1] or (letters[:1] not in {"n", "o", "l"} and option[1] in letters)
+
+
 def is_known(program: str) -> bool:
     """Tell whether this program is described here."""
     return program in _TOOLS
@@ -104,6 +117,8 @@ def only_looks(program: str, arguments: Sequence[str]) -> bool:
     if not any(tuple(rest[: len(use)]) == use for use in tool.uses):
         return False
     options = {argument.partition("=")[0] for argument in arguments}
+    if any(_bundled(argument, option) for argument in arguments for option in tool.refused):
+        return False
     if tool.refused & options or (tool.only_with and not tool.only_with & options):
         return False
     if not tool.may_assign and any("=" in argument for argument in arguments):

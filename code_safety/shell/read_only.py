@@ -23,7 +23,6 @@ _PLAIN: Final = frozenset(
         "diff",
         "cmp",
         "comm",
-        "file",
         "stat",
         "du",
         "df",
@@ -33,7 +32,6 @@ _PLAIN: Final = frozenset(
         "groups",
         "uname",
         "echo",
-        "printf",
         "basename",
         "dirname",
         "realpath",
@@ -61,12 +59,9 @@ _PLAIN: Final = frozenset(
         "seq",
         "true",
         "false",
-        "test",
-        "[",
         "[[",
         ":",
         "jq",
-        "ps",
         "free",
         "uptime",
         "lscpu",
@@ -112,12 +107,7 @@ _PLAIN: Final = frozenset(
         "help",
         "times",
         "dpkg-query",
-        "apt-cache",
-        "pygmentize",
-        "cloc",
         "tokei",
-        "man",
-        "info",
         "whatis",
         "apropos",
         "pgrep",
@@ -128,7 +118,6 @@ _PLAIN: Final = frozenset(
         "colordiff",
         "shasum",
         "md5",
-        "nm",
         "size",
         "readelf",
         "objdump",
@@ -168,7 +157,19 @@ _REFUSED_OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "rg": ("--pre", "--hostname-bin", "--search-zip"),
     "yq": ("-i", "--inplace", "--in-place"),
     "xxd": ("-r", "-revert"),
-    "less": (),
+    "less": ("-o", "-O", "-k", "--log-file", "--LOG-FILE", "--lesskey-file", "--lesskey-src"),
+    "man": ("-P", "--pager", "-H", "--html", "-C", "--config-file", "-M", "--manpath", "-m"),
+    "info": ("-o", "--output", "--restore", "--dribble", "--init-file"),
+    "printf": ("-v",),
+    # Bash's own `test` works out what stands in a name's brackets: test -v 'a[$(id)]'.
+    "test": ("-v", "-R"),
+    "[": ("-v", "-R"),
+    "cloc": ("--extract-with", "--config", "--report-file", "--out", "--script-lang", "--write-lang-def"),
+    "pygmentize": ("-o", "-x", "-F", "-P"),
+    "file": ("-C", "--compile", "-m", "--magic-file"),
+    "nm": ("--plugin",),
+    "ps": (),
+    "apt-cache": ("-o", "--option", "-c", "--config-file"),
     "find": (
         "-delete",
         "-exec",
@@ -184,11 +185,10 @@ _REFUSED_OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "awk": ("-i", "-f", "--file", "-e", "-E", "--exec", "-l", "--load"),
     "sed": ("-i", "--in-place", "-f", "--file"),
     "top": (),
-    "bat": ("--pager",),
+    "bat": ("--pager", "--config-file"),
     "shuf": ("-o", "--output"),
     "column": (),
     "jq": ("-f", "--from-file", "-L"),
-    "pip": (),
 }
 _SUBCOMMANDS: Final[Mapping[str, frozenset[str]]] = {
     "pip": frozenset({"list", "show", "freeze", "check", "index", "--version"}),
@@ -213,6 +213,33 @@ _SUBCOMMANDS: Final[Mapping[str, frozenset[str]]] = {
     "rustup": frozenset({"show"}),
     "nvidia-smi": frozenset({"-L", "-q"}),
 }
+_REFUSED_AFTER: Final[Mapping[str, tuple[str, ...]]] = {
+    "pip": (
+        *("-i", "--index-url", "--extra-index-url", "-f", "--find-links", "--log", "--proxy", "--python"),
+        *("--report", "--config-settings", "--cert", "--client-cert", "--trusted-host"),
+    ),
+    "cargo": ("--config", "-Z", "-C", "--index", "--registry"),
+    "go": (
+        *("-w", "-u", "-toolexec", "-exec", "-vettool", "-modfile", "-overlay", "-export", "-compiled"),
+        *("-test", "-C", "-pkgdir", "-mod"),
+    ),
+    "podman": ("--url", "--connection", "-c", "--identity", "--remote", "-r", "--hooks-dir", "--runtime"),
+    "systemctl": ("-H", "--host", "-M", "--machine", "--root", "--image"),
+    "apt": ("-o", "--option", "-c", "--config-file"),
+    "journalctl": (
+        *("--vacuum-size", "--vacuum-time", "--vacuum-files", "--rotate", "--sync", "--flush", "-D"),
+        *(
+            "--directory",
+            "--root",
+            "--setup-keys",
+            "--update-catalog",
+            "--relinquish-var",
+            "--smart-relinquish-var",
+        ),
+    ),
+}
+_ONLY_NAMES_AFTER: Final = frozenset({"dpkg", "rpm", "crontab", "nvidia-smi", "rustup"})
+"""Programs whose further arguments may be names and nothing else."""
 _ANY_VERSION: Final = frozenset({"--version", "-V", "-version", "--help", "version"})
 
 
@@ -226,7 +253,7 @@ def is_read_only(program: str, arguments: Sequence[str]) -> bool:
     if is_known(program):
         return only_looks(program, arguments)
     if (subcommands := _SUBCOMMANDS.get(program)) is not None:
-        return bool(arguments) and arguments[0] in subcommands
+        return bool(arguments) and arguments[0] in subcommands and _only_looks(program, arguments[1:])
     refused = _REFUSED_OPTIONS.get(program)
     if refused is None:
         return program in _PLAIN
@@ -234,15 +261,34 @@ def is_read_only(program: str, arguments: Sequence[str]) -> bool:
         return False
     if program == "uniq":
         return sum(not argument.startswith("-") for argument in arguments) < 2
+    if program == "xxd":
+        return sum(not argument.lstrip("-").isdigit() and argument[:1] != "-" for argument in arguments) < 2
+    if program == "date":
+        return not any(argument[:8].isdigit() for argument in arguments)
+    if program == "ps":
+        return all(argument.startswith("-") or "e" not in argument for argument in arguments)
     if program == "hostname":
         return all(argument.startswith("-") for argument in arguments)
     if program == "awk":
         return not any(_awk_acts(argument) for argument in arguments)
     if program == "sed":
-        return not any(_sed_acts(argument) for argument in arguments)
+        return not any(map(_sed_acts, _sed_scripts(arguments)))
     if program == "less":
         return not any(argument.startswith("+") for argument in arguments)
     return True
+
+
+def _only_looks(program: str, arguments: Sequence[str]) -> bool:
+    if program == "ip":
+        return not arguments or arguments[0] in {"show", "list", "ls", "get"}
+    if program in _ONLY_NAMES_AFTER:
+        return all(argument[:1] not in {"-", "%"} for argument in arguments)
+    refused = _REFUSED_AFTER.get(program.rstrip("3"), ())
+    if program == "go":
+        arguments = [
+            "-" + argument.lstrip("-").partition("=")[0] for argument in arguments if argument[:1] == "-"
+        ]
+    return not any(_is_option(argument, option) for argument in arguments for option in refused)
 
 
 def _is_option(argument: str, option: str) -> bool:
@@ -258,6 +304,14 @@ def _is_option(argument: str, option: str) -> bool:
 
 def _awk_acts(script: str) -> bool:
     return any(word in script for word in ("system", "|", ">", "getline", "@load", "@include", "ENVIRON"))
+
+
+def _sed_scripts(arguments: Sequence[str]) -> list[str]:
+    """Options and scripts; without `-e` the first operand is the script, and the others are files."""
+    if any(argument.startswith(("-e", "--e")) for argument in arguments):
+        return list(arguments)
+    script = next((argument for argument in arguments if not argument.startswith("-")), "")
+    return [*(argument for argument in arguments if argument.startswith("-")), script]
 
 
 def _sed_acts(script: str) -> bool:
