@@ -60,6 +60,8 @@ def test_every_setting_is_explained_in_the_template() -> None:
         *type(settings).model_fields,
         *type(settings.http).model_fields,
         *type(settings.log).model_fields,
+        *type(settings.audit).model_fields,
+        *type(settings.audit.witness).model_fields,
     ]
     assert [name for name in names if f"{name}:" not in template] == []
 

@@ -23,6 +23,17 @@ def test_the_default_policy_of_the_settings_is_the_policys_own_default() -> None
     assert Settings().policy.policy() == ExecutorPolicy()
 
 
+def test_every_setting_is_explained_in_the_file() -> None:
+    settings = load({})
+    names = [
+        *type(settings).model_fields,
+        *type(settings.http).model_fields,
+        *type(settings.audit).model_fields,
+        *type(settings.audit.witness).model_fields,
+    ]
+    assert [name for name in names if f"{name}:" not in FILE.read_text()] == []
+
+
 def test_the_environment_wins_over_the_file() -> None:
     settings = load({"EXECUTOR_CONFIG": str(FILE), "EXECUTOR_HTTP__PORT": "4000", "EXECUTOR_JWKS": "/k.json"})
 

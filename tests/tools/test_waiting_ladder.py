@@ -59,7 +59,7 @@ class RecordingWaiter:
     decided_in_wait: int | None = None
     waits: list[float] = field(default_factory=list[float])
 
-    async def wait(self, request_id: str, timeout_seconds: float) -> RequestRecord:
+    async def wait(self, request_id: str, timeout_seconds: float, *, or_asked: bool = False) -> RequestRecord:
         self.waits.append(timeout_seconds)
         return APPROVED if len(self.waits) == self.decided_in_wait else PENDING
 
