@@ -1,8 +1,9 @@
-"""`python -m benchmarks.audit`: how many entries of an export the independent verifier checks in a second."""
+"""`python -m benchmarks.audit`: how many entries the two verifications of the log check in a second."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 import time
 from pathlib import Path
@@ -11,11 +12,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hitl_contract.audit_chain import (
     checkpoint_to_json,
+    entry_from_json,
     entry_to_json,
     genesis_hash,
     seal_entry,
     sign_checkpoint,
 )
+from hitl_contract.audit_verification import verify_chain
 from hitl_contract.canonical import canonical_json
 from hitl_contract.keys import PublicKeys, key_id
 from server_kit.audit_verifier.command import verify_export
@@ -81,8 +84,17 @@ def main() -> int:
             report, _tokens = verify_export(export, chain="hitl", keys=keys)
             rates.append(entries / (time.process_time() - began))
             assert report.intact, report.problems
-    print(f"audit verification: {max(rates):,.0f} entries per second and core (target {TARGET:,})")
-    return 0 if max(rates) >= TARGET else 1
+        with export.open("rb") as file:
+            documents = [json.loads(line) for line, _ in zip(file, range(50_000), strict=False)]
+    parsed = [entry_from_json(document) for document in documents if "type" not in document]
+    in_memory: list[float] = []
+    for _ in range(3):
+        began = time.process_time()
+        assert verify_chain(parsed, chain="hitl", checkpoints=(), keys=PublicKeys([])).intact
+        in_memory.append(len(parsed) / (time.process_time() - began))
+    for what, best in (("an export", max(rates)), ("entries in memory", max(in_memory))):
+        print(f"audit verification of {what}: {best:,.0f} entries per second and core (target {TARGET:,})")
+    return 0 if min(max(rates), max(in_memory)) >= TARGET else 1
 
 
 if __name__ == "__main__":

@@ -9,13 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from json.encoder import encode_basestring as _quoted
 from typing import Final, cast
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import JsonValue
 
-from hitl_contract.canonical import base64url_decode, base64url_encode, canonical_json, digest_of_bytes
-from hitl_contract.errors import ChainMalformed
+from hitl_contract.canonical import (
+    MAX_SAFE_INTEGER,
+    base64url_decode,
+    base64url_encode,
+    canonical_json,
+    digest_of_bytes,
+)
+from hitl_contract.errors import CanonicalizationError, ChainMalformed
 from hitl_contract.keys import PublicKeys
 
 _GENESIS_TYPE: Final = "hitl-audit-genesis"
@@ -56,9 +63,16 @@ def genesis_hash(chain: str) -> str:
 
 def link_hash(entry: AuditEntry) -> str:
     """Return the hash that the entry's content and its predecessor's hash demand."""
-    body = entry_to_json(entry)
-    del body["entry_hash"]
-    return digest_of_bytes(canonical_json(body))
+    return _hash_of(
+        entry.chain,
+        entry.sequence,
+        entry.at,
+        entry.event,
+        entry.actor,
+        entry.subject,
+        entry.details,
+        entry.previous_hash,
+    )
 
 
 def seal_entry(
@@ -77,18 +91,36 @@ def seal_entry(
     Raises:
         CanonicalizationError: ``details`` is no I-JSON value.
     """
-    body: dict[str, object] = {
-        "chain": chain,
-        "sequence": sequence,
-        "at": at,
-        "event": event,
-        "actor": actor,
-        "subject": subject,
-        "details": details,
-        "previous_hash": previous_hash,
-    }
-    entry_hash = digest_of_bytes(canonical_json(body))
+    entry_hash = _hash_of(chain, sequence, at, event, actor, subject, details, previous_hash)
     return AuditEntry(chain, sequence, at, event, actor, subject, details, previous_hash, entry_hash)
+
+
+def _hash_of(
+    chain: str,
+    sequence: int,
+    at: str,
+    event: str,
+    actor: str,
+    subject: str,
+    details: Mapping[str, JsonValue],
+    previous_hash: str,
+) -> str:
+    """The digest of the canonical bytes of these fields; only the details have a form to be found out.
+
+    Raises CanonicalizationError.
+    """
+    if not 0 <= sequence <= MAX_SAFE_INTEGER:
+        raise CanonicalizationError(f"the sequence number {sequence} is beyond 2**53 - 1")
+    inner = canonical_json(details).decode()
+    text = (
+        f'{{"actor":{_quoted(actor)},"at":{_quoted(at)},"chain":{_quoted(chain)},"details":{inner},'
+        f'"event":{_quoted(event)},"previous_hash":{_quoted(previous_hash)},"sequence":{sequence},'
+        f'"subject":{_quoted(subject)}}}'
+    )
+    try:
+        return digest_of_bytes(text.encode())
+    except UnicodeEncodeError as error:
+        raise CanonicalizationError("a string contains a lone surrogate") from error
 
 
 def sign_checkpoint(

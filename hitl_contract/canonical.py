@@ -65,13 +65,20 @@ def _simplified(value: object, depth: int) -> object:
             return int(_within(value, abs(value) <= MAX_SAFE_INTEGER))
         return _within(value, _POSITIONAL_FROM <= abs(value) < _POSITIONAL_BELOW)
     if isinstance(value, dict):
-        return {
-            _within(key, isinstance(key, str) and key.isascii()): _simplified(item, depth + 1)
-            for key, item in cast("dict[object, object]", value).items()
-        }
+        return _simplified_object(cast("dict[object, object]", value), depth)
     if isinstance(value, list | tuple):
         return [_simplified(item, depth + 1) for item in cast("list[object]", value)]
     raise _BeyondTheEncoder
+
+
+def _simplified_object(value: dict[object, object], depth: int) -> object:
+    plain = True
+    for key, item in value.items():
+        if not isinstance(key, str) or not key.isascii():
+            raise _BeyondTheEncoder
+        plain = plain and (item is None or type(item) is str or type(item) is bool)
+    # Most objects hold texts alone, which nothing has to be done about.
+    return value if plain else {key: _simplified(item, depth + 1) for key, item in value.items()}
 
 
 def _within(value: T, holds: bool) -> T:

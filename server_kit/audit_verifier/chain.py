@@ -23,6 +23,9 @@ from server_kit.audit_verifier.signatures import Keys
 
 _HASH: Final = b'"entry_hash":"sha-256:'
 _EVENT: Final = b'","event":"'
+_APPROVED: Final = b'"status":"APPROVED"'
+_DIGEST: Final = b'"action_digest":"'
+_TOKEN: Final = b'"token_id":"'
 
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}")
 _CHECKPOINT: Final = ("at", "chain", "entry_hash", "key_id", "sequence", "type")
@@ -52,7 +55,7 @@ class ChainVerifier:
         self._keys = keys
         self._segments = segments
         self._watched = {} if archived_part else _WATCHED
-        self._marker = b',"chain":%b,"details":{' % json.dumps(chain).encode()
+        self._marker = b'","chain":%b,"details":{' % json.dumps(chain).encode()
         self._sequence = 0
         genesis = canonical({"chain": chain, "type": "hitl-audit-genesis"})
         self._previous = base64url(hashlib.sha256(genesis).digest())
@@ -65,8 +68,42 @@ class ChainVerifier:
         self._named: set[str] = set()
 
     def feed(self, line: bytes) -> None:
-        """Take one line of an export or a segment."""
-        if self._feed_entry(line) or line == b"\n":
+        """Take one line of an export or a segment.
+
+        The usual one, the next entry in canonical form, is told apart by its quotes, without parsing.
+        """
+        number = self._sequence + 1
+        middle = b'","previous_hash":"sha-256:%b","sequence":%d,"subject":"' % (self._previous, number)
+        subject = line.rfind(b'"', 0, -3) + 1
+        split = subject - len(middle)
+        event = line.rfind(b'"', 0, split) + 1 if split > 0 else 0
+        at = event - 76  # before `"entry_hash":"sha-256:`, 43 characters and `","event":"`
+        actor_end = line.find(b'"', 10)
+        details = line.find(b'"', actor_end + 8)  # behind `","at":"`
+        if not (
+            at > 0
+            and line.startswith(middle, split)
+            and line.startswith(_EVENT, at + 65)
+            and line.startswith(_HASH, at)
+            and line.startswith(b'{"actor":"')
+            and line.startswith(b'","at":"', actor_end)
+            and line.startswith(self._marker, details)
+            and line.endswith(b'"}\n')
+        ):
+            self._feed_other(line)
+            return
+        digest = hashlib.sha256(line[:at] + line[at + 67 : -1]).digest()
+        stated = line[at + 22 : at + 65]
+        if binascii.b2a_base64(digest).translate(URL_SAFE, b"=\n") != stated:
+            self._feed_other(line)
+            return
+        self._advance(number, stated)
+        watch = self._watched.get(line[event:split])
+        if watch is not None:
+            watch(self, line[subject:-3], line[details + len(self._marker) - 1 : at - 1])
+
+    def _feed_other(self, line: bytes) -> None:
+        if line == b"\n":
             return
         record = json_object(line)
         if record is None:
@@ -77,31 +114,6 @@ class ChainVerifier:
             self._segment(record)
         else:
             self._feed_any_entry(record)
-
-    def _feed_entry(self, line: bytes) -> bool:
-        """The usual case without parsing: the next entry, in canonical form. False for everything else."""
-        at = line.rfind(_HASH)
-        begin = at + 76  # behind `"entry_hash":"sha-256:`, 43 characters and `","event":"`
-        number = self._sequence + 1
-        middle = b'","previous_hash":"sha-256:%b","sequence":%d,"subject":"' % (self._previous, number)
-        split = line.find(middle, begin)
-        if at < 0 or split < 0 or line[at + 65 : begin] != _EVENT or not line.startswith(b'{"actor":"'):
-            return False
-        event, subject = line[begin:split], line[split + len(middle) : -3]
-        marker = line.find(b',"chain":')
-        if b'"' in event or b'"' in subject or not line.endswith(b'"}\n') or marker < 0:
-            return False
-        if not line.startswith(self._marker, marker):
-            return False
-        digest = hashlib.sha256(line[:at] + line[at + 67 : -1]).digest()
-        stated = line[at + 22 : at + 65]
-        if binascii.b2a_base64(digest, newline=False)[:43].translate(URL_SAFE) != stated:
-            return False
-        self._advance(number, stated)
-        watch = self._watched.get(event)
-        if watch is not None:
-            watch(self, subject, line[marker + len(self._marker) - 1 : at - 1])
-        return True
 
     def _feed_any_entry(self, entry: dict[str, Any]) -> None:
         """Any other entry: says what is wrong with it."""
@@ -220,40 +232,52 @@ class ChainVerifier:
 
     def approved(self, subject: bytes, details: bytes) -> None:
         """Step 4, first half: how far a request got."""
-        if b'"status":"APPROVED"' in details and _text(details, b'"status":"') == "APPROVED":
-            self.tokens.approved[subject] = _text(details, b'"action_digest":"')
+        at = details.find(_APPROVED)
+        if at > 0 and (_opens_a_name(details, at) or _text(details, b'"status":"') == b"APPROVED"):
+            self.tokens.approved[subject] = _text(details, _DIGEST)
 
     def allowed(self, subject: bytes, details: bytes) -> None:
         """A rule, or a timeout that a rule lets approve, approved it."""
-        self.tokens.approved[subject] = _text(details, b'"action_digest":"')
+        self.tokens.approved[subject] = _text(details, _DIGEST)
 
     def revoked(self, subject: bytes, _details: bytes) -> None:
         self.tokens.approved.pop(subject, None)
 
     def minted(self, subject: bytes, details: bytes) -> None:
         """Step 4, second half."""
-        digest = _text(details, b'"action_digest":"')
+        digest = _text(details, _DIGEST)
         if self.tokens.approved.get(subject) != digest:
             message = "a token was minted with no approval before it"
             self.report.add("unapproved_token", self._sequence, message)
-        self.tokens.minted[_text(details, b'"token_id":"')] = (subject.decode("utf-8", "replace"), digest)
+        self.tokens.minted[_text(details, _TOKEN)] = (subject, digest)
 
     def ran(self, _subject: bytes, details: bytes) -> None:
-        token, request = _text(details, b'"token_id":"'), _text(details, b'"request_id":"')
-        self.tokens.started.append((self._sequence, token, request, _text(details, b'"action_digest":"')))
+        token, request = _text(details, _TOKEN), _text(details, b'"request_id":"')
+        self.tokens.started.append((self._sequence, token, request, _text(details, _DIGEST)))
 
     def archived(self, _subject: bytes, details: bytes) -> None:
-        self._named.add(_text(details, b'"signature":"'))
+        self._named.add(_text(details, b'"signature":"').decode("utf-8", "replace"))
 
 
-def _text(details: bytes, marker: bytes) -> str:
+def _opens_a_name(details: bytes, at: int) -> bool:
+    """Whether the quote there begins the name of a field of `details` itself, for certain.
+
+    It does behind a brace or comma, since a quote inside a text has a backslash before it, and where nothing
+    is nested (one brace).
+    """
+    return details[at - 1] in b"{," and details.find(b"{", 1) < 0
+
+
+def _text(details: bytes, marker: bytes) -> bytes:
     """The field that begins with `marker`; by a search where that is unambiguous, since parsing is slow."""
-    begin = details.find(marker) + len(marker)
-    value = details[begin : details.find(b'"', begin)]
-    if begin >= len(marker) and b"\\" not in value and details.count(b"{") == 1:
-        return value.decode("utf-8", "replace")
+    at = details.find(marker)
+    if at > 0 and _opens_a_name(details, at):
+        begin = at + len(marker)
+        value = details[begin : details.find(b'"', begin)]
+        if b"\\" not in value:
+            return value
     found = json_object(details)
-    return "" if found is None else str(found.get(marker[1:-3].decode()))
+    return b"" if found is None else str(found.get(marker[1:-3].decode())).encode("utf-8", "surrogatepass")
 
 
 _WATCHED: Final[dict[bytes, Callable[[ChainVerifier, bytes, bytes], None]]] = {

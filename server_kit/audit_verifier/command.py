@@ -34,15 +34,17 @@ def verify_export(
 
 def join(minted: Tokens, runs: Tokens, report: Report) -> None:
     """Step 5: adds what does not fit to the executor's `report`."""
-    used: set[str] = set()
+    used: set[bytes] = set()
     for sequence, token, request, digest in runs.started:
         if minted.minted.get(token) != (request, digest):
-            report.add(
-                "unknown_token", sequence, f"ran under a token {token[:80]!a} that was not minted for it"
-            )
+            report.add("unknown_token", sequence, f"ran under a token {_shown(token)} not minted for it")
         if token in used:
-            report.add("executed_twice", sequence, f"ran under a token {token[:80]!a} that had been used")
+            report.add("executed_twice", sequence, f"ran under a token {_shown(token)} used before")
         used.add(token)
+
+
+def _shown(token: bytes) -> str:
+    return ascii(token[:80].decode("utf-8", "replace"))
 
 
 def chain_of(export: Path) -> str:

@@ -43,6 +43,8 @@ class Report:
 class Tokens:
     """Which requests were approved, which tokens minted and which used; for steps 4 and 5."""
 
-    approved: dict[bytes, str] = field(default_factory=dict[bytes, str])
-    minted: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
-    started: list[tuple[int, str, str, str]] = field(default_factory=list[tuple[int, str, str, str]])
+    approved: dict[bytes, bytes] = field(default_factory=dict[bytes, bytes])
+    minted: dict[bytes, tuple[bytes, bytes]] = field(default_factory=dict[bytes, tuple[bytes, bytes]])
+    started: list[tuple[int, bytes, bytes, bytes]] = field(
+        default_factory=list[tuple[int, bytes, bytes, bytes]]
+    )
