@@ -56,13 +56,20 @@ class Card:
     escalated_to: tuple[str, ...] = ()
     """Groups and people who are asked besides the first ones, because the answer takes long."""
     kind: RequestKind = RequestKind.ACTION
+    rule: str | None = None
+    """What the rule asks and how much of it is given, in one line."""
+    risk_reason: str | None = None
+    """Why the risk is what it is: what the first of the highest assessors says."""
+    edited_by: str | None = None
+    """Who wrote what the card shows, where it is not what the agent asked for."""
+    reason_required: bool = False
     questions: tuple[CardQuestion, ...] = ()
     """The latest questions asked back."""
 
     @property
     def chat_may_approve(self) -> bool:
-        """Whether a chat proves well enough who approves: not for high risk, nor where a rule asks more."""
-        if self.kind is RequestKind.QUESTION:
+        """Whether a chat may approve: not high risk, nor where a rule asks for more proof or for a reason."""
+        if self.kind is RequestKind.QUESTION or self.reason_required:
             return False
         return self.risk_level in _CHAT_RISKS and Assurance.CHAT.satisfies(self.required_assurance)
 

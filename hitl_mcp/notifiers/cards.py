@@ -6,7 +6,9 @@ from datetime import datetime
 
 from hitl_contract.display import render_action, safe_text
 from hitl_mcp.approvals.deadlines import levels_reached
-from hitl_mcp.approvals.models import ApprovalRequest, RequestRecord, RequestStatus, Verdict
+from hitl_mcp.approvals.models import ApprovalRequest, RequestKind, RequestRecord, RequestStatus, Verdict
+from hitl_mcp.approvals.standing import asks_of, top_vote
+from hitl_mcp.approvals.terms import RuleVerdict
 from hitl_mcp.notifiers.base import Card, CardQuestion
 from hitl_mcp.notifiers.text import shortened
 
@@ -14,6 +16,7 @@ _NAME_LIMIT = 80
 _REASON_LIMIT = 500
 _QUESTIONS_SHOWN = 2
 _QUESTION_LIMIT = 200
+_RULE_LIMIT = 200
 
 
 def name_of(text: str) -> str:
@@ -27,7 +30,7 @@ def build_card(record: RequestRecord, *, review_url: str, nonce: str, now: datet
     reasons = [decision.reason for decision in record.decisions if decision.reason] or [request.ended_reason]
     reason = reasons[-1] if request.status.is_terminal else None
     approved_by = tuple(
-        name_of(decision.person) for decision in record.decisions if decision.verdict is Verdict.APPROVE
+        name_of(decision.person) for decision in record.standing if decision.verdict is Verdict.APPROVE
     )
     return Card(
         request_id=request.request_id,
@@ -51,6 +54,10 @@ def build_card(record: RequestRecord, *, review_url: str, nonce: str, now: datet
         revoked=request.revoked_at is not None,
         escalated_to=() if now is None else escalated_to(request, now),
         kind=request.kind,
+        rule=_rule(record),
+        risk_reason=_risk_reason(request),
+        edited_by=name_of(record.revisions[-1].editor) if request.revision and record.revisions else None,
+        reason_required=request.terms.reason_required,
         questions=_questions(record),
     )
 
@@ -61,6 +68,19 @@ def escalated_to(request: ApprovalRequest, now: datetime) -> tuple[str, ...]:
         return ()
     reached = levels_reached(request, now)
     return tuple(dict.fromkeys(name_of(each) for level in reached for each in (*level.groups, *level.people)))
+
+
+def _rule(record: RequestRecord) -> str | None:
+    request = record.request
+    if request.kind is RequestKind.QUESTION or request.verdict is not RuleVerdict.ASK:
+        return None
+    given = f"{record.received_approvals} of {request.required_approvals} so far"
+    return shortened(safe_text(f"{request.policy} asks {asks_of(request.terms)}; {given}"), _RULE_LIMIT)
+
+
+def _risk_reason(request: ApprovalRequest) -> str | None:
+    top = top_vote(request.assessment.votes) if request.assessment else None
+    return shortened(safe_text(top.reason), _RULE_LIMIT) if top else None
 
 
 def _questions(record: RequestRecord) -> tuple[CardQuestion, ...]:

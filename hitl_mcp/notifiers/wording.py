@@ -41,9 +41,14 @@ def headline(card: Card) -> str:
 
 def facts(card: Card) -> list[tuple[str, str]]:
     """Label and value of what is worth knowing besides the action."""
-    lines = [("Request", card.request_id), ("Agent", card.agent), ("Risk", card.risk_level.value)]
+    risk = f"{card.risk_level.value}: {card.risk_reason}" if card.risk_reason else card.risk_level.value
+    lines = [("Request", card.request_id), ("Agent", card.agent), ("Risk", risk)]
+    if card.edited_by:
+        lines.append(("Edited by", card.edited_by))
     if card.status is RequestStatus.PENDING:
         lines.append(("Answer before", moment(card.expires_at)))
+        if card.rule:
+            lines.append(("Rule", card.rule))
         if card.approvals_required > 1:
             given = f": {', '.join(card.approved_by)}" if card.approved_by else ""
             lines.append(("Approvals", f"{len(card.approved_by)} of {card.approvals_required}{given}"))
@@ -76,6 +81,8 @@ def why_no_approve(card: Card, layout: Layout) -> str | None:
         return None
     if card.kind is RequestKind.QUESTION:
         return "Answer it on the review page."
+    if card.reason_required:
+        return "The rule asks for a reason: approve on the review page, where you can give one."
     if not card.chat_may_approve:
         return f"This request ({card.risk_level.value} risk) is approved on the review page, not in a chat."
     return layout.hidden_notice()
