@@ -16,6 +16,7 @@ from hitl_mcp.cli.delegations import delegation_commands
 from hitl_mcp.cli.demo import demo
 from hitl_mcp.cli.dialogue import answer, ask
 from hitl_mcp.cli.doctor import doctor
+from hitl_mcp.cli.grants import grant_commands
 from hitl_mcp.cli.groups import group_commands
 from hitl_mcp.cli.hook import hook
 from hitl_mcp.cli.init import init
@@ -70,6 +71,7 @@ def build_application() -> typer.Typer:
         ("people", people_commands),
         ("groups", group_commands),
         ("delegations", delegation_commands),
+        ("grants", grant_commands),
         ("audit", audit_commands),
         ("keys", key_commands),
         ("policy", policy_commands),

@@ -31,6 +31,7 @@ from hitl_mcp.web.api.audit import audit_routes
 from hitl_mcp.web.api.changes import change_routes
 from hitl_mcp.web.api.delegations import delegation_routes
 from hitl_mcp.web.api.execute import ExecutorGateway, execute_routes
+from hitl_mcp.web.api.grants import grant_routes
 from hitl_mcp.web.api.operations import operation_routes
 from hitl_mcp.web.api.permissions import permission_routes
 from hitl_mcp.web.api.questions import question_routes
@@ -92,6 +93,7 @@ def build_web_app(
         question_routes(parts),
         audit_routes(parts),
         delegation_routes(parts),
+        grant_routes(parts),
         session_routes(parts),
         execute_routes(parts, gateway),
         operation_routes(parts, metrics, api),

@@ -42,7 +42,9 @@ from hitl_mcp.errors import (
     TooManyAttempts,
     UnknownDelegation,
 )
+from hitl_mcp.grants.errors import GrantNotAllowed, GrantRefused, UnknownGrant
 from hitl_mcp.interface.arguments import InvalidArguments
+from hitl_mcp.shapes.errors import ShapeRefused
 from server_kit.errors import ServerError
 from server_kit.problems import FieldError, ProblemDetail
 
@@ -76,6 +78,10 @@ _STATUS_OF: Final[tuple[tuple[type[Exception], int, str], ...]] = (
     (IdentityRefused, 422, "invalid_arguments"),
     (NameRefused, 422, "invalid_arguments"),
     (UnknownDelegation, 404, "delegation_not_found"),
+    (UnknownGrant, 404, "grant_not_found"),
+    (GrantNotAllowed, 403, "grant_not_allowed"),
+    (GrantRefused, 422, "invalid_arguments"),
+    (ShapeRefused, 422, "invalid_arguments"),
     (SignInRefused, 401, "sign_in_refused"),
     (TooManyAttempts, 429, "too_many_attempts"),
     (CredentialRefused, 403, "credential_refused"),
@@ -122,7 +128,7 @@ def _headers(error: Exception) -> dict[str, str] | None:
 def _fields(error: Exception) -> tuple[FieldError, ...]:
     if isinstance(error, InvalidArguments | InvalidAnswer):
         return tuple(FieldError(each.field, each.message) for each in error.problems)
-    if isinstance(error, IdentityRefused):
+    if isinstance(error, IdentityRefused | GrantRefused | ShapeRefused):
         return (FieldError(error.field, error.reason),)
     if isinstance(error, InvalidSubmission):
         return (FieldError(error.field, str(error)),)

@@ -55,7 +55,8 @@ async def test_what_a_grant_covers_is_approved_in_the_name_of_who_gave_it(scene:
 )
 async def test_what_a_grant_does_not_cover_is_asked_about(scene: Scene, asked: dict[str, Any]) -> None:
     await scene.grant()
-    assert (await scene.ask(**{"amount": 21, **asked})).request.status is PENDING
+    fields: dict[str, Any] = {"amount": 21, **asked}
+    assert (await scene.ask(**fields)).request.status is PENDING
 
 
 async def test_a_grant_is_used_as_often_as_it_allows_and_no_more(scene: Scene) -> None:
