@@ -19,7 +19,7 @@ from hitl_mcp.approvals.capacity import Capacity
 from hitl_mcp.approvals.eligibility import capacity_for
 from hitl_mcp.approvals.errors import AlreadySpent, ApprovalExpired, RequestNotFound, SealBroken
 from hitl_mcp.approvals.grants import GrantEvidence
-from hitl_mcp.approvals.models import IssuedToken, RequestRecord
+from hitl_mcp.approvals.models import IssuedToken, RequestRecord, RequestStatus
 from hitl_mcp.approvals.ports import ApprovalPorts
 from hitl_mcp.approvals.proof import ProvenApproval, prove
 from hitl_mcp.approvals.quorum import person_key
@@ -91,10 +91,11 @@ class TokenCollection:
         record, trail = await self._ports.database.read(read)
         standing = await self._standing(record, trail)
         try:
-            approval = self._prove(record, trail, standing)
-            lifetime = self._live(approval, trail)
-            if lifetime is None:
-                approval, lifetime = await self._issue(agent, request_id, standing)
+            issued = None
+            if record.request.token_id is not None or record.request.status is not RequestStatus.APPROVED:
+                # The transaction that records a first token proves the approval itself.
+                issued = self._again(self._prove(record, trail, standing), trail)
+            approval, lifetime = issued or await self._issue(agent, request_id, standing)
         except SealBroken as broken:
             await self._record_refusal(agent, broken, trail)
             raise
@@ -142,10 +143,11 @@ class TokenCollection:
         async def operation(connection: AsyncConnection) -> tuple[ProvenApproval, _Lifetime]:
             record, trail = await self._evidence(connection, agent, request_id)
             approval = self._prove(record, trail, standing)
-            lifetime = self._live(approval, trail)
-            if lifetime is None:
-                lifetime = self._new_lifetime(approval)
-                await self._record_issue(connection, approval, lifetime)
+            issued = self._again(approval, trail)
+            if issued is not None:
+                return issued
+            lifetime = self._new_lifetime(approval)
+            await self._record_issue(connection, approval, lifetime)
             return approval, lifetime
 
         return await self._ports.database.write(operation)
@@ -221,8 +223,10 @@ class TokenCollection:
             raise ApprovalExpired(approval.request.request_id)
         return _Lifetime(issued_at, expires_at)
 
-    def _live(self, approval: ProvenApproval, trail: Sequence[AuditEntry]) -> _Lifetime | None:
-        """The lifetime of the last token issued, while enough of it is left."""
+    def _again(
+        self, approval: ProvenApproval, trail: Sequence[AuditEntry]
+    ) -> tuple[ProvenApproval, _Lifetime] | None:
+        """The approval and the lifetime of the last token issued, while enough of that is left."""
         minted = [entry.details for entry in trail if entry.event == events.TOKEN_MINTED]
         if not minted or approval.request.token_id is None:
             return None
@@ -232,9 +236,9 @@ class TokenCollection:
         now = self._ports.clock.now().timestamp()
         longest = min(issued_at + self._lifetime_seconds, int(approval.valid_until.timestamp()))
         fresh = now < expires_at - self._lifetime_seconds / 5
-        return (
-            _Lifetime(issued_at, expires_at) if issued_at <= now and expires_at <= longest and fresh else None
-        )
+        if not (issued_at <= now and expires_at <= longest and fresh):
+            return None
+        return approval, _Lifetime(issued_at, expires_at)
 
     async def _record_refusal(self, agent: str, broken: SealBroken, trail: Sequence[AuditEntry]) -> None:
         # Once per request: an agent that polls must not be able to fill the log.
