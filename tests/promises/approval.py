@@ -177,4 +177,16 @@ APPROVAL = (
             "tests/risk/test_corpus.py::test_no_dangerous_action_is_allowed_without_a_person",
         ),
     ),
+    Promise(
+        "A12",
+        (
+            "A grant approves only what the words its person read spell out, no oftener and no longer, and "
+            "ends with their standing or the rule's terms."
+        ),
+        tests=(
+            "tests/grants/test_shapes.py",
+            "tests/grants/test_grants.py",
+            "tests/grants/test_api_grants.py",
+        ),
+    ),
 )
