@@ -43,7 +43,9 @@ def verdict_of(event: ToolEvent, answer: dict[str, Any]) -> Verdict:
     """The server's answer as a verdict; what is no clear yes is a no."""
     if answer.get("behavior") == "allow" and isinstance(answer.get("updatedInput"), dict):
         updated = answer["updatedInput"]
-        changed = None if updated == event.tool_input else updated
+        # Python takes True for 1, and an approver's edit from one to the other for none.
+        same = json.dumps(updated, sort_keys=True) == json.dumps(event.tool_input, sort_keys=True)
+        changed = None if same else updated
         return Verdict("allow", "Allowed by the approval server.", changed)
     message = answer.get("message")
     return Verdict("deny", message if isinstance(message, str) else "The approval server did not allow this.")

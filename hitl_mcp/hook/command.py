@@ -42,6 +42,8 @@ def main(arguments: Sequence[str], output: TextIO) -> int:
         )
     except KeyboardInterrupt:
         return _block("This call was not made: the hook was interrupted.")
+    except Exception as error:
+        return _block(f"This call was not made: the hook could not read it ({type(error).__name__}).")
     try:
         return _print(output, event.event, _verdict(event, options))
     except BaseException as error:

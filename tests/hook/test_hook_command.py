@@ -190,3 +190,13 @@ def test_the_homes_own_agents_alone_may_ask_without_a_key(template: Template, tm
     ended = asyncio.run(run({"HITL_HOME": str(home)}, "--agent", "stranger", "--wait", "1"))
     assert ended.said["permissionDecision"] == "deny"
     assert "no agent" in ended.said["permissionDecisionReason"]
+
+
+@pytest.mark.parametrize("given", ["<&-", "</"], ids=["no standard input", "a folder"])
+def test_what_it_cannot_read_it_blocks(given: str, tmp_path: Path) -> None:
+    environment = clean_environment({"HITL_HOME": str(tmp_path)})
+    ended = subprocess.run(
+        ["sh", "-c", f'exec "$0" hook {given}', HITL], env=environment, capture_output=True
+    )
+
+    assert (ended.returncode, ended.stdout) == (2, b"")
