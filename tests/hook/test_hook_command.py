@@ -192,7 +192,7 @@ def test_the_homes_own_agents_alone_may_ask_without_a_key(template: Template, tm
     assert "no agent" in ended.said["permissionDecisionReason"]
 
 
-@pytest.mark.parametrize("given", ["<&-", "</"], ids=["no standard input", "a folder"])
+@pytest.mark.parametrize("given", ["<&-", "0>/dev/full"], ids=["no standard input", "one to write to"])
 def test_what_it_cannot_read_it_blocks(given: str, tmp_path: Path) -> None:
     environment = clean_environment({"HITL_HOME": str(tmp_path)})
     ended = subprocess.run(
