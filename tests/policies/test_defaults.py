@@ -103,6 +103,7 @@ def test_harmless_work_of_low_risk_is_allowed_and_asked_about_at_more(
         tool("get_environment_variables"),
         tool("get_otp"),
         tool("search_replace"),
+        tool("search_rows", **{f"column_{number}": "x" for number in range(101)}),
         tool("count_down_shutdown"),
         tool("send_message"),
         action("generic", operation="account.list"),
