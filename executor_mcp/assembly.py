@@ -151,6 +151,7 @@ def assemble(parts: Parts) -> Executor:
     executions = ExecutionStore(database)
     live = LiveExecutions()
     measurements = Measurements()
+    measurements.watch_witness(lambda: audit.witness_state)
     capacity = Capacity(parts.places, patience_seconds=parts.patience_seconds)
     end_record = EndRecord(
         database=database,

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from server_kit.audit_courier import WitnessState
+from server_kit.audit_metrics import WitnessLag
 
 
 class Measurements:
@@ -25,6 +30,10 @@ class Measurements:
             buckets=(0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
             registry=self._registry,
         )
+
+    def watch_witness(self, state: Callable[[], WitnessState | None]) -> None:
+        """Show how far the audit log's second witness lags behind."""
+        self._registry.register(WitnessLag("hitl_executor", state))
 
     def refused(self, reason: str) -> None:
         self._refused.labels(reason).inc()

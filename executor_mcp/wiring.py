@@ -86,10 +86,20 @@ async def open_ledger(settings: Settings) -> AsyncGenerator[Ledger]:
     """The executor's records alone, for commands that run nothing. Raises ServerError."""
     prepare_home(settings)
     receipt_key = load_or_create_receipt_key(settings.keys_directory)
-    async with open_migrated(settings) as database:
-        yield assemble_ledger(
-            database, receipt_key, state=settings.home, clock=SystemClock(), settings=settings.audit
+    async with open_courier(settings.audit.witness) as courier, open_migrated(settings) as database:
+        ledger = assemble_ledger(
+            database,
+            receipt_key,
+            state=settings.home,
+            clock=SystemClock(),
+            settings=settings.audit,
+            courier=courier,
         )
+        try:
+            yield ledger
+        finally:
+            if courier is not None:
+                await courier.close()
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ for, and is refused when that does not help; without it, being behind is only re
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -29,9 +30,14 @@ Post = Callable[[bytes], Awaitable[int]]
 
 @dataclass(frozen=True, slots=True)
 class WitnessState:
-    """How the second place stands. `behind` counts the entries it does not vouch for yet."""
+    """How the second place stands.
+
+    `behind` counts the entries it does not vouch for yet; `behind_seconds` is how long the oldest checkpoint
+    that it lacks has waited.
+    """
 
     behind: int
+    behind_seconds: float
     waiting: int
     disputed: bool
     problem: str | None
@@ -47,7 +53,8 @@ class WitnessCourier:
         self._required = required
         self._timeout_seconds = timeout_seconds
         self._max_behind = max_behind
-        self._waiting: deque[Checkpoint] = deque(maxlen=_KEPT)
+        self._waiting: deque[tuple[Checkpoint, float]] = deque(maxlen=_KEPT)
+        self._lacking_since: float | None = None
         self._work: asyncio.Task[None] | None = None
         self._progress = asyncio.Event()
         self._head = 0
@@ -60,7 +67,10 @@ class WitnessCourier:
     def send(self, checkpoint: Checkpoint) -> None:
         """Have the checkpoint carried there, now or as soon as the place answers."""
         self._head = max(self._head, checkpoint.sequence)
-        self._waiting.append(checkpoint)
+        now = time.monotonic()
+        self._waiting.append((checkpoint, now))
+        if self._lacking_since is None:
+            self._lacking_since = now
         if self._work is None or self._work.done():
             self._work = asyncio.create_task(self._carry(), name="audit witness courier")
 
@@ -95,7 +105,15 @@ class WitnessCourier:
 
     def state(self) -> WitnessState:
         """How the second place stands now."""
-        return WitnessState(self._behind(), len(self._waiting), self._disputed, self._problem)
+        since = self._lacking_since
+        seconds = 0.0 if since is None else max(0.0, time.monotonic() - since)
+        return WitnessState(self._behind(), seconds, len(self._waiting), self._disputed, self._problem)
+
+    async def settle(self) -> WitnessState:
+        """How the second place stands once nothing is on its way any more, or a bounded time has passed."""
+        if self._work is not None:
+            await asyncio.wait({self._work}, timeout=self._timeout_seconds)
+        return self.state()
 
     async def close(self) -> None:
         """Give what waits a last chance, a bounded time."""
@@ -113,11 +131,13 @@ class WitnessCourier:
     async def _carry(self) -> None:
         pause = _FIRST_PAUSE_SECONDS
         while self._waiting and not self._disputed:
-            checkpoint = self._waiting[0]
+            first = self._waiting[0]
+            checkpoint = first[0]
             if await self._delivered(checkpoint):
                 pause = _FIRST_PAUSE_SECONDS
-                if self._waiting and self._waiting[0] is checkpoint:
+                if self._waiting and self._waiting[0] is first:
                     self._waiting.popleft()
+                self._lacking_since = self._waiting[0][1] if self._waiting else None
                 continue
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)

@@ -220,6 +220,18 @@ class AuditLog(AuditRecords):
         """How far behind the second place is; None when none is configured."""
         return None if self._courier is None else self._courier.state()
 
+    async def reach_witness(self) -> WitnessState | None:
+        """Send the last checkpoint to the second place once more, and tell how it stands; None without one.
+
+        Raises DatabaseUnavailable.
+        """
+        last = await self._last_checkpoint()
+        if self._courier is None:
+            return None
+        if last is not None:
+            self._courier.send(last)
+        return await self._courier.settle()
+
     def _now(self) -> str:
         return self._clock.now().isoformat(timespec="microseconds").replace("+00:00", "Z")
 

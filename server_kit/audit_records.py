@@ -136,11 +136,6 @@ class AuditRecords:
             if through is None or mark.sequence <= through:
                 yield line_of(checkpoint_to_json(mark))
 
-    async def export(self) -> AsyncIterator[dict[str, object]]:
-        """Yield what `lines` yields, parsed."""
-        async for line in self.lines():
-            yield json.loads(line)
-
     async def _raw_page(self, query: AuditQuery, after: int) -> list[Row[Any]]:
         statement = _restricted(self._select_after, self._tables, query).limit(_EXPORT_ENTRIES)
 

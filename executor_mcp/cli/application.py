@@ -6,10 +6,12 @@ from typing import Annotated
 
 import typer
 
+from executor_mcp.cli.audit import audit
 from executor_mcp.cli.machine import doctor, image
-from executor_mcp.cli.records import agents, audit, receipt, tokens
+from executor_mcp.cli.records import agents, receipt, tokens
 from executor_mcp.cli.serving import mcp, serve
 from executor_mcp.server import package_version
+from server_kit.process_memory import keep_memory_private
 
 application = typer.Typer(
     name="hitl-executor",
@@ -46,4 +48,6 @@ def _options(
 
 def main() -> None:
     """The console script."""
+    # It holds the receipt key, and the programs and inputs of everybody.
+    keep_memory_private()
     application()

@@ -17,8 +17,8 @@ from executor_mcp.sandbox.errors import SandboxError
 from executor_mcp.sandbox.selection import choose_sandbox
 from executor_mcp.sandbox.settings import DEFAULT_IMAGE
 from executor_mcp.settings import Settings
-from executor_mcp.wiring import issuer_keys, open_migrated, prepare_home, sandbox_settings
-from server_kit.errors import PortInUse, ServerError
+from executor_mcp.wiring import issuer_keys, open_ledger, open_migrated, prepare_home, sandbox_settings
+from server_kit.errors import AuditUnavailable, PortInUse, ServerError
 from server_kit.http_serving import Address, bind
 
 image = typer.Typer(no_args_is_help=True, help="The sandbox image.")
@@ -45,6 +45,7 @@ def doctor(json_output: JsonOption = False) -> None:
             await _look("home", lambda: _home(settings)),
             await _look("receipt key", lambda: _key(settings)),
             await _look("database", lambda: _database(settings)),
+            await _look("audit witness", lambda: _witness(settings), needed=settings.audit.witness.required),
             await _look("issuer keys", lambda: _issuer(settings), needed=False),
             await _look(f"sandbox {settings.sandbox}", lambda: _sandbox(settings)),
             await _look("port", lambda: _port(settings), needed=False),
@@ -103,6 +104,16 @@ async def _key(settings: Settings) -> str:
 async def _database(settings: Settings) -> str:
     async with open_migrated(settings) as database:
         return f"{database.dialect}, schema up to date"
+
+
+async def _witness(settings: Settings) -> str:
+    async with open_ledger(settings) as ledger:
+        state = await ledger.audit.reach_witness()
+    if state is None:
+        return "a file in the home alone; audit.witness.url names a second place"
+    if state.problem is not None:
+        raise AuditUnavailable(f"lacks {state.behind} entries: {state.problem}; look at audit.witness.url")
+    return "answers, and vouches for every signed entry"
 
 
 async def _issuer(settings: Settings) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from hitl_mcp.application import Application
     from hitl_mcp.settings import Settings
+    from server_kit.audit_courier import WitnessState
 
 State = Literal["ok", "warning", "problem"]
 _STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
@@ -89,6 +90,10 @@ async def _examine_application(application: "Application") -> AsyncGenerator[Fin
         yield Finding("audit log", "ok", f"{report.entries} entries, intact")
     else:
         yield Finding("audit log", "problem", report.problems[0].message, "Run: hitl audit verify")
+    witness = await application.audit.reach_witness()
+    if witness is not None:
+        required = application.settings.audit.witness.required
+        yield _witness(witness, required=required)
     yield await _rules(application)
     people = [person for person in await application.people.list() if person.suspended_at is None]
     approvers = [person for person in people if "approver" in person.roles]
@@ -109,6 +114,18 @@ async def _examine_application(application: "Application") -> AsyncGenerator[Fin
     for letter in await application.dispatcher.undelivered(10):
         subject = f"undelivered to {letter.channel}"
         yield Finding(subject, "warning", f"{letter.request_id}: {letter.error}", "Decide it on its page")
+
+
+def _witness(state: "WitnessState", *, required: bool) -> Finding:
+    if state.problem is None:
+        return Finding("audit witness", "ok", "answers, and vouches for every signed entry")
+    detail = f"lacks {state.behind} entries: {state.problem}"
+    if state.disputed:
+        return Finding(
+            "audit witness", "problem", f"remembers another history; {detail}", "hitl audit verify"
+        )
+    remedy = "Set it right: acts are refused without it" if required else "Look at audit.witness.url"
+    return Finding("audit witness", "problem" if required else "warning", detail, remedy)
 
 
 async def _rules(application: "Application") -> Finding:

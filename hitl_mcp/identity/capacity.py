@@ -5,7 +5,7 @@
 3. A delegation to them counts when it is in force and covers the request, its delegator is known, not
    suspended and an approver in their own right, and is not the requester. It lends what its scope names of
    the delegator's own roles and groups, never what was lent to the delegator.
-4. Who is no approver and acts for nobody may do nothing.
+4. Who is no approver and acts for nobody may do nothing; an auditor who is no approver acts for nobody.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ async def capacity_of(
         for each in map(delegation_of, stored)
         if (acting := await _acting_for(reading, each, matter, at, hierarchy)) is not None
     ]
-    if Role.APPROVER not in groups and not acting_for:  # 4
+    if Role.APPROVER not in groups and (not acting_for or Role.AUDITOR in groups):  # 4
         return None
     return Capacity(row.person_id, row.display_name, groups, tuple(acting_for))
 

@@ -1,7 +1,7 @@
 """Roles that stand for other roles: pure.
 
 `{"admin": ["approver"]}` says that whoever has the role admin has the role approver as well, and so on
-through any number of steps. Roles are names of the operator's choosing; two of them mean something to this
+through any number of steps. Roles are names of the operator's choosing; three of them mean something to this
 server.
 """
 
@@ -19,10 +19,15 @@ MAX_ROLE_CHARACTERS: Final = 64
 
 
 class Role(StrEnum):
-    """The roles that the server itself knows."""
+    """The roles that the server itself knows.
+
+    An auditor reads, verifies and exports the audit log and, without the role approver besides, decides
+    nothing, in nobody's place either.
+    """
 
     APPROVER = "approver"
     ADMIN = "admin"
+    AUDITOR = "auditor"
 
 
 def checked_role(name: str, *, field: str = "role") -> str:

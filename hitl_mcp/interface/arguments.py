@@ -203,9 +203,8 @@ def parse_arguments(model: type[ArgumentsT], value: object, *, consequence: str)
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise InvalidArguments(
-            problems_of(error, allowed=tuple(model.model_fields)), consequence=consequence
-        ) from None
+        allowed = tuple(field.alias or name for name, field in model.model_fields.items())
+        raise InvalidArguments(problems_of(error, allowed=allowed), consequence=consequence) from None
 
 
 def parse_submission(value: object, *, consequence: str) -> tuple[RequestApprovalArguments, Submission]:

@@ -43,6 +43,7 @@ from hitl_mcp.web.metrics import Metrics
 from hitl_mcp.web.parts import WebParts
 from hitl_mcp.web.problems import problem_of
 from hitl_mcp.web.throttle import RefusalThrottle
+from server_kit.audit_metrics import WitnessLag
 from server_kit.errors import ServerError
 from server_kit.problems import install_problem_handlers
 
@@ -64,6 +65,7 @@ def build_web_app(
 ) -> ASGIApp:
     """The whole HTTP door as one ASGI application; its lifespan runs the MCP endpoint."""
     metrics, client = Metrics(), httpx2.AsyncClient()
+    metrics.registry.register(WitnessLag("hitl", lambda: parts.audit.witness_state))
     mcp_endpoint = _mcp_endpoint(mcp_server, options)
 
     @asynccontextmanager

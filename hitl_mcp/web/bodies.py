@@ -75,6 +75,33 @@ def body_schema(model: type[Arguments], *, required: bool = True) -> dict[str, A
     }
 
 
+def query_schema(model: type[Arguments]) -> dict[str, Any]:
+    """How OpenAPI describes a query that is checked by `query_arguments`."""
+    schema = inlined(model.model_json_schema())
+    required: list[str] = schema.get("required", [])
+    return {
+        "parameters": [
+            {
+                "name": name,
+                "in": "query",
+                "required": name in required,
+                "description": field.get("description", ""),
+                "schema": _one_value(field),
+            }
+            for name, field in schema["properties"].items()
+        ]
+    }
+
+
+def _one_value(field: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a parameter: what is left out is absent, never null."""
+    kept = {name: value for name, value in field.items() if name not in {"title", "description", "anyOf"}}
+    if kept.get("default", ...) is None:
+        del kept["default"]
+    given = [one for one in field.get("anyOf", []) if one.get("type") != "null"]
+    return {**given[0], **kept} if len(given) == 1 else {**kept, **({"anyOf": given} if given else {})}
+
+
 def inlined(schema: dict[str, Any]) -> dict[str, Any]:
     """A JSON Schema without `$defs`: OpenAPI resolves references against its own document."""
     definitions: dict[str, Any] = schema.get("$defs", {})

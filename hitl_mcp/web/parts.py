@@ -8,7 +8,8 @@ from typing import Protocol
 
 from starlette.requests import Request
 
-from hitl_contract.audit_chain import AuditEntry
+from hitl_contract.audit_chain import AuditEntry, Checkpoint
+from hitl_contract.audit_verification import ChainReport
 from hitl_contract.keys import PublicKeys
 from hitl_contract.verify import VerificationPolicy
 from hitl_mcp.approvals.service import ApprovalService
@@ -22,6 +23,8 @@ from hitl_mcp.interface.principals import remembered_agent
 from hitl_mcp.interface.views import ApprovalViews
 from hitl_mcp.policies.live import LivePolicy
 from hitl_mcp.web.authentication import session_of
+from server_kit.audit_courier import WitnessState
+from server_kit.audit_records import AuditQuery
 from server_kit.clock import Clock
 from server_kit.database.base import Database
 from server_kit.problems import ProblemDetail
@@ -30,16 +33,30 @@ from server_kit.problems import ProblemDetail
 class AuditReader(Protocol):
     """The audit log, as it is read from outside."""
 
-    async def page(self, after: int, limit: int = 500) -> list[AuditEntry]:
-        """Entries that follow a sequence number."""
+    @property
+    def public_keys(self) -> PublicKeys:
+        """What verifies its checkpoints and segments."""
         ...
 
-    async def tail(self, count: int) -> list[AuditEntry]:
-        """The last entries, oldest first."""
+    @property
+    def witness_state(self) -> WitnessState | None:
+        """How far behind the second place is; None when none is configured."""
         ...
 
-    def export(self) -> AsyncIterator[dict[str, object]]:
-        """Every entry, then every checkpoint."""
+    async def search(self, query: AuditQuery, *, after: int = 0, limit: int = 500) -> list[AuditEntry]:
+        """Entries that are asked for and follow a sequence number, oldest first."""
+        ...
+
+    def lines(self) -> AsyncIterator[bytes]:
+        """The whole log as JSON Lines."""
+        ...
+
+    async def checkpoint(self) -> Checkpoint | None:
+        """Sign the head; None when nothing came since the last time."""
+        ...
+
+    async def verify(self, keys: PublicKeys) -> ChainReport:
+        """Check the whole log."""
         ...
 
 
@@ -133,15 +150,17 @@ def require_person(request: Request) -> PersonCaller:
     return caller
 
 
-def require_admin(request: Request) -> PersonCaller:
-    """The calling person, who has the admin role.
+def require_auditor(request: Request) -> PersonCaller:
+    """The calling person, who may read the audit log: an administrator or an auditor.
 
     Raises:
         ProblemDetail: 401 or 403.
     """
     caller = require_person(request)
-    if Role.ADMIN not in caller.session.person.roles:
-        raise ProblemDetail(403, "admin_needed", "Only a person with the admin role may do this.")
+    if not {Role.ADMIN, Role.AUDITOR} & {*caller.session.person.roles}:
+        raise ProblemDetail(
+            403, "auditor_needed", "Only a person with the role admin or auditor may read the audit log."
+        )
     return caller
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
 import sqlite3
 from dataclasses import dataclass
@@ -17,8 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hitl_contract.audit_verification import ChainProblemKind, ChainReport
 from hitl_contract.keys import PublicKeys, key_id
-from server_kit.audit_export import verify_export
+from server_kit.audit_checking import report_of
 from server_kit.audit_log import AuditLog, audit_tables
+from server_kit.audit_verifier.command import verify_export
+from server_kit.audit_verifier.signatures import Keys
 from server_kit.audit_witness import Witness
 from server_kit.database.base import Database
 from server_kit.database.opening import open_database
@@ -29,6 +30,14 @@ tables = audit_tables(metadata)
 private_key = Ed25519PrivateKey.generate()
 KEY_ID = key_id(private_key.public_key())
 KEYS = PublicKeys([private_key.public_key()])
+
+
+def exported(directory: Path, lines: list[bytes], *witnesses: Path) -> ChainReport:
+    """What somebody finds who has these lines, the public keys and these witnesses, and nothing else."""
+    export = directory / "export.jsonl"
+    export.write_bytes(b"".join(lines))
+    keys = Keys(KEYS.to_jwks())
+    return report_of(verify_export(export, chain="test", keys=keys, witnesses=witnesses)[0])
 
 
 def make_log(database: Database, witness: Path | None = None, every: int = 4) -> AuditLog:
@@ -67,7 +76,7 @@ def kinds(report: ChainReport) -> set[ChainProblemKind]:
 
 
 async def test_a_chain_that_nobody_touched_is_intact_and_can_be_read_back(
-    log: AuditLog, database: Database
+    log: AuditLog, database: Database, tmp_path: Path
 ) -> None:
     await add(log, database, 10)
     await log.close()
@@ -78,10 +87,9 @@ async def test_a_chain_that_nobody_touched_is_intact_and_can_be_read_back(
     tail = await log.tail(3)
     assert [entry.sequence for entry in tail] == [8, 9, 10]
     assert tail[-1].details == {"number": 9}
-    documents = [document async for document in log.export()]
-    offline = [json.loads(json.dumps(document)) for document in documents]
-    assert verify_export(offline, chain="test", keys=KEYS).intact
-    assert not verify_export(offline[1:], chain="test", keys=KEYS).intact
+    lines = [line async for line in log.lines()]
+    assert exported(tmp_path, lines).intact
+    assert not exported(tmp_path, lines[1:]).intact
 
 
 async def test_many_writers_in_several_processes_keep_one_chain(
@@ -273,13 +281,10 @@ async def test_a_chain_computed_anew_without_the_key_is_found_as_a_fork(
     )
     await add(forged_log, forged, 6)
     await forged_log.close()
-    documents = [document async for document in forged_log.export()]
+    lines = [line async for line in forged_log.lines()]
     await forged.close()
-    assert ChainProblemKind.BAD_SIGNATURE in kinds(verify_export(documents, chain="test", keys=KEYS))
-    witnessed = Witness(tmp_path / "witness.jsonl").checkpoints()
-    assert ChainProblemKind.FORKED in kinds(
-        verify_export(documents, chain="test", keys=KEYS, witnessed=witnessed)
-    )
+    assert ChainProblemKind.BAD_SIGNATURE in kinds(exported(tmp_path, lines))
+    assert ChainProblemKind.FORKED in kinds(exported(tmp_path, lines, tmp_path / "witness.jsonl"))
 
 
 def copy_database(source: Path, target: Path) -> None:

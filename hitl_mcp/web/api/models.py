@@ -4,7 +4,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 
 from hitl_contract.action import canonical_action
 from hitl_contract.canonical import parse_strict_json
@@ -190,20 +190,6 @@ class WaitArguments(Arguments):
     timeout_seconds: Annotated[
         int, Field(ge=0, le=MAX_WAIT_SECONDS, description="How long to wait for the request to end")
     ] = DEFAULT_POLL_SECONDS
-
-
-class AuditArguments(Arguments):
-    """Query of `audit`."""
-
-    after: Annotated[int, Field(ge=0, description="Sequence number of the last entry you have")] = 0
-    limit: Annotated[int, Field(ge=1, le=1000, description="Most entries to return")] = 500
-
-
-class AuditPage(AnswerModel):
-    """Entries of the audit log, oldest first, in the form that `hitl audit verify` checks."""
-
-    entries: tuple[dict[str, JsonValue], ...]
-    next_after: Annotated[int | None, Field(description="Give this as `after` for the next page")]
 
 
 class SessionArguments(Arguments):
