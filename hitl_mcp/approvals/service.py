@@ -209,6 +209,10 @@ class ApprovalService:
         """Withdraw an approval. Raises RequestNotFound, NotApproved, NotEligible, InvalidSubmission."""
         return await self._withdrawals.revoke(request_id, person=person, reason=reason)
 
+    async def revocation_notice(self, record: RequestRecord) -> str | None:
+        """What revoking did and did not do, for people; None for a request that is not revoked."""
+        return await self._withdrawals.revocation_notice(record)
+
     async def list_for_agent(
         self, agent: str, *, status: RequestStatus | None, limit: int, cursor: str | None
     ) -> Page:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from hitl_contract.audit_chain import AuditEntry
 from hitl_mcp.approvals import events
 from hitl_mcp.approvals.errors import AlreadyEnded, NotApproved, NotEligible, RequestNotFound
 from hitl_mcp.approvals.models import RequestRecord, RequestStatus
@@ -14,6 +17,8 @@ from hitl_mcp.approvals.ports import ApprovalPorts, NotificationKind, PersonReco
 from hitl_mcp.approvals.recording import Recorder, state_of
 from hitl_mcp.approvals.state_machine import Cancel, Refusal, RefusalReason, Revoke, transition
 from hitl_mcp.approvals.validation import MAX_REASON, check_text
+
+_HANDED_OUT: Final = (events.TOKEN_MINTED, events.SPENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +103,26 @@ class Withdrawals:
             return replace(record, request=stored)
 
         return await self._ports.database.write(operation)
+
+    async def revocation_notice(self, record: RequestRecord) -> str | None:
+        """What revoking did and did not do, for people; None for a request that is not revoked."""
+        request = record.request
+        if request.revoked_at is None:
+            return None
+
+        async def read(connection: AsyncConnection) -> Sequence[AuditEntry]:
+            return await self._ports.audit.about(connection, request.request_id, _HANDED_OUT)
+
+        handed_out = await self._ports.database.read(read)
+        if not handed_out:
+            return "Revoked. No token was ever collected for it, so nothing ran under this approval."
+        first = f"{datetime.fromisoformat(handed_out[0].at):%Y-%m-%d %H:%M:%S} UTC"
+        if handed_out[0].event == events.SPENT:
+            return f"Revoked. It was used at {first}: what the agent did under it is not undone."
+        return (
+            f"Revoked. A token was collected at {first}: the executor refuses it from now on, but what had "
+            "begun before is not undone."
+        )
 
     async def expire(self, request_id: str, now: datetime) -> bool:
         """Time a request out when its time is up at `now`; False when it ended before, or still has time."""

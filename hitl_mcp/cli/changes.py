@@ -73,7 +73,10 @@ def revoke(
         async with open_desk(output, person) as desk:
             card = await desk.revoke(request_id, reason=reason)
         output.result(
-            card.to_json(), lambda console: console.print(f"{card.request_id}: {card.status.value}, revoked")
+            card.to_json(),
+            lambda console: console.print(
+                f"{card.request_id}: {card.revocation or 'revoked'}", soft_wrap=True
+            ),
         )
 
     run_command(operation, json_output=json_output)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from pydantic import JsonValue
 
@@ -103,9 +104,8 @@ class LocalDesk:
         return self._card(await self._service.edit(edited))
 
     async def revoke(self, request_id: str, *, reason: str | None) -> RequestCard:
-        return self._card(
-            await self._service.revoke(request_id, person=self._person.person_id, reason=reason)
-        )
+        record = await self._service.revoke(request_id, person=self._person.person_id, reason=reason)
+        return replace(self._card(record), revocation=await self._service.revocation_notice(record))
 
     async def deny(self, request_id: str, *, action_digest: str, reason: str | None) -> RequestCard:
         given = self._decision(request_id, Verdict.DENY, action_digest, reason)

@@ -86,6 +86,7 @@ class RequestCard:
     answer: JsonValue = None
     questions: tuple[CardQuestion, ...] = ()
     standing: Standing | None = None
+    revocation: str | None = None
 
     @property
     def action_digest(self) -> str:
@@ -128,6 +129,7 @@ class RequestCard:
             ],
             "standing": None if self.standing is None else _STANDING.dump_python(self.standing, mode="json"),
             "review_url": self.review_url,
+            "revocation": self.revocation,
         }
 
 
@@ -153,6 +155,8 @@ def render_card(card: RequestCard, *, now: datetime) -> RenderableType:
         facts.add_row("ends", Text(f"{in_words(card.expires_at - now)} ({clock_time(card.expires_at)})"))
     else:
         facts.add_row("status", Text(card.status.value, style=_STATUS_STYLES[card.status]))
+    if card.revocation is not None:
+        facts.add_row("revoked", Text(card.revocation))
     if card.standing is not None and not asks:
         for label, text in standing_rows(card.standing, pending=card.status is RequestStatus.PENDING):
             facts.add_row(label, Text(text))
@@ -317,6 +321,7 @@ def card_from_json(document: Mapping[str, Any]) -> RequestCard:
         kind=RequestKind(document.get("kind", RequestKind.ACTION)),
         answered=document["status"] == RequestStatus.ANSWERED.value,
         answer=document.get("answer"),
+        revocation=document.get("revocation"),
         standing=_STANDING.validate_python(document["standing"]) if "standing" in document else None,
         questions=tuple(
             CardQuestion(str(each["asked_by"]), str(each["question"]), each["answer"])

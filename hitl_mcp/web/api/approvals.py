@@ -128,7 +128,10 @@ def approval_routes(parts: WebParts) -> APIRouter:
 
     @router.post("/{request_id}/revoke", response_model=ReviewAnswer, openapi_extra=_OPTIONAL_WITHDRAWAL)
     async def revoke(request: Request, request_id: str) -> Response:
-        """Withdraw an approval: no more tokens are issued for it."""
+        """Withdraw an approval: no more tokens are issued for it.
+
+        `revocation` says whether one was handed out before, under which something may have run.
+        """
         caller = require_person(request)
         body = await body_arguments(
             request, WithdrawArguments, consequence=_NOTHING_CHANGED, may_be_empty=True
@@ -153,7 +156,8 @@ async def _find(parts: WebParts, caller: Caller, request_id: str) -> RequestReco
 async def _show(parts: WebParts, caller: Caller, record: RequestRecord) -> Response:
     if isinstance(caller, AgentCaller):
         return _answer(await parts.views.for_agent(caller.name, record))
-    return _answer(reviewed(parts, record))
+    notice = await parts.service.revocation_notice(record)
+    return _answer(reviewed(parts, record).model_copy(update={"revocation": notice}))
 
 
 async def _decision(

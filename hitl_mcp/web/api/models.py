@@ -39,6 +39,9 @@ class ReviewAnswer(ApprovalAnswer):
     revision: Annotated[int, Field(description="How often people edited the action")]
     proposed_digest: Annotated[str, Field(description="Digest of the action that the agent asked for")]
     revoked_at: datetime | None
+    revocation: Annotated[
+        str | None, Field(description="What revoking did and did not do; of one request, not in lists")
+    ] = None
     standing: Annotated[
         Standing, Field(description="What the rule asks, who gave it, what is missing, how risk was assessed")
     ]

@@ -61,6 +61,7 @@ class ReviewPages:
             csrf_token=session.csrf_token,
             request=view_request(record, reader=session.person.person_id, now=self.parts.clock.now()),
             reader=reader,
+            revocation=await self.parts.service.revocation_notice(record),
             dialogue=view_dialogue(record, may_ask=reader.deny),
             changes=await self._changes(record),
             max_reason=MAX_REASON_CHARACTERS,

@@ -153,3 +153,29 @@ async def test_metrics_show_how_far_the_second_witness_lags_behind(
     assert float(shown["hitl_audit_witness_behind_entries"]) >= 1
     assert float(shown["hitl_audit_witness_behind_seconds"]) > 0
     assert shown["hitl_audit_witness_disputed"] == "0.0"
+
+
+async def test_a_revocation_says_whether_something_may_have_run_before(server: Served) -> None:
+    async def approved(code: str) -> str:
+        async with server.agent() as agent:
+            asked = (await agent.post("/api/v1/approvals", json=asking(code))).json()
+        await server.decide(asked["request_id"])
+        return asked["request_id"]
+
+    never, collected = await approved("print(1)"), await approved("print(2)")
+    async with server.agent() as agent:
+        assert (await agent.get(f"/api/v1/approvals/{collected}")).json()["capability_token"]
+    async with await server.person("ada") as ada:
+        before = (await ada.get(f"/api/v1/approvals/{collected}")).json()
+        quiet = (await ada.post(f"/api/v1/approvals/{never}/revoke")).json()
+        late = (await ada.post(f"/api/v1/approvals/{collected}/revoke")).json()
+        again = (await ada.get(f"/api/v1/approvals/{collected}")).json()
+    assert before["revocation"] is None
+    assert quiet["revocation"] == (
+        "Revoked. No token was ever collected for it, so nothing ran under this approval."
+    )
+    assert late["revocation"].startswith("Revoked. A token was collected at 20")
+    assert late["revocation"].endswith(
+        "the executor refuses it from now on, but what had begun before is not undone."
+    )
+    assert again["revocation"] == late["revocation"]
