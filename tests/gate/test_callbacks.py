@@ -14,7 +14,12 @@ from hitl_mcp.gate import ApprovalDenied, CallbackAnswer, CallbackQuestion, Mode
 from hitl_mcp.gate.callbacks import GatePolicy
 from tests.tools.served import Served
 
-ACTION: dict[str, Any] = {"type": "tool_call", "server": "bank", "tool": "pay", "arguments": {"amount": 5}}
+ACTION: dict[str, Any] = {
+    "type": "tool_call",
+    "server": "library",
+    "tool": "search",
+    "arguments": {"amount": 5},
+}
 
 
 async def approving(_: CallbackQuestion) -> CallbackAnswer:

@@ -58,16 +58,16 @@ async def test_an_approved_function_runs_once_with_what_was_approved(server: Ser
     async with gate_of(kind, server) as gate:
 
         @gate.requires_approval(risk="high", reason="pays a bill")
-        async def pay(to: str, *more: int, currency: str = "EUR", **rest: bool) -> str:
+        async def book(to: str, *more: int, currency: str = "EUR", **rest: bool) -> str:
             done.append((to, more, currency, rest))
             return "paid"
 
-        waiting = asyncio.create_task(pay("ada", 1, 2, urgent=True))
+        waiting = asyncio.create_task(book("ada", 1, 2, urgent=True))
         pending = await server.one_pending()
         assert done == []
         assert pending["risk_level"] == "high"
         assert pending["justification"] == "pays a bill"
-        assert pending["action"]["tool"].endswith("pay")
+        assert pending["action"]["tool"].endswith("book")
         assert pending["action"]["arguments"] == {
             "to": "ada",
             "more": [1, 2],
