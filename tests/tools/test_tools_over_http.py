@@ -49,9 +49,7 @@ async def test_every_tool_says_what_it_takes_answers_and_does(server: Served, mo
         jsonschema.Draft202012Validator.check_schema(tool.output_schema)
         assert tool.input_schema["additionalProperties"] is False
         assert tool.annotations is not None
-        assert tool.annotations.read_only_hint is (
-            tool.name in {"list_requests", "explain_policy"}
-        )
+        assert tool.annotations.read_only_hint is (tool.name in {"list_requests", "explain_policy"})
     jsonschema.validate(asking(), tools["request_approval"].input_schema)
 
 
