@@ -32,6 +32,8 @@ AUDIT_AND_DATA = (
             "tests/server_kit/test_audit_archive.py",
             "tests/server_kit/test_audit_courier.py",
             "tests/server_kit/test_audit_verifier.py",
+            "tests/executor/test_audit_commands.py",
+            "tests/web/api/test_api_audit.py",
             "tests/cli/test_operators.py::test_the_log_verifies_here_and_elsewhere_with_public_keys_alone",
         ),
     ),

@@ -40,6 +40,8 @@ TOKEN = (
             "tests/executor/test_gate.py::test_a_forged_token_gets_one_flat_refusal_and_touches_nothing",
             "tests/executor/test_gate.py::test_a_signed_token_that_does_not_fit_is_refused_with_its_reason",
             "tests/executor/test_gate.py::test_a_token_of_impossible_shape_is_refused_at_the_first_step",
+            "tests/executor/test_revocation_list.py",
+            "tests/end_to_end/test_revoked_token.py",
         ),
     ),
     Promise(
@@ -47,6 +49,8 @@ TOKEN = (
         "The private key is readable by the approval server alone; rotation loses no valid token.",
         tests=(
             "tests/approvals/test_keys.py",
+            "tests/cli/test_sealed_home.py",
+            "tests/attacks/test_process_memory.py",
             "tests/approvals/test_collecting.py::test_a_token_id_survives_a_rotation_of_the_signing_key",
             "tests/executor/test_transports.py::test_the_executor_works_with_the_approval_server_absent",
             "tests/architecture/test_import_contracts.py",
