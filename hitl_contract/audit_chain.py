@@ -109,7 +109,7 @@ def _hash_of(
 
     Raises CanonicalizationError.
     """
-    if not 0 <= sequence <= MAX_SAFE_INTEGER:
+    if abs(sequence) > MAX_SAFE_INTEGER:
         raise CanonicalizationError(f"the sequence number {sequence} is beyond 2**53 - 1")
     inner = canonical_json(details).decode()
     text = (

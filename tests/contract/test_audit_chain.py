@@ -22,7 +22,8 @@ from hitl_contract.audit_chain import (
     sign_checkpoint,
 )
 from hitl_contract.audit_verification import ChainProblemKind, ChainReport, verify_chain
-from hitl_contract.errors import ChainMalformed
+from hitl_contract.canonical import canonical_json, digest_of_bytes
+from hitl_contract.errors import CanonicalizationError, ChainMalformed
 from tests.contract.strategies import json_values
 from tests.contract.tokens import KEY_ID, KEYS, PRIVATE_KEY
 
@@ -225,3 +226,35 @@ def test_what_is_no_record_is_malformed(document: object) -> None:
 def test_a_checkpoint_of_another_type_is_malformed() -> None:
     with pytest.raises(ChainMalformed, match="type"):
         checkpoint_from_json({**checkpoint_to_json(mark(build(1)[0])), "type": "x"})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"sequence": 2**53}, {"subject": "\ud800"}, {"details": {"number": 2**53}}],
+    ids=["number too large", "lone surrogate", "details that no parser reads alike"],
+)
+def test_what_has_no_canonical_form_is_not_sealed(wrong: dict[str, Any]) -> None:
+    fields: dict[str, Any] = {"sequence": 1, "subject": "s", "details": {}, **wrong}
+    with pytest.raises(CanonicalizationError):
+        seal_entry(chain="c", at="t", event="e", actor="a", previous_hash=genesis_hash("c"), **fields)
+
+
+@given(details=st.dictionaries(st.text(), st.none() | st.booleans() | st.integers(-9, 9) | st.text()))
+def test_an_entry_is_hashed_over_its_canonical_bytes(details: dict[str, Any]) -> None:
+    try:
+        canonical_json(details)
+    except CanonicalizationError:
+        return
+    entry = seal_entry(
+        chain="c",
+        sequence=7,
+        at="t",
+        event='e"\n\x01é',
+        actor="a\\",
+        subject="\u2028😀",
+        details=details,
+        previous_hash="p",
+    )
+    body = entry_to_json(entry)
+    del body["entry_hash"]
+    assert entry.entry_hash == digest_of_bytes(canonical_json(body))
