@@ -38,7 +38,7 @@ def test_an_edit_shows_what_differs_and_its_digest_and_conditions_tighten_it(
     text = ada.run("show", request.request_id).output
     for part in ("rule", "needed", "risk vote", "edit 1", "newer"):
         assert part in text, part
-    wrong = ada.run("approve", request.request_id, "--limit", "limits.wall_seconds=5000", "--yes")
+    wrong = ada.run("approve", request.request_id, "--limit", "limits.wall_seconds=300", "--yes")
     assert wrong.exit_code in {1, 2}
     assert "tighter" in wrong.output
     done = ada.json("approve", request.request_id, "--limit", "limits.wall_seconds=5", "--yes")

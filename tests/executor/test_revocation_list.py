@@ -89,7 +89,7 @@ async def test_a_list_that_cannot_be_trusted_is_no_list(issuer: Issuer, harm: st
     elif harm == "another issuer":
         issuer.issuer = "https://elsewhere.example.com"
     else:
-        issuer.age = {"expired": LIST_LIFETIME_SECONDS + 1, "early": -5, "older": 10}[harm]
+        issuer.age = {"expired": LIST_LIFETIME_SECONDS + 1, "from the future": -5, "older": 10}[harm]
     issuer.monotonic += MAX_AGE_SECONDS + 0.01
     assert await checked.is_revoked("tok_1")
     with pytest.raises(RevocationsUnavailable, match="unspent"):

@@ -74,7 +74,7 @@ async def test_denying_takes_a_reason_and_hides_approve_meanwhile(server: Served
     await sign_in(phone, server, f"/requests/{request_id}")
     await phone.get_by_text("Deny…").click()
     await expect(phone.get_by_role("button", name="Approve")).to_be_hidden()
-    await phone.get_by_label("Reason").fill("Not today.")
+    await phone.get_by_role("textbox", name="Reason, which the agent will read").first.fill("Not today.")
     await phone.get_by_role("button", name="Deny", exact=True).click()
     await expect(phone.get_by_role("status")).to_contain_text("Not today.")
     assert await status_of(server, request_id) == "DENIED"
