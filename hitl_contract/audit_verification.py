@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from pydantic import JsonValue
+
 from hitl_contract.audit_chain import AuditEntry, Checkpoint, checkpoint_is_signed, genesis_hash, link_hash
 from hitl_contract.keys import PublicKeys
 
@@ -59,6 +61,23 @@ class ChainReport:
     def intact(self) -> bool:
         """True where nothing at all was found."""
         return not self.problems
+
+
+def report_to_json(report: ChainReport) -> dict[str, JsonValue]:
+    """The report as commands and the API answer it."""
+    return {
+        "intact": report.intact,
+        "entries": report.entries,
+        "checkpoints": report.checkpoints,
+        "segments": report.segments,
+        "head_sequence": report.head_sequence,
+        "head_hash": report.head_hash,
+        "unsigned_tail": report.unsigned_tail,
+        "problems": [
+            {"kind": problem.kind.value, "sequence": problem.sequence, "message": problem.message}
+            for problem in report.problems
+        ],
+    }
 
 
 def verify_chain(

@@ -11,7 +11,6 @@ import asyncio
 import gzip
 import hashlib
 import json
-import os
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -33,6 +32,7 @@ from server_kit.audit_verifier.encoding import lines_of
 from server_kit.audit_verifier.signatures import Keys
 from server_kit.clock import Clock
 from server_kit.database.base import Database
+from server_kit.durable_files import replace_durably
 from server_kit.errors import AuditUnavailable
 
 SEGMENT_ENTRIES: Final = 50_000
@@ -115,7 +115,7 @@ class AuditArchive:
             )
             record = sign_segment(claim, self._private_key)  # 4
             proof = json.dumps(segment_to_json(record), indent=2) + "\n"
-            await asyncio.to_thread(_write_durably, path.with_name(f"{name}.proof.json"), proof.encode())
+            await asyncio.to_thread(replace_durably, path.with_name(f"{name}.proof.json"), proof.encode())
         except OSError as error:
             message = f"the segment {path} cannot be written ({error.strerror}); nothing was archived"
             raise AuditUnavailable(message) from error
@@ -180,7 +180,7 @@ class AuditArchive:
     def _write(self, path: Path, lines: Sequence[bytes]) -> str:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         content = gzip.compress(b"".join(lines), mtime=0)
-        _write_durably(path, content)
+        replace_durably(path, content)
         return DIGEST_PREFIX + base64url_encode(hashlib.sha256(content).digest())
 
     def _check(self, path: Path, start: tuple[int, str], end: tuple[int, str]) -> int:
@@ -202,18 +202,3 @@ class AuditArchive:
 
 def _text(moment: datetime) -> str:
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.new")
-    with temporary.open("wb") as file:
-        os.fchmod(file.fileno(), 0o600)
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

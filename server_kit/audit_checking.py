@@ -37,8 +37,8 @@ async def verify_records(
                 problems.append(ChainProblem(ChainProblemKind.WITNESS_MISSING, 0, witness.loss()))
     loop = asyncio.get_running_loop()
     verifier = ChainVerifier(records.chain, Keys(keys.to_jwks()), segments=segments)
-    report = await asyncio.to_thread(_follow, verifier, witnessed, records, loop)
-    return replace(report_of(report), problems=(*problems, *report_of(report).problems))
+    report = report_of(await asyncio.to_thread(_follow, verifier, witnessed, records, loop))
+    return replace(report, problems=(*problems, *report.problems))
 
 
 def report_of(report: Report) -> ChainReport:

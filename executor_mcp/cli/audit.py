@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import JsonValue
 from rich.markup import escape
 
 from executor_mcp.assembly import AUDIT_CHAIN
@@ -19,7 +18,7 @@ from executor_mcp.cli.running import CommandFailed, ExitCode, JsonOption, Output
 from executor_mcp.settings import Settings
 from executor_mcp.wiring import open_ledger
 from hitl_contract.audit_segments import segment_to_json
-from hitl_contract.audit_verification import ChainReport
+from hitl_contract.audit_verification import ChainReport, report_to_json
 from hitl_contract.keys import PublicKeys
 from server_kit.audit_checking import report_of
 from server_kit.audit_verifier.command import verify_export
@@ -145,22 +144,9 @@ def _verify_file(
 
 
 def _show(report: ChainReport, output: Output) -> None:
-    document: JsonValue = {
-        "intact": report.intact,
-        "entries": report.entries,
-        "checkpoints": report.checkpoints,
-        "segments": report.segments,
-        "head_sequence": report.head_sequence,
-        "head_hash": report.head_hash,
-        "unsigned_tail": report.unsigned_tail,
-        "problems": [
-            {"kind": problem.kind.value, "sequence": problem.sequence, "message": problem.message}
-            for problem in report.problems
-        ],
-    }
     verdict = "[bold green]intact[/]" if report.intact else "[bold red]NOT intact[/]"
     output.result(
-        document,
+        report_to_json(report),
         f"Audit log {verdict}: {report.entries} entries, {report.checkpoints} signed checkpoints, "
         f"{report.segments} archived segments, {report.unsigned_tail} entries after the last signature.",
         *(f"{problem.kind.value}: {escape(problem.message)}" for problem in report.problems),

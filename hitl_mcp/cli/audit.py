@@ -30,7 +30,6 @@ from hitl_mcp.cli.output import Output
 from hitl_mcp.cli.running import run_command
 
 if TYPE_CHECKING:
-    from pydantic import JsonValue
     from rich.console import Console
 
     from hitl_contract.audit_verification import ChainReport
@@ -79,15 +78,17 @@ def verify(
     """
 
     async def operation(output: Output) -> None:
+        from hitl_contract.audit_verification import report_to_json
+
         if export is None:
             reports = [await _verify_own()]
         else:
             known = _own_audit_keys().to_jwks() if keys is None else None
             files = (export, keys, segments, tuple(witness or ()), executor_export, executor_keys)
             reports = await asyncio.to_thread(_verify_files, known, *files)
-        document = _report_document(reports[0])
+        document = report_to_json(reports[0])
         if len(reports) > 1:
-            document["executor"] = _report_document(reports[1])
+            document["executor"] = report_to_json(reports[1])
         output.result(document, lambda console: _show_reports(console, reports))
         if not all(report.intact for report in reports):
             raise typer.Exit(ExitCode.REFUSED)
@@ -228,22 +229,6 @@ def _own_audit_keys() -> "PublicKeys":
     from hitl_mcp.wiring import open_keys
 
     return PublicKeys([open_keys(quiet_settings()).audit_key.private.public_key()])
-
-
-def _report_document(report: "ChainReport") -> "dict[str, JsonValue]":
-    return {
-        "intact": report.intact,
-        "entries": report.entries,
-        "checkpoints": report.checkpoints,
-        "segments": report.segments,
-        "head_sequence": report.head_sequence,
-        "head_hash": report.head_hash,
-        "unsigned_tail": report.unsigned_tail,
-        "problems": [
-            {"kind": problem.kind.value, "sequence": problem.sequence, "message": problem.message}
-            for problem in report.problems
-        ],
-    }
 
 
 def _show_reports(console: "Console", reports: "list[ChainReport]") -> None:

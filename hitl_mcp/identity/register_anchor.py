@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from hitl_mcp.errors import IdentityRolledBack
+from server_kit.durable_files import replace_durably
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,25 +61,9 @@ class RegisterAnchor:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 stored = self.read()
                 if stored is None or stored.number < mark.number:
-                    self._replace(mark)
+                    stated = {"number": mark.number, "link": mark.link}
+                    replace_durably(self.path, json.dumps(stated).encode() + b"\n")
             finally:
                 os.close(lock)
         except OSError as error:
             raise IdentityRolledBack(f"{self.path} cannot be written ({error.strerror})") from error
-
-    def _replace(self, mark: AnchorMark) -> None:
-        # Renamed into place, so that a crash leaves the old mark or the new one, never half of one.
-        temporary = self.path.with_suffix(".new")
-        content = json.dumps({"number": mark.number, "link": mark.link}) + "\n"
-        file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(file, content.encode())
-            os.fsync(file)
-        finally:
-            os.close(file)
-        temporary.replace(self.path)
-        directory = os.open(self.path.parent, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)

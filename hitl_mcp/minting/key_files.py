@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from server_kit.durable_files import replace_durably
 from server_kit.errors import ConfigurationError, HomeNotWritable
 
-FILE_MODE: Final = 0o600
 DIRECTORY_MODE: Final = 0o700
 _MAX_BYTES: Final = 65_536
 
@@ -46,17 +46,8 @@ def write_private_file(path: Path, content: bytes) -> None:
 
     Raises HomeNotWritable.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        temporary.unlink(missing_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, FILE_MODE)
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, FILE_MODE)
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-        temporary.replace(path)
-        _sync_directory(path.parent)
+        replace_durably(path, content)
     except OSError as error:
         raise HomeNotWritable(f"The key file {path} cannot be written ({error.strerror}).") from error
 
@@ -124,11 +115,3 @@ def parse_secret(content: bytes, path: Path, length: int) -> bytes:
     if len(secret) != length:
         raise KeyFileRefused(f"The key file {path} holds {len(secret)} bytes; {length} are needed.")
     return secret
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

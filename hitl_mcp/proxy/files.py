@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from hitl_mcp.running_server import process_started
+from server_kit.durable_files import replace_durably
 from server_kit.errors import HomeNotWritable
 
 
@@ -61,12 +62,12 @@ class ProxyFiles:
 
     def pin(self, tool: str, digest: str) -> None:
         """Take this definition for the known one."""
-        self._write(self._directory / "definitions.json", {**self.pins(), tool: digest})
+        _write(self._directory / "definitions.json", {**self.pins(), tool: digest})
 
     def note(self, action_digest: str, use: str, tool: str) -> Note:
         """Note durably that a call goes out now."""
         path = self._directory / "calls" / f"{_short(action_digest)}.{_short(use)}.json"
-        self._write(path, {"tool": tool, "pid": os.getpid(), "started": process_started(os.getpid())})
+        _write(path, {"tool": tool, "pid": os.getpid(), "started": process_started(os.getpid())})
         return Note(path)
 
     def answered(self, note: Note) -> None:
@@ -83,19 +84,9 @@ class ProxyFiles:
                 found = True
         return found
 
-    def _write(self, path: Path, document: dict[str, Any]) -> None:
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(json.dumps(document).encode())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+
+def _write(path: Path, document: dict[str, Any]) -> None:
+    replace_durably(path, json.dumps(document).encode())
 
 
 def _process_lives(path: Path) -> bool:

@@ -21,7 +21,7 @@ from hitl_contract.audit_chain import (
     seal_entry,
     sign_checkpoint,
 )
-from hitl_contract.audit_verification import ChainProblemKind, ChainReport, verify_chain
+from hitl_contract.audit_verification import ChainProblemKind, ChainReport, report_to_json, verify_chain
 from hitl_contract.canonical import canonical_json, digest_of_bytes
 from hitl_contract.errors import CanonicalizationError, ChainMalformed
 from tests.contract.strategies import json_values
@@ -87,6 +87,22 @@ def test_an_untouched_chain_is_intact() -> None:
     report = inspect(entries, mark(entries[4]), mark(entries[8]), head=(10, entries[9].entry_hash))
     assert report.intact
     assert (report.entries, report.head_sequence, report.unsigned_tail) == (10, 10, 1)
+
+
+def test_a_report_says_in_json_what_it_found_and_where() -> None:
+    entries = build(5)
+    entries[2] = replace(entries[2], event="x")
+    found: dict[str, Any] = report_to_json(inspect(entries, mark(entries[3])))
+    assert json.loads(json.dumps(found)) == found
+    assert {key: found[key] for key in ("intact", "entries", "checkpoints", "unsigned_tail")} == {
+        "intact": False,
+        "entries": 5,
+        "checkpoints": 1,
+        "unsigned_tail": 1,
+    }
+    assert [(problem["kind"], problem["sequence"]) for problem in found["problems"]] == [
+        ("edited_entry", 3),
+    ]
 
 
 def test_an_empty_chain_is_intact() -> None:

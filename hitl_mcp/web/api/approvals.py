@@ -9,7 +9,8 @@ from starlette.responses import JSONResponse, Response
 
 from hitl_mcp.approvals.models import Assurance, DecisionInput, RequestRecord, Verdict
 from hitl_mcp.interface.answers import AnswerModel, ApprovalAnswer, ApprovalList
-from hitl_mcp.interface.arguments import ListRequestsArguments, RequestApprovalArguments, parse_submission
+from hitl_mcp.interface.arguments import ListRequestsArguments, RequestApprovalArguments
+from hitl_mcp.web.api.asking import asked
 from hitl_mcp.web.api.models import (
     ApproveArguments,
     DenyArguments,
@@ -19,7 +20,7 @@ from hitl_mcp.web.api.models import (
     WithdrawArguments,
     review_answer,
 )
-from hitl_mcp.web.bodies import body_arguments, body_schema, json_object, query_arguments
+from hitl_mcp.web.bodies import body_arguments, body_schema, query_arguments
 from hitl_mcp.web.parts import (
     AgentCaller,
     Caller,
@@ -27,11 +28,9 @@ from hitl_mcp.web.parts import (
     WebParts,
     caller_of,
     evidence_of,
-    require_agent,
     require_person,
 )
 
-_NOTHING_STORED: Final = "Nobody was asked and nothing was stored, because:"
 _NOTHING_DECIDED: Final = "Nothing was decided, because:"
 _NOTHING_CHANGED: Final = "Nothing was changed, because:"
 _NOTHING_READ: Final = "Nothing was looked up, because:"
@@ -50,12 +49,8 @@ def approval_routes(parts: WebParts) -> APIRouter:
     )
     async def ask(request: Request) -> Response:
         """Ask people to approve an action. Asking again for the same one returns the same request."""
-        agent = require_agent(request)
-        arguments, submission = parse_submission(await json_object(request), consequence=_NOTHING_STORED)
-        record = await parts.service.submit(agent.name, submission)
-        if arguments.wait_seconds:
-            record = await parts.service.wait(record.request.request_id, arguments.wait_seconds)
-        response = _answer(await parts.views.for_agent(agent.name, record), status_code=201)
+        record = await asked(parts, request)
+        response = _answer(await parts.views.for_agent(record.request.agent, record), status_code=201)
         response.headers["Location"] = f"/api/v1/approvals/{record.request.request_id}"
         return response
 

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from hitl_contract.audit_chain import entry_to_json
+from hitl_contract.audit_verification import report_to_json
 from hitl_mcp.interface.answers import AnswerModel
 from hitl_mcp.interface.arguments import Arguments, Text
 from hitl_mcp.web.bodies import query_arguments, query_schema
@@ -146,20 +147,7 @@ def audit_routes(parts: WebParts) -> APIRouter:
         require_auditor(request)
         keys = parts.audit.public_keys
         report = await parts.audit.verify(keys)
-        answer = AuditVerification(
-            intact=report.intact,
-            entries=report.entries,
-            segments=report.segments,
-            checkpoints=report.checkpoints,
-            head_sequence=report.head_sequence,
-            head_hash=report.head_hash,
-            unsigned_tail=report.unsigned_tail,
-            problems=tuple(
-                AuditProblem(kind=each.kind.value, sequence=each.sequence, message=each.message)
-                for each in report.problems
-            ),
-            keys=tuple(keys.to_jwks()["keys"]),
-        )
+        answer = AuditVerification.model_validate({**report_to_json(report), "keys": keys.to_jwks()["keys"]})
         return JSONResponse(answer.model_dump(mode="json"), headers=_NO_STORE)
 
     return router

@@ -15,13 +15,13 @@ from hitl_contract.action import canonical_action
 from hitl_contract.canonical import parse_strict_json
 from hitl_mcp.approvals.models import RequestRecord
 from hitl_mcp.interface.answers import AnswerModel, ApprovalAnswer
-from hitl_mcp.interface.arguments import Arguments, RequestApprovalArguments, Text, parse_submission
+from hitl_mcp.interface.arguments import Arguments, RequestApprovalArguments, Text
 from hitl_mcp.interface.permissions import PermissionAnswer, PermissionArguments, Permissions
+from hitl_mcp.web.api.asking import NOTHING_STORED, asked
 from hitl_mcp.web.api.models import WaitArguments
-from hitl_mcp.web.bodies import body_arguments, body_schema, json_object, query_arguments
+from hitl_mcp.web.bodies import body_arguments, body_schema, query_arguments
 from hitl_mcp.web.parts import WebParts, require_agent
 
-_NOTHING_STORED: Final = "Nobody was asked and nothing was stored, because:"
 _NOTHING_READ: Final = "Nothing was looked up, because:"
 _NOTHING_SPENT: Final = "The approval was not used, because:"
 _LONGEST_HOLD_SECONDS: Final = 600
@@ -64,7 +64,7 @@ def permission_routes(parts: WebParts) -> APIRouter:
     async def permit(request: Request) -> Response:
         """Permission for one call of a client's own tool, in the shape of `permission_prompt`."""
         agent = require_agent(request)
-        body = await body_arguments(request, HookArguments, consequence=_NOTHING_STORED)
+        body = await body_arguments(request, HookArguments, consequence=NOTHING_STORED)
 
         async def wait(record: RequestRecord) -> RequestRecord:
             return await parts.service.wait(record.request.request_id, body.wait_seconds)
@@ -80,12 +80,7 @@ def permission_routes(parts: WebParts) -> APIRouter:
     )
     async def ask(request: Request) -> Response:
         """Ask like `approvals` does, without collecting a token: the approval stays to be used."""
-        agent = require_agent(request)
-        arguments, submission = parse_submission(await json_object(request), consequence=_NOTHING_STORED)
-        record = await parts.service.submit(agent.name, submission)
-        if arguments.wait_seconds:
-            record = await parts.service.wait(record.request.request_id, arguments.wait_seconds)
-        return _answer(parts.views.without_token(record), status_code=201)
+        return _answer(parts.views.without_token(await asked(parts, request)), status_code=201)
 
     @router.get("/uses/{request_id}/wait", response_model=ApprovalAnswer)
     async def wait(request: Request, request_id: str) -> Response:
