@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final
 
 CREATED: Final = "request.created"
@@ -30,7 +31,10 @@ TOKEN_REFUSED: Final = "token.refused"  # noqa: S105 - an event's name
 DEADLINE_ACTOR: Final = "system:deadline"
 
 DEADLINES_KEY: Final = "deadlines"
-"""Published when a deadline is stored that comes before all others."""
+"""Published when a deadline is stored that is due before whoever works deadlines asks for them again."""
+
+DEADLINES_ASKED_AFTER: Final = timedelta(seconds=30)
+"""Whoever works deadlines asks for them at least this often, and whenever the clock was set."""
 
 
 def agent_actor(agent: str) -> str:

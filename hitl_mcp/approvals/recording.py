@@ -65,7 +65,7 @@ class Recorder:
     async def plan_deadlines(self, connection: AsyncConnection, request: ApprovalRequest) -> None:
         """Store when to look at a pending request; after a change of its terms, in place of the earlier plan.
 
-        Whoever works deadlines is woken when one of these comes before all others.
+        Whoever works deadlines is woken when one of these is due before they ask again anyway.
         """
         if request.status.is_terminal:
             return
@@ -76,9 +76,8 @@ class Recorder:
         # What a change of terms finds in the past was told before it; an expiry is worked however late.
         expiry, *others = plan(request)
         planned = [expiry, *(each for each in others if request.version == 1 or each.due_at > now)]
-        first = await store.next_due(connection)
         await store.add_deadlines(connection, planned)
-        if first is None or min(each.due_at for each in planned) < first:
+        if min(each.due_at for each in planned) <= now + events.DEADLINES_ASKED_AFTER:
             await self._ports.database.changes.publish(connection, events.DEADLINES_KEY)
 
     async def time_out(

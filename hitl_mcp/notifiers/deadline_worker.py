@@ -2,8 +2,8 @@
 
 Deadlines are times of day, and the sleeping is the machine's monotonic clock's: so no sleep is longer than a
 second before the time of day is looked at again, which costs nothing, and a clock that is set forward makes
-nothing later than that. The database is asked only when something is due, when a deadline was stored that
-comes before all others, and twice a minute for good measure.
+nothing later than that. The database is asked when something is due, when a deadline was stored that is due
+soon, when the clock was set, and twice a minute for what was stored to be due later.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from hitl_mcp.approvals.events import DEADLINES_KEY
+from hitl_mcp.approvals.events import DEADLINES_ASKED_AFTER, DEADLINES_KEY
 from server_kit.clock import Clock
 from server_kit.database.base import ChangeFeed, Watch
 from server_kit.errors import ServerError
@@ -22,7 +22,7 @@ from server_kit.errors import ServerError
 _log = logging.getLogger(__name__)
 
 _LOOK_AT_CLOCK_SECONDS: Final = 1.0
-_ASK_AGAIN_SECONDS: Final = 30.0
+_CLOCK_WAS_SET_SECONDS: Final = 1.0
 _PAUSE_SECONDS: Final = 1.0
 STANDBY: Final = timedelta(seconds=0.5)
 
@@ -65,12 +65,16 @@ class DeadlineWorker:
 
     async def _sleep(self, watch: Watch, next_due: datetime | None) -> None:
         loop = asyncio.get_running_loop()
-        ask_again_at = loop.time() + _ASK_AGAIN_SECONDS
+        slept_from, slept_since = self._clock.now(), loop.time()
         while True:
-            left = ask_again_at - loop.time()
+            slept = loop.time() - slept_since
+            left = DEADLINES_ASKED_AFTER.total_seconds() - slept
             if next_due is not None:
                 left = min(left, (next_due - self._now()).total_seconds())
-            if left <= 0 or await watch.wait(min(left, _LOOK_AT_CLOCK_SECONDS)):
+            clock_was_set = (
+                abs((self._clock.now() - slept_from).total_seconds() - slept) > _CLOCK_WAS_SET_SECONDS
+            )
+            if left <= 0 or clock_was_set or await watch.wait(min(left, _LOOK_AT_CLOCK_SECONDS)):
                 return
 
     def _now(self) -> datetime:

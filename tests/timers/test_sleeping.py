@@ -104,6 +104,20 @@ async def test_a_clock_set_forward_is_noticed_within_a_second(database: Database
     assert deadlines.lateness() < 1.5
 
 
+async def test_a_clock_that_is_set_has_deadlines_asked_for_that_were_not_announced(
+    database: Database,
+) -> None:
+    clock = MovableClock()
+    deadlines = NotedDeadlines(clock, [clock.now() + timedelta(hours=1)])
+    async with working(database, deadlines):
+        await asyncio.sleep(0.3)
+        deadlines.due.append(clock.now() + timedelta(minutes=30))
+        clock.advance(30 * 60 + 1)
+        async with asyncio.timeout(3):
+            await deadlines.changed.wait()
+    assert len(deadlines.worked) == 1
+
+
 async def test_a_clock_set_back_makes_nothing_early(database: Database) -> None:
     clock = MovableClock()
     deadlines = NotedDeadlines(clock, [clock.now() + timedelta(seconds=1)])
