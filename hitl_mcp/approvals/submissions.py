@@ -190,14 +190,16 @@ class Submissions:
             "kind": request.kind.value,
             "seal": request.seal,
         }
-        await self._recorder.announce(
+        # Nobody can be waiting for a request that was not there, so no news of it is published.
+        await self._ports.audit.append(
             connection,
-            request,
-            event=events.CREATED,
+            events.CREATED,
             actor=events.agent_actor(request.agent),
+            subject=request.request_id,
             details=details,
-            notification=NotificationKind.CREATED if request.status is RequestStatus.PENDING else None,
         )
+        if request.status is RequestStatus.PENDING:
+            await self._ports.outbox.enqueue(connection, NotificationKind.CREATED, request.request_id)
         ruled = _RULED.get(request.verdict)
         if ruled is not None:
             await self._ports.audit.append(
