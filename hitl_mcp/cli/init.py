@@ -108,14 +108,14 @@ def _seal(passphrase: str) -> None:
 async def _set_up(home: Path, name: str, password: str, rules: str) -> tuple[str, str]:
     from hitl_mcp.cli.local_application import quiet_settings
     from hitl_mcp.identity.names import checked_person_id
-    from hitl_mcp.identity.passwords import Passwords
+    from hitl_mcp.identity.passwords import checked_password
     from hitl_mcp.identity.people import Role
     from hitl_mcp.minting.passphrases import Passphrases
     from hitl_mcp.wiring import build_application, create_keys
 
     # Refused before anything is made, so that the next try starts from nothing as well.
     person_id = checked_person_id(name)
-    await Passwords().hash(password, person=person_id)
+    checked_password(password, person=person_id)
     settings = quiet_settings()
     files = {
         home / CONFIGURATION_FILE: approval_configuration(),

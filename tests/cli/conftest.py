@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import PASSWORD, CommandLine
+from tests.cli.commands import PASSWORD, CommandLine, cheap_password_hashes
 
 
 @pytest.fixture(scope="session")
 def initialized(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home that `hitl init` made, with the agent `builder`; to be copied."""
     cli = CommandLine(tmp_path_factory.mktemp("initialized") / "home")
-    made = cli.run("init", "--person", "ada", "--rules", "none", HITL_INIT_PASSWORD=PASSWORD)
+    with cheap_password_hashes():
+        made = cli.run("init", "--person", "ada", "--rules", "none", HITL_INIT_PASSWORD=PASSWORD)
     assert made.exit_code == 0, made.output
     assert cli.run("agents", "add", "builder").exit_code == 0
     return cli.home
