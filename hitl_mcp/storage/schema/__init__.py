@@ -23,7 +23,7 @@ from hitl_mcp.storage.schema.identity import (
     sign_in_attempts,
 )
 from hitl_mcp.storage.schema.metadata import SEALED_WHEN_SET, JsonText, UtcTime, metadata
-from hitl_mcp.storage.schema.notifications import cards, handled_callbacks, leases, outbox
+from hitl_mcp.storage.schema.notifications import card_faces, cards, handled_callbacks, leases, outbox
 from server_kit.audit_tables import audit_tables
 
 audit = audit_tables(metadata)
@@ -37,6 +37,7 @@ __all__ = [
     "agents",
     "answers",
     "audit",
+    "card_faces",
     "cards",
     "channel_identities",
     "deadlines",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, Table, Text
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, Table, Text, false
 
 from hitl_mcp.storage.schema.metadata import JsonText, UtcTime, metadata
 
@@ -37,7 +37,32 @@ cards = Table(
     Column("version", Integer, nullable=False),
     # The outbox row of the newest call to this card that was begun.
     Column("call", Integer),
+    # When people were first shown it, and what further requests it may carry besides those of its digest.
+    Column("opened_at", UtcTime),
+    Column("kin", Text),
+    # The request whose card shows this one; that card then carries more than its own.
+    Column("carried_by", Text),
+    Column("carries", Boolean, nullable=False, server_default=false()),
+    # What the message of a card that carries others shows of each.
+    Column("showing", Text),
     Index("ix_cards_state", "state", "channel"),
+    Index("ix_cards_opened", "channel", "opened_at"),
+    Index("ix_cards_carried", "carried_by", "channel"),
+)
+
+# Each way in which a card that carries several requests was shown, by what its buttons carried.
+card_faces = Table(
+    "card_faces",
+    metadata,
+    Column("nonce", Text, primary_key=True),
+    Column("channel", Text, nullable=False),
+    Column("request_id", Text, ForeignKey("requests.request_id"), nullable=False),
+    # The pairs of request and digest that one tap decides.
+    Column("items", JsonText, nullable=False),
+    Column("offers_approve", Boolean, nullable=False),
+    # When it took the place of a card that showed less; NULL where it shows nothing new.
+    Column("grew_at", UtcTime),
+    Index("ix_card_faces_request", "request_id"),
 )
 
 leases = Table(
