@@ -72,12 +72,19 @@ class EmbeddedEngine:
             )
 
     async def respond(
-        self, request_id: str, verdict: Verdict, *, person: str, password: str, reason: str | None
+        self,
+        request_id: str,
+        verdict: Verdict,
+        seen_digest: str,
+        *,
+        person: str,
+        password: str,
+        reason: str | None,
     ) -> GateRequest:
         """Raises SignInRefused, TooManyAttempts, besides what `ApprovalService.decide` refuses."""
         known = await self._application.people.authenticate(person, password)
         async with self._errors():
-            record = await self._service.get_for_agent(self._agent, request_id)
+            await self._service.get_for_agent(self._agent, request_id)
             decision = DecisionInput(
                 request_id=request_id,
                 person=known.person_id,
@@ -85,7 +92,7 @@ class EmbeddedEngine:
                 reason=reason,
                 channel=CHANNEL,
                 assurance=Assurance.SESSION,
-                action_digest=record.request.action_digest,
+                action_digest=seen_digest,
                 evidence={"proof": "password"},
             )
             return self._request(await self._service.decide(decision))

@@ -37,7 +37,17 @@ class ApprovalEngine(Protocol):
     async def cancel(self, request_id: str, reason: str | None) -> GateRequest: ...
 
     async def respond(
-        self, request_id: str, verdict: Verdict, *, person: str, password: str, reason: str | None
+        self,
+        request_id: str,
+        verdict: Verdict,
+        seen_digest: str,
+        *,
+        person: str,
+        password: str,
+        reason: str | None,
     ) -> GateRequest:
-        """Decide as a person who proves who they are. Raises NotPossible where that cannot be proven."""
+        """Decide as a person who proves who they are, on the action of `seen_digest` alone.
+
+        Raises NotPossible where that cannot be proven.
+        """
         ...

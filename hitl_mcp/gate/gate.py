@@ -19,10 +19,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
-from hitl_contract.action import Action, parse_action
+from hitl_contract.action import Action, action_digest, parse_action
 from hitl_mcp.approvals.models import RequestStatus, RiskLevel, Submission, Verdict
 from hitl_mcp.gate.engine import ApprovalEngine
-from hitl_mcp.gate.errors import ApprovalDenied, ApprovalTimedOut, EngineUnavailable, PolicyNotMet
+from hitl_mcp.gate.errors import (
+    ApprovalDenied,
+    ApprovalTimedOut,
+    EngineUnavailable,
+    NotPossible,
+    PolicyNotMet,
+)
 from hitl_mcp.gate.events import Denied, EventHub, GateEvent, Handler, Received, Requested, TimedOut
 from hitl_mcp.gate.functions import FunctionCalls
 from hitl_mcp.gate.journal import Journal
@@ -35,6 +41,7 @@ ResultT = TypeVar("ResultT")
 
 _RETRY_SECONDS: Final = 1.0
 _LONGEST_WAIT_SECONDS: Final = 7 * 24 * 3600.0
+_MOST_REMEMBERED: Final = 10_000
 
 
 class ApprovalGate:
@@ -45,6 +52,7 @@ class ApprovalGate:
         self._runs = runs
         self._policy = policy or ApprovalPolicy()
         self._hub = EventHub()
+        self._asked: dict[str, str] = {}
 
     async def create_request(
         self,
@@ -63,15 +71,17 @@ class ApprovalGate:
             EngineRefused, EngineUnavailable: it was not asked.
         """
         policy = policy or self._policy
+        stated = parse_action(dict(action)) if isinstance(action, Mapping) else action
         request = await self._engine.submit(
             Submission(
-                action=parse_action(dict(action)) if isinstance(action, Mapping) else action,
+                action=stated,
                 justification=reason or policy.reason,
                 risk_level=None if risk is None else RiskLevel(risk),
                 timeout_seconds=policy.timeout_seconds,
                 idempotency_key=idempotency_key,
             )
         )
+        self._remember(request, stated)
         await self._hub.emit(Requested(request))
         required = policy.required_approvers or 0
         denied = request.status is RequestStatus.DENIED
@@ -102,6 +112,7 @@ class ApprovalGate:
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
             if request.ended:
+                self._asked.pop(request_id, None)
                 await self._hub.emit(_ending(request))
                 return request
             if time.monotonic() >= deadline:
@@ -143,14 +154,27 @@ class ApprovalGate:
         person: str,
         password: str,
         reason: str | None = None,
+        action_digest: str | None = None,
     ) -> GateRequest:
         """Decide as a person. An agent's credential never decides: a gate on a server elsewhere cannot.
 
+        `action_digest` is that of the action which the person saw (`GateRequest.action_digest`). Without it
+        they decide on what this gate asked for, as it asked. An action that was edited since is not decided.
+
         Raises NotPossible, SignInRefused, TooManyAttempts, EngineRefused.
         """
-        return await self._engine.respond(
-            request_id, Verdict(verdict), person=person, password=password, reason=reason
+        seen = action_digest or self._asked.get(request_id)
+        if seen is None:
+            raise NotPossible(
+                f"This gate did not ask for request {request_id[:80]!r}, so it cannot know which wording the "
+                "person saw. Show them the action, and give its digest as action_digest."
+            )
+        decided = await self._engine.respond(
+            request_id, Verdict(verdict), seen, person=person, password=password, reason=reason
         )
+        if decided.ended:
+            self._asked.pop(request_id, None)
+        return decided
 
     async def get_pending_requests(self) -> tuple[GateRequest, ...]:
         """What waits for a decision, newest first."""
@@ -158,6 +182,7 @@ class ApprovalGate:
 
     async def cancel_request(self, request_id: str, *, reason: str | None = None) -> GateRequest:
         """Withdraw a pending request. Raises EngineRefused when it has ended."""
+        self._asked.pop(request_id, None)
         return await self._engine.cancel(request_id, reason)
 
     def requires_approval(
@@ -214,6 +239,13 @@ class ApprovalGate:
     def events(self) -> AsyncIterator[GateEvent]:
         """Every event from now on."""
         return self._hub.events()
+
+    def _remember(self, request: GateRequest, stated: Action) -> None:
+        if request.ended:
+            return
+        self._asked[request.request_id] = action_digest(stated)
+        while len(self._asked) > _MOST_REMEMBERED:
+            del self._asked[next(iter(self._asked))]
 
 
 def _ending(request: GateRequest) -> GateEvent:

@@ -24,7 +24,7 @@ async def open_home(
     """Open it, and deliver notifications while it is open and no server is up on the same home.
 
     Raises:
-        ServerError: with one line on what stops it, among others that there is no such agent.
+        ServerError: with one line on what stops it: among others no such agent, or rules that are refused.
     """
     if settings is None:
         settings = read_settings()
@@ -37,5 +37,8 @@ async def open_home(
             raise ConfigurationError(
                 f"{agent[:80]!r} is no agent of {settings.home}; add it with `hitl agents add NAME`"
             )
+        await application.audit.begin()
+        # Not at the first request: others that come while it reads them would be judged by no rules at all.
+        await application.rules.load()
         await stack.enter_async_context(dispatching_unless_served(application))
         yield application

@@ -70,6 +70,7 @@ class RemoteEngine:
         self,
         request_id: str,  # noqa: ARG002 - the port's signature
         verdict: Verdict,  # noqa: ARG002
+        seen_digest: str,  # noqa: ARG002
         *,
         person: str,  # noqa: ARG002
         password: str,  # noqa: ARG002

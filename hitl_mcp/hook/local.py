@@ -7,9 +7,10 @@ from typing import Any
 
 from hitl_mcp.approvals.models import RequestRecord
 from hitl_mcp.gate.home import open_home
-from hitl_mcp.hook.asking import ServerDown, question_of, verdict_of
+from hitl_mcp.hook.asking import ServerDown, ServerRefused, question_of, verdict_of
 from hitl_mcp.hook.events import ToolEvent, Verdict
 from hitl_mcp.interface.permissions import Permissions
+from hitl_mcp.policies.errors import PolicyRefused
 from server_kit.errors import ServerError
 
 
@@ -18,6 +19,7 @@ def ask_at_home(agent: str, event: ToolEvent, *, wait_seconds: float) -> Verdict
 
     Raises:
         ServerDown: the home cannot be opened, or has no such agent.
+        ServerRefused: its rules are refused.
     """
     return verdict_of(event, asyncio.run(_ask(agent, event, wait_seconds)))
 
@@ -32,5 +34,7 @@ async def _ask(agent: str, event: ToolEvent, wait_seconds: float) -> dict[str, A
             permissions = Permissions(application.service, application.views)
             answer = await permissions.answer(agent, question_of(event), wait, cwd=event.cwd)
             return answer.model_dump(mode="json")
+    except PolicyRefused as error:
+        raise ServerRefused(str(error)) from None
     except ServerError as error:
         raise ServerDown(str(error)) from None

@@ -79,6 +79,16 @@ class Served:
             answer = await client.post(f"/api/v1/approvals/{request_id}/{verdict}", json=body)
         assert answer.status_code == 200, answer.text
 
+    async def edit(
+        self, request: Mapping[str, Any], change: Mapping[str, Any], person: str = "ada"
+    ) -> dict[str, Any]:
+        """The request with these fields of its action changed by a person, over the API."""
+        body = {"action": {**request["action"], **change}, "action_digest": request["action_digest"]}
+        async with await self.person(person) as client:
+            answer = await client.post(f"/api/v1/approvals/{request['request_id']}/edit", json=body)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
     async def pending(self) -> list[dict[str, Any]]:
         async with await self.person() as client:
             answer = await client.get("/api/v1/approvals", params={"status": "PENDING"})
