@@ -9,6 +9,7 @@ import pytest
 
 from executor_mcp.sandbox.errors import SandboxUnavailable
 from executor_mcp.sandbox.seccomp import compile_profile, load_profile
+from executor_mcp.sandbox.seccomp_profile import profile_text
 from tests.sandbox.conftest import REPOSITORY
 
 NEVER = {
@@ -38,6 +39,16 @@ def test_the_profile_in_configs_is_the_one_in_the_package() -> None:
     in_configs = json.loads((REPOSITORY / "configs/seccomp.json").read_text())
     in_package = json.loads((REPOSITORY / "executor_mcp/sandbox/seccomp.json").read_text())
     assert in_configs == in_package
+
+
+def test_the_profile_is_the_one_that_the_readable_list_makes() -> None:
+    in_package = (REPOSITORY / "executor_mcp/sandbox/seccomp.json").read_text()
+    assert in_package == profile_text(), "python -m executor_mcp.sandbox.seccomp_profile FILE writes it"
+
+
+def test_no_argument_is_compared_by_greater_than_which_bits_that_the_kernel_drops_would_meet() -> None:
+    operators = {argument["op"] for rule in load_profile()["syscalls"] for argument in rule.get("args") or ()}
+    assert operators <= {"SCMP_CMP_EQ", "SCMP_CMP_LT", "SCMP_CMP_MASKED_EQ"}
 
 
 def test_it_compiles_to_whole_bpf_instructions() -> None:

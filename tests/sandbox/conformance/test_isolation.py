@@ -33,7 +33,7 @@ def send(address):
     "dns": attempt(lambda: socket.getaddrinfo("example.com", 80)),
     "metadata": attempt(lambda: connect(socket.AF_INET, ("169.254.169.254", 80))),
     "host": attempt(lambda: connect(socket.AF_INET, ("127.0.0.1", input_data))),
-    "interfaces": [name for _, name in socket.if_nameindex() if name != "lo"],
+    "interfaces": [line.split(":")[0].strip() for line in open("/proc/net/dev") if ":" in line],
     "abstract": attempt(lambda: connect(socket.AF_UNIX, "\\0hitl-tests")),
 }
 """
@@ -96,6 +96,14 @@ buffer = ctypes.create_string_buffer(256)
     "raw": make_socket(socket.AF_INET, socket.SOCK_RAW, 1),
     "netfilter": make_socket(16, socket.SOCK_RAW, 12),
     "audit_netlink": make_socket(16, socket.SOCK_RAW, 9),
+    "route_netlink": make_socket(16, socket.SOCK_RAW, 0),
+    "sctp": make_socket(socket.AF_INET, socket.SOCK_SEQPACKET, 0),
+    "dccp": make_socket(socket.AF_INET, 6, 0),
+    "multipath_tcp": make_socket(socket.AF_INET, socket.SOCK_STREAM, 262),
+    "tls_over_tcp": attempt(lambda: socket.socket().setsockopt(6, 31, b"tls")),
+    "tls_by_high_bits": call(number(54, 208), socket.socket().fileno(), 6, (1 << 32) + 31, b"tls", 3),
+    "packet_filter": attempt(lambda: socket.socket().setsockopt(1, 26, bytes(16))),
+    "modify_ldt": call(154, 0, buffer, 16) if not arm else "refused",
     "alg": make_socket(38, socket.SOCK_SEQPACKET),
     "bluetooth": make_socket(31, socket.SOCK_RAW, 1),
 }
@@ -139,7 +147,7 @@ async def test_nothing_of_a_network_is_there(sandbox: Sandbox) -> None:
         found = result_of(await run(sandbox, "python", NETWORK, input_data=port))
     interfaces = found.pop("interfaces")
     assert set(found.values()) == {"refused"}, found
-    assert interfaces == []
+    assert set(interfaces) <= {"lo"}
 
 
 async def test_system_calls_that_no_program_needs_are_refused(sandbox: Sandbox) -> None:
