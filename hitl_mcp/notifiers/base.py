@@ -8,7 +8,7 @@ sees a request that is not in the card it was given.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -65,6 +65,23 @@ class Card:
     reason_required: bool = False
     questions: tuple[CardQuestion, ...] = ()
     """The latest questions asked back."""
+    others: tuple[Card, ...] = ()
+    """Further requests that this card carries. Its buttons decide each that is pending, and no other."""
+
+    @property
+    def items(self) -> tuple[Card, ...]:
+        """Every request on the card, each as a card of its own."""
+        return (replace(self, others=()), *self.others)
+
+    @property
+    def open_items(self) -> tuple[Card, ...]:
+        """Those that wait for an answer."""
+        return tuple(item for item in self.items if item.status is RequestStatus.PENDING)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether any of it waits for an answer."""
+        return any(item.status is RequestStatus.PENDING for item in (self, *self.others))
 
     @property
     def chat_may_approve(self) -> bool:
@@ -171,7 +188,14 @@ class Notifier(Protocol):
         ...
 
     def offers_approve(self, card: Card) -> bool:
-        """Whether this channel shows the whole card and may approve a request of its risk. Pure."""
+        """Whether this channel shows the whole card and may approve a request of its risk. Pure.
+
+        Of a card that carries several: whether it shows each of them whole and may approve each.
+        """
+        ...
+
+    def holds(self, card: Card) -> bool:
+        """Whether one message can name every request on the card. Pure."""
         ...
 
     async def send(self, card: Card) -> CardReference:

@@ -7,12 +7,14 @@ so a server killed between printing a card and recording it prints the card agai
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TextIO
 
 from hitl_mcp.approvals.models import RequestStatus
 from hitl_mcp.notifiers.base import Call, Card, CardReference, CheckResult, DecisionInbox
 from hitl_mcp.notifiers.errors import DeliveryFailed
 from hitl_mcp.notifiers.layout import Layout, lay_out
+from hitl_mcp.notifiers.shared_layout import Part, PartKind, share_out
 from hitl_mcp.notifiers.wording import (
     call_facts,
     call_headline,
@@ -42,16 +44,28 @@ class ConsoleNotifier:
         return CheckResult(self.channel, ok=True, detail="prints cards to standard error")
 
     def offers_approve(self, card: Card) -> bool:
+        if card.others:
+            return share_out(card, _fits).offers_approve
         return lay_out(card, budget=_BUDGET).offers_approve
 
+    def holds(self, card: Card) -> bool:
+        return not card.others or share_out(card, _fits).named
+
     async def send(self, card: Card) -> CardReference:
-        self._write(_open_card(card, lay_out(card, budget=_BUDGET)))
+        if card.others:
+            self._write(_shared_card(card))
+        else:
+            self._write(_open_card(card, lay_out(card, budget=_BUDGET)))
         return CardReference()
 
     async def find(self, card: Card) -> CardReference | None:  # noqa: ARG002
         return None
 
     async def update(self, card: Card, reference: CardReference) -> CardReference:
+        if card.others:
+            # What was printed stays printed: those that joined are shown with the rest, as they are now.
+            self._write(_shared_card(card))
+            return reference
         asked = f", now also asked: {', '.join(card.escalated_to)}" if card.escalated_to else ""
         self._write(f"{headline(card)}: {card.request_id}{asked}\n")
         return reference
@@ -61,8 +75,9 @@ class ConsoleNotifier:
         self._write(f"{call_headline(card)}. {told}\n")
 
     async def close(self, card: Card, reference: CardReference) -> None:  # noqa: ARG002
-        reason = f" — {card.reason}" if card.reason else ""
-        self._write(f"{headline(card)}: {card.request_id}{reason}\n")
+        for item in card.items:
+            reason = f" — {item.reason}" if item.reason else ""
+            self._write(f"{headline(item)}: {item.request_id}{reason}\n")
 
     async def receive(self, inbox: DecisionInbox) -> None:  # noqa: ARG002
         await asyncio.Event().wait()
@@ -101,6 +116,39 @@ def _open_card(card: Card, layout: Layout) -> str:
             lines.append(f"  Approve: hitl approve {card.request_id}")
         lines.append(f"  Deny:    hitl deny {card.request_id} --reason WHY")
     return "\n".join([*lines, _RULE, ""])
+
+
+def _shared_card(card: Card) -> str:
+    layout = share_out(card, _fits)
+    lines = ["", _RULE, *_lines_of(layout.parts), f"  {review_label(card)}: {card.review_url}"]
+    for item in card.open_items:
+        if layout.offers_approve:
+            lines.append(f"  Approve: hitl approve {item.request_id}")
+        lines.append(f"  Deny:    hitl deny {item.request_id} --reason WHY")
+    return "\n".join([*lines, _RULE, ""])
+
+
+def _fits(parts: Sequence[Part]) -> bool:
+    return sum(map(len, _lines_of(parts))) <= _BUDGET
+
+
+def _lines_of(parts: Sequence[Part]) -> list[str]:
+    lines: list[str] = []
+    for part in parts:
+        match part.kind:
+            case PartKind.TITLE:
+                lines.append(part.text)
+            case PartKind.LABEL:
+                lines.append(f"  {part.text}:")
+            case PartKind.FACT:
+                lines.append(f"  {part.label}: {part.text}")
+            case PartKind.EXACT:
+                lines += _indented(part.text)
+            case PartKind.NOTICE:
+                lines.append(f"  {part.text}")
+            case PartKind.BUTTONS:
+                continue
+    return lines
 
 
 def _indented(text: str) -> list[str]:

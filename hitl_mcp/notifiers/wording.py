@@ -103,6 +103,14 @@ def review_label(card: Card) -> str:
     return "Answer" if card.kind is RequestKind.QUESTION else "Review"
 
 
+def approve_label(card: Card) -> str:
+    """What the button that approves says."""
+    count = len(card.open_items)
+    return "Approve" if count < 2 else f"Approve all {count}"
+
+
 def deny_label(card: Card) -> str:
     """What the button that denies says."""
+    if (count := len(card.open_items)) > 1:
+        return f"Deny all {count}"
     return "Decline" if card.kind is RequestKind.QUESTION else "Deny"

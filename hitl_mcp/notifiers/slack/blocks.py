@@ -8,14 +8,16 @@ https://docs.slack.dev/reference/block-kit/blocks/rich-text-block
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from pydantic import JsonValue
 
-from hitl_mcp.approvals.models import RequestStatus
 from hitl_mcp.notifiers.base import Card
 from hitl_mcp.notifiers.layout import Layout, lay_out
+from hitl_mcp.notifiers.shared_layout import Part, PartKind, SharedLayout, share_out, shared_headline
 from hitl_mcp.notifiers.text import pieces_of, shortened, utf16_length
 from hitl_mcp.notifiers.wording import (
+    approve_label,
     call_facts,
     call_headline,
     deny_label,
@@ -35,6 +37,7 @@ _PIECE_LIMIT = 2_900
 # Slack refuses all blocks of a message together at about 13,200 characters, their JSON included (bolt-js
 # #2509, #2867).
 _BLOCKS_LIMIT = 11_000
+_MOST_BLOCKS = 50
 _BUDGETS = (8_000, 6_500, 5_000, 3_500, 2_500, 1_500)
 
 
@@ -43,12 +46,18 @@ def layout_of(card: Card) -> Layout:
     return _fitting(card)[0]
 
 
+def shared_layout_of(card: Card) -> SharedLayout:
+    """How much one message holds of a card that carries several requests."""
+    return share_out(card, _fits)
+
+
 def card_message(card: Card) -> dict[str, JsonValue]:
     """The content arguments of chat.postMessage and chat.update."""
+    said = shared_headline(card) if card.others else headline(card)
     return {
         # Shown in notifications, and parsed as mrkdwn even beside blocks.
-        "text": escape_mrkdwn(f"{headline(card)}: {card.request_id}"),
-        "blocks": _fitting(card)[1],
+        "text": escape_mrkdwn(f"{said}: {card.request_id}"),
+        "blocks": _shared_blocks(card) if card.others else _fitting(card)[1],
         "unfurl_links": False,
         "unfurl_media": False,
         "link_names": False,
@@ -127,8 +136,60 @@ def _blocks(card: Card, layout: Layout) -> list[JsonValue]:
     notices = [layout.hidden_notice(), why_no_approve(card, layout)]
     if lines := list(dict.fromkeys(notice for notice in notices if notice)):
         blocks.append(_rich(_section(*[_text(f"{line}\n") for line in lines])))
-    if card.status is RequestStatus.PENDING:
-        blocks.append(_buttons(card, layout))
+    if card.is_open:
+        blocks.append(_buttons(card, offers_approve=layout.offers_approve))
+    return blocks
+
+
+def _shared_blocks(card: Card) -> list[JsonValue]:
+    layout = shared_layout_of(card)
+    blocks = _blocks_of(layout.parts)
+    if card.is_open:
+        blocks.append(_buttons(card, offers_approve=layout.offers_approve))
+    return blocks
+
+
+def _fits(parts: Sequence[Part]) -> bool:
+    blocks = _blocks_of(parts)
+    # The buttons are the last block.
+    within = utf16_length(json.dumps(blocks, ensure_ascii=False)) <= _BLOCKS_LIMIT
+    return within and len(blocks) < _MOST_BLOCKS
+
+
+def _blocks_of(parts: Sequence[Part]) -> list[JsonValue]:
+    blocks: list[JsonValue] = []
+    lines: list[JsonValue] = []
+    elements: list[dict[str, JsonValue]] = []
+
+    def end_lines() -> None:
+        if lines:
+            elements.append(_section(*lines))
+            lines.clear()
+
+    def end_block() -> None:
+        end_lines()
+        if elements:
+            blocks.append(_rich(*elements))
+            elements.clear()
+
+    for part in parts:
+        match part.kind:
+            case PartKind.TITLE:
+                blocks.append({"type": "header", "text": _plain(shortened(part.text, _HEADER_LIMIT))})
+            case PartKind.LABEL:
+                end_block()
+                elements.append(_label(part.text))
+            case PartKind.FACT:
+                lines += [_text(f"{part.label}: ", bold=True), _text(part.text, code=True), _text("\n")]
+            case PartKind.EXACT:
+                end_lines()
+                for piece in _preformatted(part.text):
+                    elements.append(piece)
+                    end_block()
+            case PartKind.NOTICE | PartKind.BUTTONS:
+                end_block()
+                elements.append(_section(_text(part.text)))
+    end_block()
     return blocks
 
 
@@ -140,7 +201,7 @@ def _facts(card: Card, layout: Layout) -> dict[str, JsonValue]:
     return _section(*elements)
 
 
-def _buttons(card: Card, layout: Layout) -> dict[str, JsonValue]:
+def _buttons(card: Card, *, offers_approve: bool) -> dict[str, JsonValue]:
     deny: dict[str, JsonValue] = {
         "type": "button",
         "action_id": DENY,
@@ -157,11 +218,11 @@ def _buttons(card: Card, layout: Layout) -> dict[str, JsonValue]:
     approve: dict[str, JsonValue] = {
         "type": "button",
         "action_id": APPROVE,
-        "text": _plain("Approve"),
+        "text": _plain(approve_label(card)),
         "style": "primary",
         "value": card.nonce,
     }
-    elements: list[JsonValue] = [approve, deny, review] if layout.offers_approve else [review, deny]
+    elements: list[JsonValue] = [approve, deny, review] if offers_approve else [review, deny]
     return {"type": "actions", "block_id": "hitl_decision", "elements": elements}
 
 

@@ -14,7 +14,7 @@ from hitl_mcp.notifiers.base import Call, Card, CardReference, CheckResult, Deci
 from hitl_mcp.notifiers.errors import CardGone, ChannelUnauthorized, DeliveryFailed, NotifierError
 from hitl_mcp.notifiers.settings import SlackSettings
 from hitl_mcp.notifiers.slack.api import CHANNEL, SlackApi
-from hitl_mcp.notifiers.slack.blocks import call_message, card_message, layout_of
+from hitl_mcp.notifiers.slack.blocks import call_message, card_message, layout_of, shared_layout_of
 from hitl_mcp.notifiers.slack.interactions import Interactions
 from hitl_mcp.notifiers.slack.socket_mode import SocketModeReceiver
 
@@ -43,7 +43,10 @@ class SlackNotifier:
         return CheckResult(self.channel, ok=True, detail=detail)
 
     def offers_approve(self, card: Card) -> bool:
-        return layout_of(card).offers_approve
+        return (shared_layout_of(card) if card.others else layout_of(card)).offers_approve
+
+    def holds(self, card: Card) -> bool:
+        return not card.others or shared_layout_of(card).named
 
     async def send(self, card: Card) -> CardReference:
         answer = await self._api.call(

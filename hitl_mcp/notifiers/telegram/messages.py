@@ -7,17 +7,20 @@ of an agent or a person stands within one of these. Source: https://core.telegra
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from pydantic import JsonValue
 
 from hitl_contract.display import Excerpt
-from hitl_mcp.approvals.models import RequestStatus, Verdict
+from hitl_mcp.approvals.models import Verdict
 from hitl_mcp.notifiers.base import Card
 from hitl_mcp.notifiers.layout import Layout, lay_out
+from hitl_mcp.notifiers.shared_layout import Part, PartKind, SharedLayout, share_out
 from hitl_mcp.notifiers.text import shortened, utf16_length
 from hitl_mcp.notifiers.wording import (
+    approve_label,
     call_facts,
     call_headline,
     deny_label,
@@ -77,10 +80,19 @@ def layout_of(card: Card) -> Layout:
     return lay_out(card, budget=MESSAGE_LIMIT - overhead)
 
 
+def shared_layout_of(card: Card) -> SharedLayout:
+    """How much one message holds of a card that carries several requests."""
+    return share_out(card, lambda parts: _write_parts(card, parts).length <= MESSAGE_LIMIT)
+
+
 def card_message(card: Card) -> Message:
     """The whole message of a card, open or ended."""
+    if card.others:
+        shared = shared_layout_of(card)
+        keyboard = _keyboard(card, offers_approve=shared.offers_approve)
+        return _write_parts(card, shared.parts).message(keyboard)
     layout = layout_of(card)
-    return _write(card, layout).message(_keyboard(card, layout))
+    return _write(card, layout).message(_keyboard(card, offers_approve=layout.offers_approve))
 
 
 def call_message(card: Card) -> Message:
@@ -131,20 +143,44 @@ def _write(card: Card, layout: Layout) -> _Writer:
         writer.add(f"{hidden}\n")
     if (why := why_no_approve(card, layout)) and why != hidden:
         writer.add(f"{why}\n")
-    if card.status is RequestStatus.PENDING and not _linkable(card.review_url):
-        writer.add(f"{review_label(card)}: ")
-        writer.add(card.review_url, "code")
+    _add_address(writer, card)
     return writer
 
 
-def _keyboard(card: Card, layout: Layout) -> tuple[tuple[dict[str, JsonValue], ...], ...]:
-    if card.status is not RequestStatus.PENDING:
+def _write_parts(card: Card, parts: Sequence[Part]) -> _Writer:
+    writer = _Writer()
+    for part in parts:
+        match part.kind:
+            case PartKind.TITLE | PartKind.LABEL:
+                writer.add(part.text, "bold")
+                writer.add("\n")
+            case PartKind.FACT:
+                writer.add(f"{part.label}: ")
+                writer.add(part.text, "code")
+                writer.add("\n")
+            case PartKind.EXACT:
+                writer.add(part.text, "pre")
+                writer.add("\n")
+            case PartKind.NOTICE | PartKind.BUTTONS:
+                writer.add(f"{part.text}\n")
+    _add_address(writer, card)
+    return writer
+
+
+def _add_address(writer: _Writer, card: Card) -> None:
+    if card.is_open and not _linkable(card.review_url):
+        writer.add(f"{review_label(card)}: ")
+        writer.add(card.review_url, "code")
+
+
+def _keyboard(card: Card, *, offers_approve: bool) -> tuple[tuple[dict[str, JsonValue], ...], ...]:
+    if not card.is_open:
         return ()
     review: dict[str, JsonValue] = {"text": review_label(card), "url": card.review_url}
     deny = _button(deny_label(card), Verdict.DENY, card.nonce)
     linkable = _linkable(card.review_url)
-    if layout.offers_approve:
-        first = (_button("Approve", Verdict.APPROVE, card.nonce), deny)
+    if offers_approve:
+        first = (_button(approve_label(card), Verdict.APPROVE, card.nonce), deny)
         return (first, (review,)) if linkable else (first,)
     return ((review, deny),) if linkable else ((deny,),)
 

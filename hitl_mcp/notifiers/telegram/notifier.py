@@ -16,7 +16,7 @@ from hitl_mcp.notifiers.base import Call, Card, CardReference, CheckResult, Deci
 from hitl_mcp.notifiers.errors import CardGone, DeliveryFailed, NotifierError
 from hitl_mcp.notifiers.settings import TelegramSettings
 from hitl_mcp.notifiers.telegram.api import CHANNEL, NothingChanged, TelegramApi
-from hitl_mcp.notifiers.telegram.messages import call_message, card_message, layout_of
+from hitl_mcp.notifiers.telegram.messages import call_message, card_message, layout_of, shared_layout_of
 from hitl_mcp.notifiers.telegram.updates import UpdateReader
 
 
@@ -40,7 +40,10 @@ class TelegramNotifier:
         return CheckResult(self.channel, ok=True, detail=f"bot @{name}, {kind} chat {self._chat_id}")
 
     def offers_approve(self, card: Card) -> bool:
-        return layout_of(card).offers_approve
+        return (shared_layout_of(card) if card.others else layout_of(card)).offers_approve
+
+    def holds(self, card: Card) -> bool:
+        return not card.others or shared_layout_of(card).named
 
     async def send(self, card: Card) -> CardReference:
         arguments: dict[str, JsonValue] = {"chat_id": self._chat_id, **card_message(card).arguments()}
