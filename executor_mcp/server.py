@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
-
 from mcp.server.mcpserver import MCPServer
 
+from executor_mcp.package_version import package_version
 from executor_mcp.service import ExecutionService
 from executor_mcp.tools.caller import CallerResolver
 from executor_mcp.tools.execute import execute
@@ -49,10 +48,3 @@ def build_server(
     )
     add_file_resource(server, service, needs_agent=require_api_key)
     return server
-
-
-def package_version() -> str:
-    try:
-        return version("hitl-mcp")
-    except PackageNotFoundError:
-        return "0"

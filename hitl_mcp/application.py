@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any
-
-from mcp.server.mcpserver import MCPServer
-from starlette.types import ASGIApp
+from typing import TYPE_CHECKING, Any
 
 from hitl_contract.keys import PublicKeys
 from hitl_mcp.approvals.service import ApprovalService
@@ -24,11 +21,17 @@ from hitl_mcp.notifiers.base import Notifier
 from hitl_mcp.notifiers.dispatcher import Dispatcher
 from hitl_mcp.policies.live import LivePolicy
 from hitl_mcp.settings import Settings
-from hitl_mcp.tools.principal import PrincipalResolver
 from server_kit.audit_archive import AuditArchive
 from server_kit.audit_log import AuditLog
 from server_kit.clock import Clock
 from server_kit.database.base import Database
+
+if TYPE_CHECKING:
+    # The MCP SDK takes more than a second to import: a command that serves nothing does without it.
+    from mcp.server.mcpserver import MCPServer
+    from starlette.types import ASGIApp
+
+    from hitl_mcp.tools.principal import PrincipalResolver
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
-
-from mcp.server.mcpserver import MCPServer
-from starlette.types import ASGIApp
+from typing import TYPE_CHECKING, Any
 
 from hitl_contract.verify import VerificationPolicy
 from hitl_mcp.application import Application
@@ -52,13 +49,10 @@ from hitl_mcp.policies.live import LivePolicy
 from hitl_mcp.policies.people import PeopleInDirectories
 from hitl_mcp.policies.record import AuditedRules
 from hitl_mcp.risk.building import Assessors, build_consensus
-from hitl_mcp.server import build_mcp_server
 from hitl_mcp.settings import Settings
 from hitl_mcp.storage.migrations import SCRIPT_LOCATION
 from hitl_mcp.storage.request_store import SqlRequestStore
 from hitl_mcp.storage.schema import audit as audit_tables
-from hitl_mcp.tools.principal import BearerPrincipal, PrincipalResolver
-from hitl_mcp.tools.waiting import Ladder
 from server_kit.audit_archive import AuditArchive
 from server_kit.audit_courier import WitnessCourier
 from server_kit.audit_log import AuditLog
@@ -68,6 +62,12 @@ from server_kit.clock import Clock, SystemClock
 from server_kit.database.base import Database
 from server_kit.database.migrations import migrate
 from server_kit.database.opening import open_database
+
+if TYPE_CHECKING:
+    from mcp.server.mcpserver import MCPServer
+    from starlette.types import ASGIApp
+
+    from hitl_mcp.tools.principal import PrincipalResolver
 
 _MOST_REVOCATIONS = 50_000
 
@@ -220,10 +220,15 @@ def _application(
     )
 
     def mcp_server(principal: PrincipalResolver) -> MCPServer[Any]:
+        # The MCP SDK takes more than a second to import, which a command that serves nothing should not pay.
+        from hitl_mcp.server import build_mcp_server
+        from hitl_mcp.tools.waiting import Ladder
+
         return build_mcp_server(service, views, principal, ladder=Ladder(service), explain=explainer.explain)
 
     def http_app() -> ASGIApp:
         # FastAPI and what it brings take long to import, which a start over stdio should not pay.
+        from hitl_mcp.tools.principal import BearerPrincipal
         from hitl_mcp.web.app import HttpOptions, build_web_app
         from hitl_mcp.web.pages import page_routes
         from hitl_mcp.web.parts import WebParts

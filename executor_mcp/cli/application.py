@@ -10,7 +10,7 @@ from executor_mcp.cli.audit import audit
 from executor_mcp.cli.machine import doctor, image
 from executor_mcp.cli.records import agents, receipt, tokens
 from executor_mcp.cli.serving import mcp, serve
-from executor_mcp.server import package_version
+from executor_mcp.package_version import package_version
 from server_kit.process_memory import keep_memory_private
 
 application = typer.Typer(

@@ -10,9 +10,7 @@ from contextlib import suppress
 
 from executor_mcp.assembly import Executor
 from executor_mcp.cli.running import JsonOption, Output, run_command
-from executor_mcp.server import build_server
 from executor_mcp.settings import Settings
-from executor_mcp.tools.caller import ConfiguredCaller
 from executor_mcp.wiring import open_executor
 from server_kit.errors import ConfigurationError
 from server_kit.http_serving import Address, bind
@@ -35,10 +33,11 @@ async def _serve(settings: Settings, output: Output) -> None:
     asked = Address(settings.http.host, settings.http.port)
     listening = bind(asked)
     try:
-        async with open_executor(settings) as executor:
-            # Lazily: FastAPI is not needed over stdio, where an agent waits for the start.
-            from executor_mcp.web.app import build_app
+        # Lazily: FastAPI is not needed over stdio, where an agent waits for the start. Before the executor
+        # opens, because what it then keeps alive must not wait for an import.
+        from executor_mcp.web.app import build_app
 
+        async with open_executor(settings) as executor:
             app = build_app(executor, settings.http, require_api_key=settings.require_api_key)
 
             def ready(address: Address) -> None:
@@ -56,6 +55,10 @@ async def _serve(settings: Settings, output: Output) -> None:
 
 async def _mcp(settings: Settings, output: Output) -> None:
     del output
+    # Lazily: the MCP SDK takes more than a second to import, and a command that serves nothing does without.
+    from executor_mcp.server import build_server
+    from executor_mcp.tools.caller import ConfiguredCaller
+
     _configure_logging(settings)
     async with open_executor(settings) as executor:
         agent = await _configured_agent(executor, settings)

@@ -11,7 +11,8 @@ from mcp.server.transport_security import RequestBodyLimitMiddleware, TransportS
 from starlette.types import ASGIApp
 
 from executor_mcp.assembly import Executor
-from executor_mcp.server import build_server, package_version
+from executor_mcp.package_version import package_version
+from executor_mcp.server import build_server
 from executor_mcp.settings import HttpSettings
 from executor_mcp.tools.caller import BearerCaller
 from executor_mcp.web.api import api_router
