@@ -1,4 +1,4 @@
-"""A connection to SQLite that SQLAlchemy's asyncio dialect drives without a thread hop per statement.
+"""A connection to SQLite whose statements run where they are asked for, with no thread or greenlet for each.
 
 A statement that touches a few rows takes some ten microseconds, far less than handing it to a thread and
 back; and under a busy event loop every hand-over costs a turn of the interpreter lock. So statements run
@@ -11,9 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from typing import Any, TypeVar
+
+from sqlalchemy import CursorResult, Executable, NullPool
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 R = TypeVar("R")
 
@@ -22,16 +27,13 @@ BUDGET_INSTRUCTIONS = 50_000
 
 
 class SqliteCursor:
-    """What SQLAlchemy's adapter expects of an asyncio cursor; rows are read together with the statement."""
+    """What SQLAlchemy expects of a cursor; rows are read together with the statement."""
 
     def __init__(self, owner: SqliteConnection) -> None:
         self._owner = owner
         self._cursor = owner.raw.cursor()
-        self._rows: list[Any] = []
+        self._rows: deque[Any] = deque()
         self.arraysize = 1
-
-    async def __aenter__(self) -> SqliteCursor:
-        return self
 
     @property
     def description(self) -> Any:
@@ -45,23 +47,28 @@ class SqliteCursor:
     def lastrowid(self) -> int | None:
         return self._cursor.lastrowid
 
-    async def execute(self, operation: str, parameters: Sequence[Any] = ()) -> SqliteCursor:
-        def run() -> list[Any]:
+    def execute(self, operation: str, parameters: Sequence[Any] = ()) -> None:
+        self._owner.limit(operation)
+        try:
             self._cursor.execute(operation, parameters)
-            return self._cursor.fetchall()
+            self._rows = deque(self._cursor.fetchall())
+        finally:
+            self._owner.lift_limit()
 
-        self._rows = await self._owner.run(run, interruptible=self._owner.may_interrupt(operation))
-        return self
-
-    async def executemany(self, operation: str, parameters: Iterable[Sequence[Any]]) -> SqliteCursor:
+    def executemany(self, operation: str, parameters: Iterable[Sequence[Any]]) -> None:
         self._cursor.executemany(operation, parameters)
-        return self
 
-    async def fetchall(self) -> list[Any]:
-        rows, self._rows = self._rows, []
-        return rows
+    def fetchone(self) -> Any:
+        return self._rows.popleft() if self._rows else None
 
-    async def close(self) -> None:
+    def fetchmany(self, size: int | None = None) -> list[Any]:
+        return [self._rows.popleft() for _ in range(min(size or self.arraysize, len(self._rows)))]
+
+    def fetchall(self) -> list[Any]:
+        rows, self._rows = self._rows, deque()
+        return list(rows)
+
+    def close(self) -> None:
         self._cursor.close()
 
 
@@ -74,30 +81,33 @@ class SqliteConnection:
         self.raw = raw
         self._executor = executor
         self._read_only = read_only
-        self._interrupting = False
-        # SQLAlchemy's adapter looks here whether the connection is open.
-        self._connection: sqlite3.Connection | None = raw
+        self._limiting = False
+        self._limited = False
         raw.set_progress_handler(self._budget_spent, BUDGET_INSTRUCTIONS)
 
     def _budget_spent(self) -> int:
-        return int(self._interrupting)
+        return int(self._limited)
 
-    def may_interrupt(self, statement: str) -> bool:
-        """An interrupted statement that writes loses its whole transaction: only a query may be."""
-        return self._read_only or statement.lstrip()[:6].upper() == "SELECT"
+    def limit(self, statement: str) -> None:
+        """From now on interrupt `statement` when its budget is spent, where it may be.
 
-    async def run(self, work: Callable[[], R], *, interruptible: bool) -> R:
-        """Run `work` here, and once more in a thread when it was interrupted for taking long."""
-        if not interruptible:
-            return work()
-        self._interrupting = True
+        One that writes would lose its whole transaction: only a query may be interrupted.
+        """
+        self._limited = self._limiting and (self._read_only or statement.lstrip()[:6].upper() == "SELECT")
+
+    def lift_limit(self) -> None:
+        self._limited = False
+
+    async def run(self, work: Callable[[], R]) -> R:
+        """Run `work` here, and once more in a thread when its query was interrupted for taking long."""
+        self._limiting = True
         try:
             return work()
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlite_errorcode", None) != sqlite3.SQLITE_INTERRUPT:
                 raise
         finally:
-            self._interrupting = False
+            self._limiting = False
         return await self.in_thread(work, interruptible=True)
 
     def control(self, statement: str) -> None:
@@ -119,22 +129,61 @@ class SqliteConnection:
                 waiting.exception()
             raise
 
+    @property
+    def driver_connection(self) -> sqlite3.Connection:
+        """What SQLAlchemy shows to whoever asks for the connection underneath."""
+        return self.raw
+
     def cursor(self) -> SqliteCursor:
         return SqliteCursor(self)
 
-    async def commit(self) -> None:
+    def commit(self) -> None:
         """Do nothing: SQLAlchemy commits outside of transactions too, and no operation ends its own."""
 
-    async def rollback(self) -> None:
+    def rollback(self) -> None:
         """Do nothing, as `commit`."""
 
-    async def create_function(self, *arguments: Any, **options: Any) -> None:
+    def create_function(self, *arguments: Any, **options: Any) -> None:
         self.raw.create_function(*arguments, **options)
 
-    async def close(self) -> None:
-        self._connection = None
-        await self.in_thread(self.raw.close)
+    def close(self) -> None:
+        """Do nothing: its owner closes the file, in a thread."""
 
-    def stop(self) -> None:
-        self._connection = None
-        self.raw.close()
+    terminate = close
+
+
+class InlineConnection(AsyncConnection):
+    """The connection as operations see it.
+
+    SQLAlchemy starts a greenlet for each statement, for drivers that wait; this one's statements do not.
+    """
+
+    def __init__(self, driver: SqliteConnection) -> None:
+        engine = create_async_engine(
+            "sqlite+aiosqlite://",
+            creator=lambda: driver,
+            poolclass=NullPool,
+            pool_reset_on_return=None,
+            hide_parameters=True,
+        )
+        super().__init__(engine)
+        self._driver = driver
+
+    async def execute(  # pyright: ignore[reportIncompatibleMethodOverride] - overloads only type the rows
+        self, statement: Executable, parameters: Any = None, *, execution_options: Any = None
+    ) -> CursorResult[Any]:
+        connection = self._proxied
+
+        def work() -> CursorResult[Any]:
+            return connection.execute(statement, parameters, execution_options=execution_options)
+
+        return await self._driver.run(work)
+
+    async def scalar(  # pyright: ignore[reportIncompatibleMethodOverride] - as `execute`
+        self, statement: Executable, parameters: Any = None, *, execution_options: Any = None
+    ) -> Any:
+        return (await self.execute(statement, parameters, execution_options=execution_options)).scalar()
+
+    async def close(self) -> None:
+        await super().close()
+        await self._driver.in_thread(self._driver.raw.close)

@@ -9,12 +9,10 @@ from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import NullPool
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server_kit.database.sqlite_driver import SqliteConnection
+from server_kit.database.sqlite_driver import InlineConnection, SqliteConnection
 from server_kit.errors import DatabaseCorrupt, DatabaseUnavailable, HomeNotWritable, ServerError
 
 CACHE_KIBIBYTES = 16_384
@@ -159,14 +157,4 @@ async def open_connection(path: Path, executor: Executor, *, read_only: bool) ->
     raw = connect(path, read_only=read_only)
     driver = SqliteConnection(raw, executor, read_only=read_only)
 
-    async def lend(*_arguments: Any, **_options: Any) -> SqliteConnection:
-        return driver
-
-    engine = create_async_engine(
-        "sqlite+aiosqlite://",
-        poolclass=NullPool,
-        connect_args={"async_creator_fn": lend},
-        pool_reset_on_return=None,
-        hide_parameters=True,
-    )
-    return OpenConnection(await engine.connect(), driver)
+    return OpenConnection(await InlineConnection(driver), driver)
