@@ -64,7 +64,7 @@ class AskingBack:
             record = await load_record(self._ports, connection, asked.request_id)  # 1
             now = self._ports.clock.now()
             refusal: ApprovalError | None = None
-            if record.request.kind is not RequestKind.ACTION:  # 2
+            if record.request.kind is RequestKind.QUESTION:  # 2
                 refusal = WrongKind(f"{asked.request_id} is a question itself. Answer it, or decline to.")
             refusal = refusal or await self._decisions.unready(connection, record, now)  # 3
             if refusal is None:
@@ -104,7 +104,7 @@ class AskingBack:
 
         async def operation(connection: AsyncConnection) -> RequestRecord | Refused:
             record = await load_record(self._ports, connection, request_id)
-            if record.request.agent != agent:  # 1
+            if not record.request.is_of(agent):  # 1
                 raise RequestNotFound(request_id)
             now = self._ports.clock.now()
             refusal = await self._decisions.unready(connection, record, now)  # 2

@@ -38,6 +38,7 @@ _EVIDENCE: Final = (
     events.TIMED_OUT,
     events.CANCELLED,
     events.REVOKED,
+    events.CANARY_FILED,
     events.SPENT,
     events.TOKEN_MINTED,
     events.TOKEN_REFUSED,
@@ -181,7 +182,7 @@ class TokenCollection:
         self, connection: AsyncConnection, agent: str, request_id: str
     ) -> tuple[RequestRecord, Sequence[AuditEntry]]:
         record = await self._ports.store.load(connection, request_id)
-        if record is None or record.request.agent != agent:
+        if record is None or not record.request.is_of(agent):
             raise RequestNotFound(request_id)
         return record, await self._ports.audit.about(connection, request_id, _EVIDENCE)
 

@@ -25,9 +25,9 @@ from hitl_mcp.approvals.models import (
 )
 from hitl_mcp.approvals.outcomes import Refused, finished, load_record
 from hitl_mcp.approvals.ports import ApprovalPorts, NotificationKind
-from hitl_mcp.approvals.quorum import person_key, tally
+from hitl_mcp.approvals.quorum import Tally, person_key, tally
 from hitl_mcp.approvals.recording import Recorder, state_of
-from hitl_mcp.approvals.state_machine import Approve, Deny, Refusal, transition
+from hitl_mcp.approvals.state_machine import Approve, Cancel, Deny, Event, Refusal, transition
 from hitl_mcp.approvals.validation import check_decision
 from server_kit.identifiers import new_identifier
 
@@ -158,9 +158,7 @@ class Decisions:
         request, now = record.request, decision.decided_at
         decided = replace(record, decisions=(*record.decisions, decision))
         counted = tally(ballots_of(decided), electorate_of(decided))
-        approving = decision.verdict is Verdict.APPROVE
-        event = Approve(quorum_reached=counted.reached) if approving else Deny(enough=counted.denied)
-        outcome = transition(state_of(request), event, now)
+        outcome = transition(state_of(request), _event_of(request.kind, decision.verdict, counted), now)
         if isinstance(outcome, Refusal):
             # Ruled out by `unready` at the same time in the same transaction; kept so that no path approves.
             raise AlreadyEnded(record)
@@ -168,6 +166,9 @@ class Decisions:
         changed = replace(request, status=outcome.state.status)
         if changed.status.is_terminal:
             changed = replace(changed, decided_at=now, ended_by=decision.person, ended_reason=decision.reason)
+        if request.kind is RequestKind.CANARY and decision.verdict is Verdict.APPROVE:
+            # Everybody sees how it ended, and nobody whom it caught out.
+            changed = replace(changed, ended_by=None)
         if changed.status is RequestStatus.APPROVED:
             changed = replace(changed, valid_until=now + self._validity)
         stored = await self._recorder.change(
@@ -210,11 +211,21 @@ class Decisions:
         return replace(decision, seal=self._ports.sealer.seal_decision(decision))
 
 
+def _event_of(kind: RequestKind, verdict: Verdict, counted: Tally) -> Event:
+    """What a verdict does. A drill ends with the first one, whoever else is to be asked, and not approved."""
+    if kind is RequestKind.CANARY:
+        return Deny() if verdict is Verdict.DENY else Cancel()
+    if verdict is Verdict.APPROVE:
+        return Approve(quorum_reached=counted.reached)
+    return Deny(enough=counted.denied)
+
+
 def _details(decision: Decision, status: RequestStatus) -> dict[str, JsonValue]:
     return {
         "decision_id": decision.decision_id,
         "verdict": decision.verdict.value,
         "reason": decision.reason,
+        "conditions": decision.conditions,
         "channel": decision.channel,
         "assurance": decision.assurance.value,
         "action_digest": decision.action_digest,

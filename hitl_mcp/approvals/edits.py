@@ -249,7 +249,7 @@ def _refusal(
     if isinstance(transition(state_of(request), Edit(), now), Refusal):
         return EditRefused(f"Request {request.request_id} is {request.status.value}: it cannot be edited.")
     terms = request.terms
-    if request.kind is not RequestKind.ACTION or not (terms.may_edit or wording.tightens):  # 3
+    if request.kind is RequestKind.QUESTION or not (terms.may_edit or wording.tightens):  # 3
         return EditRefused(
             f"The rule {request.policy} lets nobody edit this request. Approve it or deny it; the agent can "
             "ask for something else."

@@ -25,10 +25,16 @@ UNSAFELY_APPROVED_BY_TIMEOUT: Final = "request.unsafely_approved_by_timeout"
 CANCELLED: Final = "request.cancelled"
 REVOKED: Final = "request.revoked"
 SPENT: Final = "request.spent"
+CANARY_FILED: Final = "canary.filed"
+"""Written when a canary has ended, and not before: it says that the request was a drill from the start."""
+CANARY_CAUGHT: Final = "canary.caught"
+CANARY_MISSED: Final = "canary.missed"
+CANARY_LAPSED: Final = "canary.lapsed"
 TOKEN_MINTED: Final = "token.minted"  # noqa: S105 - an event's name
 TOKEN_REFUSED: Final = "token.refused"  # noqa: S105 - an event's name
 
 DEADLINE_ACTOR: Final = "system:deadline"
+CANARY_ACTOR: Final = "system:canary"
 
 DEADLINES_KEY: Final = "deadlines"
 """Published when a deadline is stored that is due before whoever works deadlines asks for them again."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Literal
 
 from pydantic import JsonValue
 
@@ -45,10 +46,19 @@ class Verdict(StrEnum):
 
 
 class RequestKind(StrEnum):
-    """What a request asks people for: leave to do an action, or the answer to a question."""
+    """What a request asks people for: leave to do an action, or the answer to a question.
+
+    A canary looks like the first and is a drill: no agent made it, and it is never approved.
+    """
 
     ACTION = "action"
     QUESTION = "question"
+    CANARY = "canary"
+
+    @property
+    def shown(self) -> Literal[RequestKind.ACTION, RequestKind.QUESTION]:
+        """What everybody is told that it is."""
+        return RequestKind.QUESTION if self is RequestKind.QUESTION else RequestKind.ACTION
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +131,15 @@ class ApprovalRequest:
     def is_granted(self) -> bool:
         """Whether a grant covered it, and nobody was asked; no rule's name holds a colon."""
         return self.policy.startswith(GRANT_POLICY)
+
+    def is_of(self, agent: str) -> bool:
+        """Whether this agent made it. A drill is nobody's, whatever name it goes by."""
+        return self.agent == agent and self.kind is not RequestKind.CANARY
+
+    @property
+    def drill_notice(self) -> str | None:
+        """What people are told once a drill has ended; None for every other request."""
+        return self.ended_reason if self.kind is RequestKind.CANARY and self.status.is_terminal else None
 
     @property
     def asked_digest(self) -> str:

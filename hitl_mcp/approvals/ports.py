@@ -20,6 +20,7 @@ from pydantic import JsonValue
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hitl_contract.audit_chain import AuditEntry
+from hitl_mcp.approvals.canaries import CanaryBook
 from hitl_mcp.approvals.capacity import ActingFor, Capacity
 from hitl_mcp.approvals.deadlines import Deadline
 from hitl_mcp.approvals.dialogue import GivenAnswer, QuestionBack
@@ -326,3 +327,4 @@ class ApprovalPorts:
     minter: Minter
     clock: Clock
     grants: GrantBook | None = None
+    canaries: CanaryBook | None = None

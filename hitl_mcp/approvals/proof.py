@@ -9,8 +9,8 @@
 4. each wording that an edit replaced or made is kept under its seal, from the agent's own to the approved;
 5. each decision's seal holds, it names this request and the wording it was about, and an approval of the
    approved wording keeps the terms: a channel good enough, a reason, a review long enough;
-6. the audit trail has this request's creation, each of its edits and each of its decisions as sealed, and no
-   decision besides, no other end and no revocation;
+6. the audit trail has this request's creation as that of an action, each of its edits and each of its
+   decisions as sealed, and no decision besides, no other end and no revocation;
 7. it was approved in exactly one of four ways:
    7a. by people: the rule asks, those who approved fill every seat of every stage, and too few denied;
    7b. by a rule: the sealed ruling allows, the trail has the rule allowing exactly this, and nobody decided;
@@ -37,6 +37,7 @@ from hitl_contract.action import action_digest
 from hitl_contract.audit_chain import AuditEntry
 from hitl_mcp.approvals import events
 from hitl_mcp.approvals.ballots import ballots_of, electorate_of, review_start, wording_of
+from hitl_mcp.approvals.canaries import kind_commitment
 from hitl_mcp.approvals.capacity import Capacity
 from hitl_mcp.approvals.errors import ApprovalExpired, NotApproved, NotEligible, Revoked, SealBroken
 from hitl_mcp.approvals.grants import (
@@ -117,7 +118,7 @@ def prove(
     _check_revisions(record, sealer)  # 4
     for decision in record.decisions:  # 5
         _check_decision(record, decision, sealer)
-    _check_trail(record, trail)  # 6
+    _check_trail(record, trail, sealer)  # 6
     way, since = _way(record, trail, granted, now)  # 7
     until = since + validity
     if way is ApprovalWay.PEOPLE:
@@ -188,7 +189,7 @@ def _check_decision(record: RequestRecord, decision: Decision, sealer: Sealer) -
             raise SealBroken(request.request_id, f"decision {decision.decision_id} came too soon")
 
 
-def _check_trail(record: RequestRecord, trail: Sequence[AuditEntry]) -> None:
+def _check_trail(record: RequestRecord, trail: Sequence[AuditEntry], sealer: Sealer) -> None:
     request = record.request
     created = _seals(trail, events.CREATED)
     edited = _seals(trail, events.EDITED)
@@ -197,6 +198,11 @@ def _check_trail(record: RequestRecord, trail: Sequence[AuditEntry]) -> None:
     kept = [str(e.details.get("revision_seal")) for e in trail if e.event == events.EDITED]
     if kept != [each.seal for each in record.revisions[1:]]:
         raise SealBroken(request.request_id, "the audit trail and the stored revisions differ")
+    committed = next(e.details.get("kind_commitment") for e in trail if e.event == events.CREATED)
+    salt = sealer.kind_salt(request.request_id)
+    # What the first release stored has none.
+    if committed not in {None, kind_commitment(salt, request.request_id, RequestKind.ACTION)}:
+        raise SealBroken(request.request_id, "the audit trail has it as something else than an action")
     if sorted(_seals(trail, events.DECIDED)) != sorted(each.seal for each in record.decisions):
         raise SealBroken(request.request_id, "the audit trail and the stored decisions differ")
     if any(entry.event == events.REVOKED for entry in trail):
@@ -205,7 +211,7 @@ def _check_trail(record: RequestRecord, trail: Sequence[AuditEntry]) -> None:
         raise SealBroken(request.request_id, "the audit trail has the request ended otherwise")
 
 
-_OTHER_ENDS = frozenset({events.TIMED_OUT, events.CANCELLED, events.DENIED_BY_RULE})
+_OTHER_ENDS = frozenset({events.TIMED_OUT, events.CANCELLED, events.DENIED_BY_RULE, events.CANARY_FILED})
 
 
 def _seals(trail: Sequence[AuditEntry], event: str) -> list[str]:

@@ -10,6 +10,7 @@ from pydantic import JsonValue
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hitl_mcp.approvals import events
+from hitl_mcp.approvals.canaries import Drill, ending_of, kind_commitment, notice_of
 from hitl_mcp.approvals.deadlines import plan
 from hitl_mcp.approvals.models import ApprovalRequest, RequestKind, RequestRecord, RequestStatus, Verdict
 from hitl_mcp.approvals.ports import ApprovalPorts, NotificationKind
@@ -39,12 +40,62 @@ class Recorder:
         notification: NotificationKind | None,
     ) -> ApprovalRequest:
         """Store `changed` as the next version of its request; return it with that version."""
+        drill = await self._drill_ended_by(connection, changed, event, details)
+        if drill is not None:
+            changed = replace(changed, ended_reason=notice_of(*drill))
         stored = replace(changed, version=changed.version + 1)
         await self._ports.store.update(connection, stored)
         await self.announce(
             connection, stored, event=event, actor=actor, details=details, notification=notification
         )
+        if drill is not None:
+            await self._reveal(connection, stored, *drill, actor=actor)
         return stored
+
+    async def _drill_ended_by(
+        self,
+        connection: AsyncConnection,
+        changed: ApprovalRequest,
+        event: str,
+        details: Mapping[str, JsonValue],
+    ) -> tuple[str, Drill | None] | None:
+        """How a drill ends with this change, and which drill it was; None for every other request."""
+        if changed.kind is not RequestKind.CANARY or not changed.status.is_terminal:
+            return None
+        if not self._ports.sealer.request_holds(changed):
+            # Somebody made an agent's request look like a drill: nothing vouches for that.
+            return None
+        book = self._ports.canaries
+        drill = None if book is None else await book.drill_of(connection, changed.request_id)
+        return ending_of(changed, event, details), drill
+
+    async def _reveal(
+        self,
+        connection: AsyncConnection,
+        stored: ApprovalRequest,
+        ending: str,
+        drill: Drill | None,
+        *,
+        actor: str,
+    ) -> None:
+        request_id, salt = stored.request_id, self._ports.sealer.kind_salt(stored.request_id)
+        await self._ports.audit.append(
+            connection,
+            events.CANARY_FILED,
+            actor=events.CANARY_ACTOR,
+            subject=request_id,
+            details={
+                "kind": stored.kind.value,
+                "salt": salt,
+                "kind_commitment": kind_commitment(salt, request_id, stored.kind),
+                "filed_at": stored.created_at.isoformat(),
+                "drill": None if drill is None else drill.name,
+                "seal": stored.seal,
+            },
+        )
+        await self._ports.audit.append(
+            connection, ending, actor=actor, subject=request_id, details={"status": stored.status.value}
+        )
 
     async def announce(
         self,

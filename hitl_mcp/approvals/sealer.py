@@ -31,6 +31,10 @@ class Sealer(Protocol):
 
     def question_holds(self, question: QuestionBack) -> bool: ...
 
+    def kind_salt(self, request_id: str) -> str:
+        """What keeps the commitment to a request's kind from being guessed; depends on the key and the id."""
+        ...
+
     def token_id(self, request_id: str) -> str:
         """The one `jti` of a request, for life; it depends on the key and the id and on nothing stored."""
         ...

@@ -12,6 +12,7 @@ from hitl_mcp.approvals.admission import refusal_of
 from hitl_mcp.approvals.answers import Answers
 from hitl_mcp.approvals.asking_back import AskingBack
 from hitl_mcp.approvals.batches import BatchOutcome, decide_batch
+from hitl_mcp.approvals.canaries import CanaryDesk
 from hitl_mcp.approvals.collection import TokenCollection
 from hitl_mcp.approvals.conditions import ConditionalApprovals
 from hitl_mcp.approvals.decisions import Decisions
@@ -22,6 +23,7 @@ from hitl_mcp.approvals.human_questions import HumanQuestion
 from hitl_mcp.approvals.listing import Listing
 from hitl_mcp.approvals.models import (
     APPROVAL_VALIDITY_SECONDS,
+    ApprovalRequest,
     BatchInput,
     Conditions,
     DecisionInput,
@@ -92,6 +94,14 @@ class ApprovalService:
         """
         return await self._settled(await self._submissions.ask(agent, question, timeout_seconds))
 
+    async def draft_canary(self, agent: str, submission: Submission) -> ApprovalRequest | None:
+        """A drill, not stored yet (see `Submissions.draft_canary`). Raises InvalidSubmission."""
+        return await self._submissions.draft_canary(agent, submission)
+
+    async def file_canary(self, request: ApprovalRequest, desk: CanaryDesk) -> bool:
+        """Store a drill, if it is this process's turn (see `Submissions.file_canary`)."""
+        return await self._submissions.file_canary(request, desk)
+
     async def answer(self, answer: AnswerInput) -> RequestRecord:
         """A person answers an agent's question (see `Answers.answer` for the checks, in order).
 
@@ -133,7 +143,7 @@ class ApprovalService:
     async def get_for_agent(self, agent: str, request_id: str) -> RequestRecord:
         """Like `get`; another agent's request is RequestNotFound too."""
         record = await self.get(request_id)
-        if record.request.agent != agent:
+        if not record.request.is_of(agent):
             raise RequestNotFound(request_id)
         return record
 

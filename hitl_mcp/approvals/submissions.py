@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hitl_contract.action import MAX_ACTION_BYTES, canonical_action
 from hitl_contract.canonical import digest_of_bytes
 from hitl_mcp.approvals import events
+from hitl_mcp.approvals.canaries import CanaryDesk, kind_commitment
 from hitl_mcp.approvals.errors import IdempotencyKeyReused, InvalidSubmission, RequestNotFound
 from hitl_mcp.approvals.human_questions import (
     OPERATION,
@@ -37,6 +38,7 @@ from hitl_mcp.approvals.terms import RuleVerdict
 from hitl_mcp.approvals.validation import check_submission
 from server_kit.identifiers import new_identifier
 
+_SHORTEST_DRILL: Final = 600
 _RULED: Final = {RuleVerdict.ALLOW: events.ALLOWED_BY_RULE, RuleVerdict.DENY: events.DENIED_BY_RULE}
 
 
@@ -88,6 +90,35 @@ class Submissions:
             agent, submission, canonical, Ruled(RULING), kind=RequestKind.QUESTION
         )
         return await self._stored(agent, submission, request, canonical)
+
+    async def draft_canary(self, agent: str, submission: Submission) -> ApprovalRequest | None:
+        """A drill as a request that is not stored yet; None where the rules ask nobody about it.
+
+        Its time ends before people would be called to it once more, where that leaves them ten minutes.
+        """
+        check_submission(submission)
+        ruled = await self._rulings.on(agent, submission)
+        if ruled.ruling.verdict is not RuleVerdict.ASK:
+            return None
+        terms = ruled.ruling.terms
+        calls = [*terms.reminders, *(level.after_seconds for level in terms.escalation)]
+        if calls:
+            submission = replace(submission, timeout_seconds=max(_SHORTEST_DRILL, min(calls)))
+        canonical = canonical_action(submission.action)
+        return await self._new_request(agent, submission, canonical, ruled, kind=RequestKind.CANARY)
+
+    async def file_canary(self, request: ApprovalRequest, desk: CanaryDesk) -> bool:
+        """Store a drill like any request, if it is this process's turn; False if it is not."""
+        canonical = canonical_action(request.action)
+
+        async def store(connection: AsyncConnection) -> bool:
+            if not await desk.may_file(connection):
+                return False
+            await self._attach_or_insert(connection, request, canonical)
+            await desk.filed(connection, request)
+            return True
+
+        return await self._ports.database.write(store)
 
     async def _stored(
         self, agent: str, submission: Submission, request: ApprovalRequest, canonical: bytes
@@ -187,7 +218,10 @@ class Submissions:
             "required_assurance": request.required_assurance.value,
             "expires_at": request.expires_at.isoformat(),
             "trace_id": request.trace_id,
-            "kind": request.kind.value,
+            "kind": request.kind.shown.value,
+            "kind_commitment": kind_commitment(
+                self._ports.sealer.kind_salt(request.request_id), request.request_id, request.kind
+            ),
             "seal": request.seal,
         }
         # Nobody can be waiting for a request that was not there, so no news of it is published.

@@ -45,7 +45,7 @@ class Withdrawals:
         async def operation(connection: AsyncConnection) -> RequestRecord | AlreadyEnded:
             record = await self._load(connection, request_id)
             request = record.request
-            if agent is not None and request.agent != agent:
+            if agent is not None and not request.is_of(agent):
                 raise RequestNotFound(request_id)
             now = self._ports.clock.now()
             outcome = transition(state_of(request), Cancel(), now)

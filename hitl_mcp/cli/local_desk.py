@@ -165,7 +165,8 @@ class LocalDesk:
                 CardDecision(each.person, each.verdict.value, each.reason, each.channel, each.decided_at)
                 for each in record.decisions
             ),
-            kind=request.kind,
+            kind=request.kind.shown,
+            drill=request.drill_notice,
             answered=self._service.answer_proven(record),
             answer=answer_of(record) if self._service.answer_proven(record) else None,
             questions=tuple(

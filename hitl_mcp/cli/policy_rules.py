@@ -11,7 +11,7 @@ from code_safety.analysis import analyse
 from hitl_contract.action import Action, parse_action
 from hitl_mcp.application import Application
 from hitl_mcp.approvals.levels import RiskLevel
-from hitl_mcp.approvals.models import ApprovalRequest, Submission
+from hitl_mcp.approvals.models import ApprovalRequest, RequestKind, Submission
 from hitl_mcp.approvals.terms import AgentFacts, Ruling
 from hitl_mcp.cli.failures import CommandFailed, ExitCode
 from hitl_mcp.cli.home import home_directory, require_initialized
@@ -130,7 +130,8 @@ async def _recorded(application: Application, limit: int) -> AsyncGenerator[Appr
     while left > 0:
         page = await application.service.list_for_people(status=None, limit=min(left, _PAGE), cursor=cursor)
         for record in page.records:
-            yield record.request
+            if record.request.kind is RequestKind.ACTION:
+                yield record.request
         left -= len(page.records)
         cursor = page.next_cursor
         if cursor is None:

@@ -125,6 +125,8 @@ def _outcome(result: "BatchLine") -> str:
     if result.card is None:
         return f"{result.request_id}: refused. {result.refusal}"
     card = result.card
+    if card.drill is not None:
+        return f"{result.request_id}: {card.drill}"
     return f"{result.request_id}: {card.status.value}, {card.received_approvals} of {card.required_approvals}"
 
 
@@ -211,6 +213,11 @@ def print_ending(output: Output, card: "RequestCard") -> None:
     more = ""
     if card.status.value == "PENDING":
         more = f", {card.received_approvals} of {card.required_approvals} approvals"
+    if card.drill is not None:
+        more = f". {card.drill}"
     output.result(
-        card.to_json(), lambda console: console.print(f"{card.request_id}: {card.status.value}{more}")
+        card.to_json(),
+        lambda console: console.print(
+            f"{card.request_id}: {card.status.value}{more}", markup=False, soft_wrap=True
+        ),
     )

@@ -2,7 +2,7 @@
 
 # No `from __future__ import annotations`: pydantic reads these annotations at run time.
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
@@ -66,7 +66,8 @@ class ApprovalAnswer(AnswerModel):
     ] = None
     token_expires_at: datetime | None = None
     kind: Annotated[
-        RequestKind, Field(description="action: asks for approval. question: was asked with ask_human")
+        Literal[RequestKind.ACTION, RequestKind.QUESTION],
+        Field(description="action: asks for approval. question: was asked with ask_human"),
     ] = RequestKind.ACTION
     answer: Annotated[
         JsonValue, Field(description="A person's answer to a question, once it is ANSWERED")

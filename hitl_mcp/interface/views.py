@@ -97,7 +97,7 @@ class ApprovalViews:
             review_url=self.review_url(request.request_id),
             capability_token=token.token if token else None,
             token_expires_at=token.expires_at if token else None,
-            kind=request.kind,
+            kind=request.kind.shown,
             answer=answer_of(record) if self._service.answer_proven(record) else None,
             questions=questions_of(record),
             next_step=next_step,
@@ -120,6 +120,8 @@ def decisions_of(record: RequestRecord) -> tuple[DecisionAnswer, ...]:
 
 
 def _next_step(record: RequestRecord) -> str:
+    if record.request.drill_notice is not None:
+        return record.request.drill_notice
     if record.request.kind is RequestKind.QUESTION:
         return question_next_step(record)
     if (asked := open_question_next_step(record)) is not None:

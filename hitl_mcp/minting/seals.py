@@ -84,6 +84,9 @@ class ApprovalSealer:
     def question_holds(self, question: QuestionBack) -> bool:
         return self._sealer.holds("question", _question_fields(question), question.seal)
 
+    def kind_salt(self, request_id: str) -> str:
+        return self._sealer.seal("kind-salt", {"request_id": request_id}).removeprefix(_PREFIX)
+
     def token_id(self, request_id: str) -> str:
         # Derived, not stored: a database set back or edited cannot get a second jti, thus a second run.
         return "tok_" + self._sealer.seal("token-id", {"request_id": request_id}).removeprefix(_PREFIX)

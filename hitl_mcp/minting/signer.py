@@ -6,7 +6,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from hitl_contract.capability import Approver, CapabilityClaims, encode_capability
-from hitl_mcp.approvals.models import IssuedToken
+from hitl_mcp.approvals.errors import NotApproved
+from hitl_mcp.approvals.models import IssuedToken, RequestKind
 from hitl_mcp.approvals.proof import ApprovalWay, ProvenApproval
 from hitl_mcp.approvals.terms import OnTimeout
 from hitl_mcp.minting.keys import SigningKey
@@ -22,6 +23,9 @@ class CapabilityMinter:
 
     def mint(self, approval: ProvenApproval, *, issued_at: int, expires_at: int) -> IssuedToken:
         request = approval.request
+        if request.kind is not RequestKind.ACTION:
+            # No proof is of anything else; whatever changes about that, a drill or a question opens nothing.
+            raise NotApproved(request.request_id, request.status.value)
         claims = CapabilityClaims(
             issuer=self._issuer,
             audience=self._audience,

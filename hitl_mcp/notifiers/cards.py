@@ -28,7 +28,7 @@ def build_card(record: RequestRecord, *, review_url: str, nonce: str, now: datet
     """The card of `record` as it stands; at `now`, where who is asked depends on it."""
     request = record.request
     reasons = [decision.reason for decision in record.decisions if decision.reason] or [request.ended_reason]
-    reason = reasons[-1] if request.status.is_terminal else None
+    reason = request.drill_notice or (reasons[-1] if request.status.is_terminal else None)
     approved_by = tuple(
         name_of(decision.person) for decision in record.standing if decision.verdict is Verdict.APPROVE
     )
@@ -53,7 +53,7 @@ def build_card(record: RequestRecord, *, review_url: str, nonce: str, now: datet
         reason=None if reason is None else shortened(safe_text(reason, multiline=True), _REASON_LIMIT),
         revoked=request.revoked_at is not None,
         escalated_to=() if now is None else escalated_to(request, now),
-        kind=request.kind,
+        kind=request.kind.shown,
         rule=_rule(record),
         risk_reason=_risk_reason(request),
         edited_by=name_of(record.revisions[-1].editor) if request.revision and record.revisions else None,

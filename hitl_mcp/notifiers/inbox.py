@@ -8,12 +8,14 @@ A decision from a channel is accepted when, in this order:
 4. the request is still pending and this person has not decided it;
 5. for an approval, that card offered it: nothing hidden, risk within what a chat may approve;
 6. the approval service accepts it, with the digest of what the card showed.
+
+A tap on a card that carries several is held to the same, request by request: see `shared_taps`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol
 
@@ -23,9 +25,11 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hitl_contract.display import safe_text
+from hitl_mcp.approvals.batches import BatchOutcome
 from hitl_mcp.approvals.errors import AlreadyEnded, ApprovalError, RequestNotFound
 from hitl_mcp.approvals.models import (
     Assurance,
+    BatchInput,
     DecisionInput,
     Page,
     RequestRecord,
@@ -35,9 +39,11 @@ from hitl_mcp.approvals.models import (
 from hitl_mcp.approvals.ports import AuditTrail
 from hitl_mcp.approvals.quorum import person_key
 from hitl_mcp.notifiers.base import CardTap, InboxAnswer, TypedDecision
+from hitl_mcp.notifiers.card_faces import CardFace, CardFaces
 from hitl_mcp.notifiers.card_store import CardRow, CardStore
 from hitl_mcp.notifiers.cards import build_card, name_of
 from hitl_mcp.notifiers.nonces import CardNonces
+from hitl_mcp.notifiers.shared_taps import all_over, batch_of, just_changed, outcome_of, refusals_of
 from hitl_mcp.notifiers.text import shortened
 from hitl_mcp.notifiers.wording import facts, headline, moment
 from hitl_mcp.storage.schema import handled_callbacks
@@ -48,6 +54,11 @@ REFUSED = "notification.decision_refused"
 _LISTED = 10
 _REMEMBERED_FOR = timedelta(days=30)
 _REASON_LIMIT = 500
+_NOT_HERE = InboxAnswer("This request cannot be approved here. Open its review page and decide there.")
+_NOT_CURRENT = InboxAnswer("This card is not current any more. Nothing was decided.", ended=True)
+_LOOK_AGAIN = InboxAnswer(
+    "This card has just changed: it shows more than a moment ago. Nothing was decided. Look at it again."
+)
 
 
 class Service(Protocol):
@@ -56,6 +67,8 @@ class Service(Protocol):
     async def get(self, request_id: str) -> RequestRecord: ...
 
     async def decide(self, decision: DecisionInput) -> RequestRecord: ...
+
+    async def decide_batch(self, batch: BatchInput) -> BatchOutcome: ...
 
     async def list_for_people(
         self, *, status: RequestStatus | None, limit: int, cursor: str | None
@@ -98,6 +111,7 @@ class ApprovalInbox:
         service: Service,
         accounts: Accounts,
         cards: CardStore,
+        faces: CardFaces,
         nonces: CardNonces,
         database: Database,
         audit: AuditTrail,
@@ -106,29 +120,39 @@ class ApprovalInbox:
         self._service = service
         self._accounts = accounts
         self._cards = cards
+        self._faces = faces
         self._nonces = nonces
         self._database = database
         self._audit = audit
         self._clock = clock
 
     async def tap(self, tap: CardTap) -> InboxAnswer:
-        press = _press_of(tap)
+        press, carries = _press_of(tap), False
         try:
             await self._check_fresh(press)  # 1
             person = await self._person(press)  # 2
-            card = await self._tapped(tap)  # 3
-            answer = await self._decide(press, person, card)
+            face = await self._faces.of_nonce(tap.nonce, tap.channel)
+            if face is not None:
+                answer = await self._decide_all(press, person, self._checked(face))
+            else:
+                card = await self._tapped(tap)  # 3
+                carries = card.carries
+                answer = await self._decide(press, person, card)
         except _Refusal as refusal:
             answer = await self._refused(press, refusal)
         await self._remember(press)
-        return answer
+        # Taking its buttons away would take them from the others that the card shows by now.
+        return replace(answer, ended=False) if carries else answer
 
     async def examine(self, tap: CardTap) -> InboxAnswer | None:
         press = _press_of(tap)
         try:
             person = await self._person(press)
-            card = await self._tapped(tap)
-            await self._check_open(press, person, card)
+            face = await self._faces.of_nonce(tap.nonce, tap.channel)
+            if face is not None:
+                await self._check_any_open(self._checked(face))
+            else:
+                await self._check_open(press, person, await self._tapped(tap))
         except _Refusal as refusal:
             return await self._refused(press, refusal)
         return None
@@ -191,6 +215,27 @@ class ApprovalInbox:
             raise _Refusal(type(error).__name__, InboxAnswer(str(error)), card.request_id) from error
         return _thanks(record, press.verdict)
 
+    async def _decide_all(self, press: _Press, person: str, face: CardFace) -> InboxAnswer:
+        approves = press.verdict is Verdict.APPROVE
+        if approves and not face.offers_approve:  # 5
+            raise _Refusal("approve_not_offered", _NOT_HERE, face.request_id)
+        if approves and just_changed(face, self._clock.now()):
+            raise _Refusal("just_changed", _LOOK_AGAIN, face.request_id)
+        evidence = {"account": press.external_user_id, "callback": press.callback_id, "card": face.nonce}
+        outcome = await self._service.decide_batch(  # 4, 6: of each
+            batch_of(face, person, press.verdict, press.reason, evidence)
+        )
+        for request_id, code in refusals_of(outcome):
+            await self._refused(press, _Refusal(code, InboxAnswer(""), request_id))
+        return outcome_of(outcome, press.verdict)
+
+    async def _check_any_open(self, face: CardFace) -> None:
+        records = [await self._service.get(request_id) for request_id, _ in face.items]
+        if all_over(records):
+            raise _Refusal(
+                "ended", InboxAnswer("These requests have ended. Nothing changed."), face.request_id
+            )
+
     async def _check_open(self, press: _Press, person: str, card: CardRow) -> None:
         try:
             record = await self._service.get(card.request_id)
@@ -202,10 +247,7 @@ class ApprovalInbox:
             answer = InboxAnswer("You have decided this request already. Nothing changed.")
             raise _Refusal("decided_before", answer, card.request_id)
         if press.verdict is Verdict.APPROVE and not card.offers_approve:  # 5
-            answer = InboxAnswer(
-                "This request cannot be approved here. Open its review page and decide there."
-            )
-            raise _Refusal("approve_not_offered", answer, card.request_id)
+            raise _Refusal("approve_not_offered", _NOT_HERE, card.request_id)
 
     async def _check_fresh(self, press: _Press) -> None:
         query = select(handled_callbacks.c.handled_at).where(
@@ -241,9 +283,20 @@ class ApprovalInbox:
     async def _tapped(self, tap: CardTap) -> CardRow:
         card = await self._cards.of_nonce(tap.nonce, tap.channel)
         if card is None or not self._made_here(card):
-            answer = InboxAnswer("This card is not current any more. Nothing was decided.", ended=True)
-            raise _Refusal("unknown_card", answer)
+            raise _Refusal("unknown_card", _NOT_CURRENT)
         return card
+
+    def _checked(self, face: CardFace) -> CardFace:
+        made_here = self._nonces.matches_shared(  # 3
+            face.nonce,
+            channel=face.channel,
+            request_id=face.request_id,
+            items=face.items,
+            offers_approve=face.offers_approve,
+        )
+        if not made_here:
+            raise _Refusal("unknown_card", _NOT_CURRENT)
+        return face
 
     async def _named(self, decision: TypedDecision) -> CardRow:
         card = await self._cards.of_request(decision.request_id, decision.channel)
@@ -311,6 +364,8 @@ def _how_it_ended(record: RequestRecord) -> InboxAnswer:
 
 
 def _thanks(record: RequestRecord, verdict: Verdict) -> InboxAnswer:
+    if record.request.drill_notice is not None:
+        return InboxAnswer(record.request.drill_notice, decided=True, ended=True)
     if record.request.status.is_terminal:
         return InboxAnswer("Approved." if verdict is Verdict.APPROVE else "Denied.", decided=True, ended=True)
     given = f"{record.received_approvals} of {record.request.required_approvals}"

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from sqlalchemy import bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hitl_mcp.approvals.models import Verdict
+from hitl_mcp.approvals.models import RequestKind, Verdict
 from hitl_mcp.storage.schema.approvals import decisions, requests
 from server_kit.database.base import Database
 
@@ -19,7 +19,13 @@ WINDOW: Final = timedelta(hours=1)
 
 _PER_PERSON: Final = (
     select(func.count().label("approvals"))
-    .where(decisions.c.decided_at >= bindparam("since"), decisions.c.verdict == Verdict.APPROVE.value)
+    .select_from(decisions)
+    .join(requests, requests.c.request_id == decisions.c.request_id)
+    .where(
+        decisions.c.decided_at >= bindparam("since"),
+        decisions.c.verdict == Verdict.APPROVE.value,
+        requests.c.kind == RequestKind.ACTION.value,
+    )
     .group_by(decisions.c.person_key)
     .subquery()
 )
@@ -63,7 +69,12 @@ class SqlCounter:
     async def requests(self, agent: str, rule: str, *, since: datetime, most: int) -> int:
         found = (
             select(requests.c.request_id)
-            .where(requests.c.agent == agent, requests.c.created_at >= since, requests.c.policy == rule)
+            .where(
+                requests.c.agent == agent,
+                requests.c.created_at >= since,
+                requests.c.policy == rule,
+                requests.c.kind == RequestKind.ACTION.value,
+            )
             .limit(most)
             .subquery()
         )

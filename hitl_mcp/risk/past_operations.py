@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hitl_contract.action import parse_action_json
 from hitl_contract.errors import InvalidAction
-from hitl_mcp.approvals.models import RequestStatus
+from hitl_mcp.approvals.models import RequestKind, RequestStatus
 from hitl_mcp.approvals.terms import RuleVerdict
 from hitl_mcp.risk.history import PastOperation
 from hitl_mcp.risk.shapes import Shape, shape_of
@@ -31,7 +31,11 @@ _RECORD: Final = (
         requests.c.revoked_at,
         requests.c.created_at,
     )
-    .where(requests.c.agent == bindparam("agent"), requests.c.status == bindparam("status"))
+    .where(
+        requests.c.agent == bindparam("agent"),
+        requests.c.status == bindparam("status"),
+        requests.c.kind == RequestKind.ACTION.value,
+    )
     .order_by(requests.c.created_at.desc(), requests.c.request_id.desc())
     .limit(_NEWEST)
 )

@@ -14,7 +14,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hitl_contract.action import Action, parse_action_json
 from hitl_contract.canonical import digest_of_bytes
-from hitl_mcp.approvals.models import ApprovalRequest, Decision, RequestRecord, RequestStatus, Revision
+from hitl_mcp.approvals.models import (
+    ApprovalRequest,
+    Decision,
+    RequestKind,
+    RequestRecord,
+    RequestStatus,
+    Revision,
+)
 from hitl_mcp.approvals.ports import ListPosition, RevokedToken
 from hitl_mcp.approvals.quorum import person_key
 from hitl_mcp.storage import rows
@@ -177,7 +184,8 @@ class SqlRequestStore(SqlDeadlineStore, SqlDialogueStore):
             .order_by(requests.c.created_at.desc(), requests.c.request_id.desc())
         )
         if agent is not None:
-            query = query.where(requests.c.agent == agent)
+            # A drill is no agent's, whatever name it goes by.
+            query = query.where(requests.c.agent == agent, requests.c.kind != RequestKind.CANARY.value)
         if status is not None:
             query = query.where(requests.c.status == status.value)
         if after is not None:

@@ -73,6 +73,8 @@ def changed_columns(request: ApprovalRequest) -> dict[str, Any]:
 
 
 def _attachable(request: ApprovalRequest) -> bool:
+    if request.kind is RequestKind.CANARY:
+        return False
     if request.status is RequestStatus.PENDING:
         return True
     # An approval that was never collected still answers the same question: people are not asked twice.

@@ -87,6 +87,7 @@ class RequestCard:
     questions: tuple[CardQuestion, ...] = ()
     standing: Standing | None = None
     revocation: str | None = None
+    drill: str | None = None
 
     @property
     def action_digest(self) -> str:
@@ -130,6 +131,7 @@ class RequestCard:
             "standing": None if self.standing is None else _STANDING.dump_python(self.standing, mode="json"),
             "review_url": self.review_url,
             "revocation": self.revocation,
+            "drill": self.drill,
         }
 
 
@@ -157,6 +159,8 @@ def render_card(card: RequestCard, *, now: datetime) -> RenderableType:
         facts.add_row("status", Text(card.status.value, style=_STATUS_STYLES[card.status]))
     if card.revocation is not None:
         facts.add_row("revoked", Text(card.revocation))
+    if card.drill is not None:
+        facts.add_row("drill", Text(safe_text(card.drill), style="bold"))
     if card.standing is not None and not asks:
         for label, text in standing_rows(card.standing, pending=card.status is RequestStatus.PENDING):
             facts.add_row(label, Text(text))
@@ -322,6 +326,7 @@ def card_from_json(document: Mapping[str, Any]) -> RequestCard:
         answered=document["status"] == RequestStatus.ANSWERED.value,
         answer=document.get("answer"),
         revocation=document.get("revocation"),
+        drill=document.get("drill"),
         standing=_STANDING.validate_python(document["standing"]) if "standing" in document else None,
         questions=tuple(
             CardQuestion(str(each["asked_by"]), str(each["question"]), each["answer"])

@@ -42,6 +42,9 @@ class ReviewAnswer(ApprovalAnswer):
     revocation: Annotated[
         str | None, Field(description="What revoking did and did not do; of one request, not in lists")
     ] = None
+    drill: Annotated[
+        str | None, Field(description="Of a drill that has ended: that it was one, and what gave it away")
+    ] = None
     standing: Annotated[
         Standing, Field(description="What the rule asks, who gave it, what is missing, how risk was assessed")
     ]
@@ -65,6 +68,7 @@ def review_answer(views: ApprovalViews, record: RequestRecord, *, now: datetime)
             "revision": request.revision,
             "proposed_digest": request.asked_digest,
             "revoked_at": request.revoked_at,
+            "drill": request.drill_notice,
             "standing": standing_of(record, now),
             "action": parse_strict_json(canonical_action(request.action)),
             "display": {"text": display.text, "digest": display.digest, "warnings": display.warnings},

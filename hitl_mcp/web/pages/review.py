@@ -123,7 +123,7 @@ class ReviewPages:
         early = isinstance(against, ReviewTooShort)
         approve = bool(refusals) and (against is None or early)
         action, terms = request.action, request.terms
-        edit = approve and terms.may_edit and request.kind is RequestKind.ACTION
+        edit = approve and terms.may_edit and request.kind is not RequestKind.QUESTION
         code = action if isinstance(action, CodeExecution) else None
         return ReaderView(
             approve=approve,

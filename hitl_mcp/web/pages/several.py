@@ -113,7 +113,7 @@ class SeveralPages:
 def _fits(record: RequestRecord) -> bool:
     """Whether all of it is shown in one look, and its rule asks for nothing that a tick cannot give."""
     request = record.request
-    if request.kind is not RequestKind.ACTION or request.risk_level.rank > RiskLevel.MEDIUM.rank:
+    if request.kind is RequestKind.QUESTION or request.risk_level.rank > RiskLevel.MEDIUM.rank:
         return False
     if request.terms.reason_required or request.terms.minimum_review_seconds:
         return False
@@ -125,6 +125,9 @@ def _result(request_id: str, record: RequestRecord | None, error: Exception | No
     if record is None:
         text = str(error) if isinstance(error, HitlError) else "The server could not do it now. Try again."
         return ResultView(safe_text(request_id), "", text, done=False)
+    if record.request.drill_notice is not None:
+        headline = render_action(record.request.action).headline
+        return ResultView(request_id, headline, record.request.drill_notice, done=True)
     ended = record.request.status is RequestStatus.APPROVED
     given = f"{record.received_approvals} of {record.request.required_approvals} approvals"
     outcome = "Approved" if ended else f"Your approval is recorded: {given}"
