@@ -12,6 +12,7 @@ from pydantic import JsonValue
 from hitl_contract.action import Action
 from hitl_contract.action_operations import ToolCall
 from hitl_mcp.gate.errors import EditNotApplicable
+from hitl_mcp.interface.edit_feedback import wanted_instead
 
 _LARGEST_INTEGER: Final = 2**53 - 1
 _DEPTH: Final = 50
@@ -59,18 +60,26 @@ class FunctionCalls:
             self._server,
             self._name,
         ):
-            raise EditNotApplicable(f"The approver's edit is no call of {self._name}. Nothing was done.")
+            raise EditNotApplicable(
+                f"The approver's edit is no call of {self._name}. Nothing was done. "
+                f"{wanted_instead(approved)}"
+            )
         if approved.arguments.keys() != self._signature.parameters.keys():
-            raise EditNotApplicable(f"The approver's edit does not fit {self._name}. Nothing was done.")
+            raise self._does_not_fit(approved)
         bound = inspect.BoundArguments(self._signature, cast("Any", {}))
         for parameter in self._signature.parameters.values():
             value: Any = approved.arguments[parameter.name]
             variadic = {inspect.Parameter.VAR_POSITIONAL: list, inspect.Parameter.VAR_KEYWORD: dict}
             expected = variadic.get(parameter.kind)
             if expected is not None and not isinstance(value, expected):
-                raise EditNotApplicable(f"The approver's edit does not fit {self._name}. Nothing was done.")
+                raise self._does_not_fit(approved)
             bound.arguments[parameter.name] = tuple(cast("list[Any]", value)) if expected is list else value
         return bound.args, bound.kwargs
+
+    def _does_not_fit(self, approved: Action) -> EditNotApplicable:
+        return EditNotApplicable(
+            f"The approver's edit does not fit {self._name}. Nothing was done. {wanted_instead(approved)}"
+        )
 
 
 def _name(function: Callable[..., Any]) -> str:

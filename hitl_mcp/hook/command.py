@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Final, NoReturn, TextIO
 
 from hitl_mcp.hook.asking import ServerDown, ServerRefused, ask_server
-from hitl_mcp.hook.events import MAX_EVENT_BYTES, EventRefused, ToolEvent, Verdict, answer_of, read_event
+from hitl_mcp.hook.events import (
+    MAX_EVENT_BYTES,
+    EventRefused,
+    ToolEvent,
+    Verdict,
+    answer_of,
+    denied_edit,
+    read_event,
+)
 from hitl_mcp.running_server import find_running_server
 
 WAIT_SECONDS: Final = 540
@@ -55,7 +63,8 @@ def main(arguments: Sequence[str], output: TextIO) -> int:
 
 def _verdict(event: ToolEvent, options: Namespace) -> Verdict:
     try:
-        return _ask(event, options)
+        verdict = _ask(event, options)
+        return denied_edit(verdict) if options.deny_edited else verdict
     except ServerDown as down:
         if options.ask_when_down:
             return Verdict("ask", f"No approval was asked for, because {down}. Decide yourself.")
@@ -96,6 +105,12 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--agent", metavar="NAME", help="without a key: whose call it is; default HITL_AGENT")
     parser.add_argument(
         "--wait", type=int, default=WAIT_SECONDS, metavar="SECONDS", help=f"default {WAIT_SECONDS}"
+    )
+    parser.add_argument(
+        "--deny-edited",
+        action="store_true",
+        help="deny a call that a person edited, and say what they want instead. For where other PreToolUse "
+        "hooks run besides: Claude Code then makes the call as it was",
     )
     parser.add_argument(
         "--ask-when-down",

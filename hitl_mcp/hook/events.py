@@ -16,6 +16,11 @@ PRE_TOOL_USE: Final = "PreToolUse"
 PERMISSION_REQUEST: Final = "PermissionRequest"
 MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 _LONGEST_REASON: Final = 4000
+_LONGEST_INPUT: Final = 3000
+_EDITED: Final = (
+    "A person edited this call before they approved it: it is made with their input, not with yours. Read "
+    "what it did before you report it."
+)
 
 
 class EventRefused(Exception):
@@ -79,6 +84,20 @@ def read_event(raw: bytes) -> ToolEvent:
     )
 
 
+def denied_edit(verdict: Verdict) -> Verdict:
+    """A denial that tells the edited input, in place of a permission to make the call with it."""
+    if verdict.updated_input is None:
+        return verdict
+    text = json.dumps(dict(verdict.updated_input), ensure_ascii=False)
+    missing = len(text) - _LONGEST_INPUT
+    wanted = text if missing <= 0 else f"{text[:_LONGEST_INPUT]}… ({missing} characters more)"
+    return Verdict(
+        "deny",
+        "This call was not made, because a person edited it before they approved it. Make it with this input "
+        f"instead; they are asked again then: {wanted}",
+    )
+
+
 def answer_of(event: str, verdict: Verdict) -> dict[str, Any]:
     """What to print for `verdict`; empty where saying nothing means: show the dialog."""
     reason = verdict.reason[:_LONGEST_REASON]
@@ -90,6 +109,7 @@ def answer_of(event: str, verdict: Verdict) -> dict[str, Any]:
         }
         if verdict.updated_input is not None:
             output["updatedInput"] = dict(verdict.updated_input)
+            output["additionalContext"] = _EDITED
         return {"hookSpecificOutput": output}
     if verdict.behavior == "ask":
         return {}

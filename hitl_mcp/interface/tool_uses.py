@@ -28,10 +28,13 @@ from hitl_contract.action_operations import FileChange, Generic, HttpRequest, Sh
 from hitl_contract.canonical import canonical_json, parse_strict_json
 from hitl_contract.errors import InvalidAction
 from hitl_mcp.errors import HitlError
+from hitl_mcp.interface.edit_feedback import wanted_instead
 from hitl_mcp.interface.edit_hunks import Hunk, HunkKind, read_hunks, write_hunks
 
 _GENERIC: Final = "claude-code."
 _SHELL: Final = ("bash", "-c")
+# Claude Code starts a subagent with its own prompt, whatever input is answered (its issue 39814).
+_KEEP_THEIR_INPUT: Final = frozenset({"Agent", "Task"})
 _PROGRAM: Final = re.compile(r"[A-Za-z0-9_./-]+")
 # Words that a shell takes for more than the name of a program: they run or read what follows them.
 _SHELL_WORDS: Final = frozenset(
@@ -91,11 +94,20 @@ def approved_input(use: ToolUse, approved: Action) -> dict[str, JsonValue]:
     """The input to call the tool with: as asked for, or as an approver edited the action.
 
     Raises:
-        EditRefused: the edited action is not a call of this tool.
+        EditRefused: the edited action is not a call of this tool; with what the approver wants.
     """
     asked = action_of(use)
     if action_digest(approved) == action_digest(asked):
         return dict(use.tool_input)
+    try:
+        return _edited_input(use, asked, approved)
+    except EditRefused as refused:
+        raise EditRefused(f"{refused} {wanted_instead(approved)}") from None
+
+
+def _edited_input(use: ToolUse, asked: Action, approved: Action) -> dict[str, JsonValue]:
+    if use.tool_name in _KEEP_THEIR_INPUT:
+        raise EditRefused(f"Claude Code cannot change the input of {use.tool_name}. Do not make the call.")
     candidate = {**use.tool_input, **_edited_fields(use, asked, approved)}
     # Whatever the translation back did, what will be called is asked for as what was approved.
     if action_digest(action_of(ToolUse(use.tool_name, candidate, use.cwd))) != action_digest(approved):

@@ -12,6 +12,7 @@ from hitl_contract.action import Action, canonical_action, parse_action
 from hitl_contract.action_operations import Generic, ToolCall
 from hitl_contract.canonical import parse_strict_json
 from hitl_mcp.errors import HitlError
+from hitl_mcp.interface.edit_feedback import wanted_instead
 
 _OPERATION: Final = "mcp.tools/call"
 _PLAIN: Final = frozenset({"name", "arguments", "_meta"})
@@ -68,7 +69,7 @@ class HeldCall:
         """The parameters to forward: exactly what was approved, and this call's own `_meta`.
 
         Raises:
-            CallRefused: the approver's edit is no call of this tool.
+            CallRefused: the approver's edit is no call of this tool; with what the approver wants.
         """
         match approved:
             case ToolCall(server=self.server, tool=self.tool) if not self.more:
@@ -81,10 +82,10 @@ class HeldCall:
                     or not isinstance(details["more"], dict)
                     or _PLAIN & details["more"].keys()
                 ):
-                    raise _not_this_tool()
+                    raise _not_this_tool(approved)
                 fields = {"arguments": details["arguments"], **details["more"]}
             case _:
-                raise _not_this_tool()
+                raise _not_this_tool(approved)
         if "arguments" not in self.params and not fields["arguments"]:
             del fields["arguments"]
         own = {"_meta": self.params["_meta"]} if "_meta" in self.params else {}
@@ -105,5 +106,7 @@ def _document(action: Action) -> dict[str, Any]:
     return cast("dict[str, Any]", parse_strict_json(canonical_action(action)))
 
 
-def _not_this_tool() -> CallRefused:
-    return CallRefused("The approver's edit is not a call of this tool, so nothing was called.")
+def _not_this_tool(approved: Action) -> CallRefused:
+    return CallRefused(
+        f"The approver's edit is not a call of this tool, so nothing was called. {wanted_instead(approved)}"
+    )

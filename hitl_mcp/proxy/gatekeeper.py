@@ -36,10 +36,11 @@ Wait = Callable[[GateRequest], Awaitable[GateRequest]]
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A call that may be forwarded, once, with these parameters."""
+    """A call that may be forwarded, once, with these parameters. `edited`: they are not the agent's."""
 
     params: dict[str, Any]
     note: Note
+    edited: bool
 
 
 class Refused(HitlError):
@@ -92,7 +93,8 @@ class Gatekeeper:
             action, why, wait, unchanged=lambda: self._same(call.tool, before)
         )
         params = call.approved_params(approved)
-        return Admission(params, self._files.note(action_digest(action), use, call.tool))  # 7
+        edited = action_digest(approved) != action_digest(action)
+        return Admission(params, self._files.note(action_digest(action), use, call.tool), edited)  # 7
 
     async def _check_definition(self, tool: str, wait: Wait) -> None:
         now, trusted = self._definitions.digest(tool), self._definitions.trusted(tool)

@@ -8,6 +8,7 @@ the server might call a tool by them.
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -52,6 +53,7 @@ _METHODS: Final = SPEC_CLIENT_METHODS | {
 _NOTIFICATIONS: Final = SPEC_CLIENT_NOTIFICATION_METHODS | {"notifications/tasks/status"}
 _LISTING_SECONDS: Final = 30.0
 _MOST_PAGES: Final = 100
+_LONGEST_ARGUMENTS: Final = 4000
 _SERVER_GONE: Final = "The MCP server behind the proxy has ended."
 _MAYBE_DONE: Final = (
     f"{_SERVER_GONE} It had been given this call and did not answer: it may or may not have had its effect. "
@@ -241,7 +243,9 @@ class Relay:
                     # An answer to nothing that was asked here.
                     continue
                 self._observe(request, message)
-                self._forget(message.id)
+                message_id = message.id
+                message = _told_of_edit(message, self._admitted.get(message_id))
+                self._forget(message_id)
             elif isinstance(message, JSONRPCNotification) and message.method.endswith("tools/list_changed"):
                 self._definitions.stale = True
             related = message.id if isinstance(message, JSONRPCResponse) else None
@@ -301,3 +305,21 @@ class Relay:
         except (anyio.ClosedResourceError, anyio.BrokenResourceError):
             # The other loop sees that the server is gone, and tells the client.
             return
+
+
+def _told_of_edit(
+    answer: JSONRPCResponse | JSONRPCError, admission: Admission | None
+) -> JSONRPCResponse | JSONRPCError:
+    """The answer to an edited call, saying that it was: else an agent reports its own call as made."""
+    if admission is None or not admission.edited:
+        return answer
+    called = json.dumps(admission.params.get("arguments", {}), ensure_ascii=False)[:_LONGEST_ARGUMENTS]
+    told = f"A person edited this call before they approved it. It was made with these arguments: {called}"
+    if isinstance(answer, JSONRPCError):
+        error = answer.error.model_copy(update={"message": f"{answer.error.message} ({told})"})
+        return answer.model_copy(update={"error": error})
+    content = answer.result.get("content")
+    if not isinstance(content, list):
+        return answer
+    more = [*cast("list[object]", content), {"type": "text", "text": told}]
+    return answer.model_copy(update={"result": {**answer.result, "content": more}})
