@@ -8,6 +8,7 @@ from hitl_mcp.storage.schema.approvals import (
     requests,
     revisions,
 )
+from hitl_mcp.storage.schema.attention import canaries, canary_schedule
 from hitl_mcp.storage.schema.dialogue import answers, questions
 from hitl_mcp.storage.schema.grants import grant_uses, grants
 from hitl_mcp.storage.schema.identity import (
@@ -37,6 +38,8 @@ __all__ = [
     "agents",
     "answers",
     "audit",
+    "canaries",
+    "canary_schedule",
     "card_faces",
     "cards",
     "channel_identities",

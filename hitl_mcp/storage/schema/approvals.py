@@ -57,6 +57,9 @@ requests = Table(
     CheckConstraint(
         "status IN ('PENDING', 'APPROVED', 'DENIED', 'TIMEOUT', 'CANCELLED', 'ANSWERED')", name="status_known"
     ),
+    CheckConstraint(
+        "kind <> 'canary' OR (status <> 'APPROVED' AND token_id IS NULL)", name="canary_never_approved"
+    ),
     Index("uq_requests_attachable", "agent", "attachable_digest", unique=True),
     Index("ix_requests_agent_created", "agent", "created_at", "request_id"),
     Index("ix_requests_agent_status_created", "agent", "status", "created_at", "request_id"),
