@@ -9,16 +9,21 @@ from typing import Protocol, TextIO
 
 from hitl_mcp.approvals.ports import AuditTrail
 from hitl_mcp.notifiers.base import Notifier
+from hitl_mcp.notifiers.card_faces import CardFaces
+from hitl_mcp.notifiers.card_making import CardMaker
 from hitl_mcp.notifiers.card_store import CardStore
+from hitl_mcp.notifiers.channel_worker import ChannelWorker
 from hitl_mcp.notifiers.console import ConsoleNotifier
 from hitl_mcp.notifiers.deadline_worker import Deadlines
-from hitl_mcp.notifiers.delivery import CardKeeper, ChannelWorker
+from hitl_mcp.notifiers.delivery import CardKeeper
 from hitl_mcp.notifiers.dispatcher import Dispatcher
 from hitl_mcp.notifiers.inbox import Accounts, ApprovalInbox, Service
 from hitl_mcp.notifiers.lease import Lease
 from hitl_mcp.notifiers.nonces import CardNonces, Sealer
 from hitl_mcp.notifiers.outbox import RetryPolicy, SqlOutbox
+from hitl_mcp.notifiers.placing import CardPlaces, SharingWindows
 from hitl_mcp.notifiers.settings import ConsoleSettings, SlackSettings, TelegramSettings
+from hitl_mcp.notifiers.shared_cards import SharedCards
 from hitl_mcp.notifiers.telegram.notifier import TelegramNotifier
 from server_kit.clock import Clock
 from server_kit.database.base import Database
@@ -77,17 +82,31 @@ def build_dispatcher(
     review_url: Callable[[str], str],
     lease: Lease | None = None,
     retries: RetryPolicy | None = None,
+    sharing: SharingWindows | None = None,
 ) -> Dispatcher:
     """The dispatcher of this process. `sealer` holds a key that is not in the database (see `nonces`)."""
-    cards, nonces = CardStore(database), CardNonces(sealer)
+    cards, faces, nonces = CardStore(database), CardFaces(database), CardNonces(sealer)
+    windows = sharing or SharingWindows()
 
     def worker(notifier: Notifier) -> ChannelWorker:
+        maker = CardMaker(notifier=notifier, nonces=nonces, review_url=review_url, clock=clock)
         keeper = CardKeeper(
             notifier=notifier,
             requests=service,
             store=cards,
-            nonces=nonces,
-            review_url=review_url,
+            maker=maker,
+            places=CardPlaces(
+                notifier=notifier, requests=service, store=cards, maker=maker, windows=windows, clock=clock
+            ),
+            shared=SharedCards(
+                notifier=notifier,
+                requests=service,
+                store=cards,
+                faces=faces,
+                maker=maker,
+                windows=windows,
+                clock=clock,
+            ),
             clock=clock,
         )
         return ChannelWorker(
@@ -110,6 +129,7 @@ def build_dispatcher(
             service=service,
             accounts=accounts,
             cards=cards,
+            faces=faces,
             nonces=nonces,
             database=database,
             audit=audit,

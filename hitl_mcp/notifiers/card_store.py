@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, Select, delete, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,6 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hitl_mcp.notifiers.base import CardReference
 from hitl_mcp.storage.schema import cards
 from server_kit.database.base import Database
+
+_NEAREST = 8
 
 
 class CardState(StrEnum):
@@ -27,7 +31,9 @@ class CardState(StrEnum):
 class CardRow:
     """One card in one channel. `version` is the request's version that the card shows.
 
-    `call` is the outbox row of the newest call to this card that was begun.
+    `call` is the outbox row of the newest call to this card that was begun. A request may be shown on the
+    card of another one, `carried_by`; that card then `carries` others, and `showing` says what it shows of
+    each. `kin` is what it may carry besides requests of its digest, `opened_at` when it was made.
     """
 
     request_id: str
@@ -39,6 +45,20 @@ class CardRow:
     state: CardState
     version: int
     call: int | None = None
+    opened_at: datetime | None = None
+    kin: str | None = None
+    carried_by: str | None = None
+    carries: bool = False
+    showing: str | None = None
+
+    @property
+    def place(self) -> str:
+        """The request whose card shows this one; its own id where that is its own card."""
+        return self.carried_by or self.request_id
+
+
+# Decided when a card is placed; whoever stores a card that was read before must not undo it.
+_PLACED = frozenset({"request_id", "channel", "opened_at", "kin", "carried_by", "carries"})
 
 
 class CardStore:
@@ -65,8 +85,67 @@ class CardStore:
 
         return await self._database.read(operation)
 
-    async def put(self, row: CardRow) -> None:
-        """Store the card as it is now, in place of what was known of it."""
+    async def put(self, *rows: CardRow) -> None:
+        """Store each card as it is now, in place of what was known of it."""
+
+        async def operation(connection: AsyncConnection) -> None:
+            for row in rows:
+                await self._put(connection, row)
+
+        await self._database.write(operation)
+
+    async def near(self, channel: str, *, digest: str, kin: str | None, since: datetime) -> Sequence[CardRow]:
+        """Cards made since then whose request has this digest or is of this kin, the newest first."""
+        alike = cards.c.action_digest == digest
+        query = (
+            select(cards)
+            .where(
+                cards.c.channel == channel,
+                cards.c.opened_at >= since,
+                cards.c.state != CardState.CLOSED.value,
+                alike if kin is None else or_(alike, cards.c.kin == kin),
+            )
+            .order_by(cards.c.opened_at.desc())
+            .limit(_NEAREST)
+        )
+        return await self._many(query)
+
+    async def on_card_of(self, request_id: str, channel: str) -> Sequence[CardRow]:
+        """The card of this request and those that it carries, in the order in which they came."""
+        query = select(cards).where(
+            cards.c.channel == channel,
+            or_(cards.c.request_id == request_id, cards.c.carried_by == request_id),
+        )
+        found = await self._many(query.order_by(cards.c.opened_at, cards.c.request_id))
+        # The card's own request comes first, whatever a clock that was set says.
+        return sorted(found, key=lambda row: row.carried_by is not None)
+
+    async def carry(self, row: CardRow) -> None:
+        """Place a request on the card of another one."""
+
+        async def operation(connection: AsyncConnection) -> None:
+            await self._put(connection, row)
+            carrier = (cards.c.request_id == row.carried_by, cards.c.channel == row.channel)
+            await connection.execute(update(cards).where(*carrier).values(carries=True))
+
+        await self._database.write(operation)
+
+    async def forget(self, row: CardRow) -> None:
+        """Nobody was shown this request yet: it shall get another place."""
+
+        async def operation(connection: AsyncConnection) -> None:
+            mine = (cards.c.request_id == row.request_id, cards.c.channel == row.channel)
+            await connection.execute(delete(cards).where(*mine))
+
+        await self._database.write(operation)
+
+    async def _many(self, query: Select[tuple[object, ...]]) -> Sequence[CardRow]:
+        async def operation(connection: AsyncConnection) -> Sequence[CardRow]:
+            return [row for each in (await connection.execute(query)).all() if (row := _card_row(each))]
+
+        return await self._database.read(operation)
+
+    async def _put(self, connection: AsyncConnection, row: CardRow) -> None:
         values = {
             "request_id": row.request_id,
             "channel": row.channel,
@@ -77,18 +156,19 @@ class CardStore:
             "state": row.state.value,
             "version": row.version,
             "call": row.call,
+            "opened_at": row.opened_at,
+            "kin": row.kin,
+            "carried_by": row.carried_by,
+            "carries": row.carries,
+            "showing": row.showing,
         }
         insert = sqlite_insert if self._database.dialect == "sqlite" else postgresql_insert
-        statement = insert(cards).values(**values)
-        changed = {name: value for name, value in values.items() if name not in {"request_id", "channel"}}
-        statement = statement.on_conflict_do_update(
-            index_elements=[cards.c.request_id, cards.c.channel], set_=changed
+        changed = {name: value for name, value in values.items() if name not in _PLACED}
+        await connection.execute(
+            insert(cards)
+            .values(**values)
+            .on_conflict_do_update(index_elements=[cards.c.request_id, cards.c.channel], set_=changed)
         )
-
-        async def operation(connection: AsyncConnection) -> None:
-            await connection.execute(statement)
-
-        await self._database.write(operation)
 
 
 def _card_row(row: Row[tuple[object, ...]] | None) -> CardRow | None:
@@ -104,4 +184,9 @@ def _card_row(row: Row[tuple[object, ...]] | None) -> CardRow | None:
         state=CardState(row.state),
         version=row.version,
         call=row.call,
+        opened_at=row.opened_at,
+        kin=row.kin,
+        carried_by=row.carried_by,
+        carries=bool(row.carries),
+        showing=row.showing,
     )

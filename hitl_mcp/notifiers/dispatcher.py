@@ -15,8 +15,8 @@ from functools import partial
 from typing import Protocol
 
 from hitl_mcp.notifiers.base import DecisionInbox, Notifier
+from hitl_mcp.notifiers.channel_worker import ChannelWorker
 from hitl_mcp.notifiers.deadline_worker import Deadlines, DeadlineWorker
-from hitl_mcp.notifiers.delivery import ChannelWorker
 from hitl_mcp.notifiers.lease import Lease
 from hitl_mcp.notifiers.outbox import DeadLetter
 from server_kit.clock import Clock

@@ -161,6 +161,10 @@ class SqlOutbox:
         attempts = outbox.c.attempts + (1 if counted else 0)
         await self._change(news, due_at=self._clock.now() + pause, attempts=attempts, last_error=error[:500])
 
+    async def defer(self, news: OwedNews, until: datetime) -> None:
+        """Work this news then, in whichever process dispatches by that time."""
+        await self._change(news, due_at=until)
+
     async def give_up(self, news: OwedNews, *, error: str) -> None:
         """Make `news` a dead letter, and put on record that nobody was told in this channel."""
 

@@ -46,20 +46,19 @@ class Part:
 
 @dataclass(frozen=True)
 class SharedLayout:
-    """The parts in their order. `named` is False where not even a line for each request fits."""
+    """The parts in their order. `named` says whether a line for each request fits, whatever else does."""
 
     parts: tuple[Part, ...]
     offers_approve: bool
-    named: bool = True
+    named: bool
 
 
 def share_out(card: Card, fits: Callable[[Sequence[Part]], bool]) -> SharedLayout:
     """The card whole, or else its requests by name. Approve is offered only where all of it is shown."""
-    whole = _whole(card)
+    whole, listed = _whole(card), _listed(card)
     if fits(whole):
         offers = card.is_open and all(item.chat_may_approve for item in card.open_items)
-        return SharedLayout(whole, offers)
-    listed = _listed(card)
+        return SharedLayout(whole, offers, named=fits(listed))
     return SharedLayout(listed, offers_approve=False, named=fits(listed))
 
 

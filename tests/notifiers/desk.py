@@ -25,6 +25,7 @@ from hitl_mcp.notifiers.card_store import CardRow, CardState, CardStore
 from hitl_mcp.notifiers.dispatcher import Dispatcher
 from hitl_mcp.notifiers.lease import Lease
 from hitl_mcp.notifiers.outbox import RetryPolicy, SqlOutbox
+from hitl_mcp.notifiers.placing import SharingWindows
 from server_kit.clock import SystemClock
 from server_kit.database.base import Database
 from tests.approvals.world import AskSeveral, World, submission
@@ -59,6 +60,7 @@ class Desk:
     lease_term: timedelta = timedelta(seconds=2)
     policy: Policy = field(default_factory=AskSeveral)
     delays: Mapping[str, timedelta] = field(default_factory=dict[str, timedelta])
+    sharing: SharingWindows = field(default_factory=SharingWindows)
 
     def __post_init__(self) -> None:
         self.clock = clock = MovableClock()
@@ -95,6 +97,7 @@ class Desk:
             review_url=lambda request_id: REVIEW + request_id,
             lease=self.lease,
             retries=self.retries,
+            sharing=self.sharing,
         )
 
     @asynccontextmanager
