@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from hitl_contract.keys import PublicKeys
 from hitl_mcp.approvals.service import ApprovalService
+from hitl_mcp.attention.filing import CanaryFiling
+from hitl_mcp.attention.records import AttentionRecords
 from hitl_mcp.grants.directory import GrantDirectory
 from hitl_mcp.identity.absences import AbsenceDirectory
 from hitl_mcp.identity.agents import AgentDirectory
@@ -54,6 +56,9 @@ class Application:
     absences: AbsenceDirectory
     sessions: Sessions
     views: ApprovalViews
+    attention: AttentionRecords
+    canaries: CanaryFiling
+    """Not running: who serves runs it. Any number of processes may."""
     notifiers: tuple[Notifier, ...]
     dispatcher: Dispatcher
     public_keys: Callable[[], PublicKeys]

@@ -91,12 +91,16 @@ async def dispatching_unless_served(application: Application) -> AsyncGenerator[
 
 @contextlib.asynccontextmanager
 async def _dispatching(application: Application) -> AsyncGenerator[None]:
-    running = asyncio.create_task(application.dispatcher.run(), name="dispatcher")
+    running = [
+        asyncio.create_task(application.dispatcher.run(), name="dispatcher"),
+        asyncio.create_task(application.canaries.run(), name="canaries"),
+    ]
     try:
         yield
     finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from hitl_contract.capability import DEFAULT_LIFETIME_SECONDS, MAX_LIFETIME_SECONDS
 from hitl_mcp.approvals.models import APPROVAL_VALIDITY_SECONDS
+from hitl_mcp.attention.settings import AttentionSettings, CanarySettings
 from hitl_mcp.errors import IdentityRefused
 from hitl_mcp.identity.hierarchy import RoleHierarchy
 from hitl_mcp.minting.passphrases import PASSPHRASE_VARIABLES
@@ -139,6 +140,8 @@ class Settings(SettingsModel):
     )
     max_delegation_days: int = Field(default=30, ge=1, le=365, description="longest delegation")
     dispatcher_lease_seconds: float = Field(default=10, ge=1, le=300)
+    attention: AttentionSettings = AttentionSettings()
+    canaries: CanarySettings = CanarySettings()
     audit: AuditSettings = AuditSettings()
     risk: RiskSettings = RiskSettings()
     log: LogSettings = LogSettings()

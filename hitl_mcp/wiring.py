@@ -14,6 +14,10 @@ from hitl_mcp.application import Application
 from hitl_mcp.approvals import events
 from hitl_mcp.approvals.ports import ApprovalPorts, Policy, RiskAssessor
 from hitl_mcp.approvals.service import ApprovalService
+from hitl_mcp.attention.canary_store import SqlCanaries
+from hitl_mcp.attention.filing import CanaryFiling
+from hitl_mcp.attention.measure import ReadingSpeed
+from hitl_mcp.attention.records import AttentionRecords
 from hitl_mcp.audit.retention import EvidenceInUse
 from hitl_mcp.audit.trail import CHAIN, SqlAuditTrail
 from hitl_mcp.grants.book import SqlGrantBook
@@ -213,7 +217,16 @@ def _application(
     views = ApprovalViews(service, public_url=settings.http.url)
     delegations = DelegationDirectory(core.register, core.hierarchy, max_days=settings.max_delegation_days)
     grants = GrantDirectory(
-        core.register, people=core.people, sealer=ApprovalSealer(core.sealer), find=service.get
+        core.register,
+        people=core.people,
+        sealer=ApprovalSealer(core.sealer),
+        find=service.get,
+        decide=service.decide,
+    )
+    attention = AttentionRecords(
+        core.database,
+        core.clock,
+        ReadingSpeed(settings.attention.words_per_minute, settings.attention.least_seconds),
     )
     sessions = Sessions(
         core.register, people=core.people, lifetime=timedelta(seconds=settings.session_seconds)
@@ -242,6 +255,7 @@ def _application(
             people=core.people,
             delegations=delegations,
             grants=grants,
+            attention=attention,
             sessions=sessions,
             audit=core.audit,
             database=core.database,
@@ -264,6 +278,7 @@ def _application(
             service=service,
             people=core.people,
             delegations=delegations,
+            attention=attention,
             sessions=sessions,
             clock=core.clock,
             public_url=http.url,
@@ -286,6 +301,8 @@ def _application(
         absences=AbsenceDirectory(core.register, delegations),
         sessions=sessions,
         views=views,
+        attention=attention,
+        canaries=_canaries(settings, core, service),
         notifiers=notifiers,
         dispatcher=_dispatcher(settings, core, service, views, outbox, notifiers),
         public_keys=core.keys.public_keys,
@@ -317,11 +334,26 @@ def _service(
         ),
         clock=core.clock,
         grants=SqlGrantBook(core.register),
+        canaries=SqlCanaries(core.database),
     )
     return ApprovalService(
         ports,
         validity_seconds=settings.approval_validity_seconds,
         token_lifetime_seconds=settings.token_lifetime_seconds,
+    )
+
+
+def _canaries(settings: Settings, core: _Core, service: ApprovalService) -> CanaryFiling:
+    async def agents() -> set[str]:
+        return {each.name for each in await core.agents.list()}
+
+    return CanaryFiling(
+        service,
+        SqlCanaries(core.database),
+        members=core.people.members,
+        agents=agents,
+        clock=core.clock,
+        settings=settings.canaries,
     )
 
 

@@ -7,8 +7,8 @@ import sys
 
 import typer
 
-from hitl_mcp.cli.absences import people_commands
 from hitl_mcp.cli.agents import agent_commands
+from hitl_mcp.cli.attention import people_commands
 from hitl_mcp.cli.audit import audit_commands
 from hitl_mcp.cli.changes import edit, revoke
 from hitl_mcp.cli.connect import connect

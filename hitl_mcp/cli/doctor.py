@@ -101,6 +101,8 @@ async def _examine_application(application: "Application") -> AsyncGenerator[Fin
         yield Finding("people", "ok", f"{len(approvers)} may approve")
     else:
         yield Finding("people", "problem", "nobody may approve", "Run: hitl people add NAME")
+    async for finding in _attention(application):
+        yield finding
     agents = [agent for agent in await application.agents.list() if agent.revoked_at is None]
     if agents:
         yield Finding("agents", "ok", ", ".join(agent.name for agent in agents))
@@ -135,6 +137,18 @@ async def _rules(application: "Application") -> Finding:
     if state.rules == 0:
         return Finding("rules", "ok", "none: one approver is asked about everything")
     return Finding("rules", "ok", f"{state.rules} rules in {state.directory}")
+
+
+async def _attention(application: "Application") -> AsyncGenerator[Finding]:
+    from hitl_mcp.attention.rubber_stamping import stamping
+
+    report = await application.attention.report()
+    found = [(each.person, why) for each in report.people if (why := stamping(each)) is not None]
+    if not found and report.people:
+        yield Finding("attention", "ok", f"nobody seems to approve without looking in {report.days} days")
+    for person, why in found:
+        remedy = "Ask fewer questions (rules, grants), or a longer look; hitl people attention"
+        yield Finding("attention", "warning", f"{person} {why}", remedy)
 
 
 async def _examine_servers(settings: "Settings") -> AsyncGenerator[Finding]:

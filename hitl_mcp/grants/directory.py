@@ -12,7 +12,8 @@ exactly these words. Both check, in this order:
 6. the shape varies only where it may, and holds what was shown;
 and `make` besides:
 7. the words are those that the person confirmed, over a channel that is good enough for the terms;
-8. the agent has not too many grants already.
+8. it is no drill: who wants to allow one has approved it, and that ends it;
+9. the agent has not too many grants already.
 """
 
 from __future__ import annotations
@@ -33,7 +34,14 @@ from hitl_mcp.approvals.grants import (
     why_not_grantable,
 )
 from hitl_mcp.approvals.levels import Assurance, RiskLevel
-from hitl_mcp.approvals.models import ApprovalRequest, RequestKind, RequestRecord, RequestStatus
+from hitl_mcp.approvals.models import (
+    ApprovalRequest,
+    DecisionInput,
+    RequestKind,
+    RequestRecord,
+    RequestStatus,
+    Verdict,
+)
 from hitl_mcp.approvals.ports import PeopleDirectory, PersonRecord
 from hitl_mcp.approvals.sealer import Sealer
 from hitl_mcp.approvals.terms import RuleVerdict
@@ -62,11 +70,13 @@ class GrantDirectory:
         people: PeopleDirectory,
         sealer: Sealer,
         find: Callable[[str], Awaitable[RequestRecord]],
+        decide: Callable[[DecisionInput], Awaitable[RequestRecord]] | None = None,
     ) -> None:
         self._register = register
         self._people = people
         self._sealer = sealer
         self._find = find
+        self._decide = decide
 
     async def preview(self, form: GrantForm) -> Grant:
         """The grant that this form would make, with its words and their digest; nothing is stored.
@@ -143,8 +153,10 @@ class GrantDirectory:
                 "This cannot be allowed over that channel. Sign in on the page and do it there."
             )
 
+        await self._refuse_drill(form, confirmation)  # 8
+
         async def store(changing: Changing) -> Grant:
-            await _require_room(changing, grant)  # 8
+            await _require_room(changing, grant)  # 9
             made = replace(grant, created_at=changing.now)
             await changing.put(grants, values_of(made, confirmation.evidence))
             await changing.audit(
@@ -220,6 +232,26 @@ class GrantDirectory:
 
         return await self._register.read(find)
 
+    async def _refuse_drill(self, form: GrantForm, confirmation: Confirmation) -> None:
+        """A drill is allowed to nobody. Who wanted to allow it for the future has approved it."""
+        record = await self._find(form.request_id)
+        if record.request.kind is not RequestKind.CANARY:
+            return
+        if self._decide is not None:
+            record = await self._decide(
+                DecisionInput(
+                    request_id=form.request_id,
+                    person=form.person,
+                    verdict=Verdict.APPROVE,
+                    reason=form.reason,
+                    channel=confirmation.channel,
+                    assurance=confirmation.assurance,
+                    action_digest=form.action_digest,
+                    evidence=confirmation.evidence,
+                )
+            )
+        raise GrantRefused("request", f"cannot be allowed. {record.request.drill_notice or ''}".rstrip())
+
     async def _person_for(self, request: ApprovalRequest, person: str) -> str:
         now = self._register.clock.now()
         capacity = await self._people.capacity(
@@ -242,7 +274,7 @@ class GrantDirectory:
 def _require_grantable(request: ApprovalRequest, sealer: Sealer) -> None:
     if not sealer.request_holds(request):
         raise SealBroken(request.request_id, "the request's seal does not hold")
-    if request.kind is not RequestKind.ACTION or request.verdict is not RuleVerdict.ASK:
+    if request.kind is RequestKind.QUESTION or request.verdict is not RuleVerdict.ASK:
         raise GrantRefused("request", "is none that people are asked to approve")
     if request.is_granted:
         raise GrantRefused("request", "was covered by a grant; people were not asked about it")

@@ -27,6 +27,7 @@ from hitl_mcp.interface.arguments import InvalidArguments
 from hitl_mcp.web.addresses import ClientAddress, Network
 from hitl_mcp.web.api.actions import action_routes
 from hitl_mcp.web.api.approvals import approval_routes
+from hitl_mcp.web.api.attention import attention_routes
 from hitl_mcp.web.api.audit import audit_routes
 from hitl_mcp.web.api.changes import change_routes
 from hitl_mcp.web.api.delegations import delegation_routes
@@ -94,6 +95,7 @@ def build_web_app(
         permission_routes(parts),
         question_routes(parts),
         audit_routes(parts),
+        attention_routes(parts),
         delegation_routes(parts),
         grant_routes(parts),
         session_routes(parts),

@@ -62,7 +62,7 @@ def query_arguments(request: Request, model: type[ArgumentsT], *, consequence: s
     return parse_arguments(model, values, consequence=consequence)
 
 
-_NUMBERS = frozenset({"limit", "timeout_seconds", "after"})
+_NUMBERS = frozenset({"limit", "timeout_seconds", "after", "days"})
 
 
 def body_schema(model: type[Arguments], *, required: bool = True) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from hitl_contract.audit_verification import ChainReport
 from hitl_contract.keys import PublicKeys
 from hitl_contract.verify import VerificationPolicy
 from hitl_mcp.approvals.service import ApprovalService
+from hitl_mcp.attention.records import AttentionRecords
 from hitl_mcp.grants.directory import GrantDirectory
 from hitl_mcp.identity.agents import AgentDirectory
 from hitl_mcp.identity.delegations import DelegationDirectory
@@ -71,6 +72,7 @@ class WebParts:
     people: PeopleDirectory
     delegations: DelegationDirectory
     grants: GrantDirectory
+    attention: AttentionRecords
     sessions: Sessions
     audit: AuditReader
     database: Database

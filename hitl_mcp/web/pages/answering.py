@@ -47,7 +47,8 @@ class PageParts:
             HTTPException: 400, it does not say about what, or its reason is too long.
         """
         person = session.person.person_id
-        shown = self.first_seen.shown(person, asked.request_id, asked.action_digest, now=self.clock.now())
+        seen = (person, asked.request_id, asked.action_digest)
+        known = self.first_seen.known(*seen)
         return DecisionInput(
             request_id=asked.request_id,
             person=person,
@@ -57,7 +58,12 @@ class PageParts:
             assurance=Assurance.SESSION,
             action_digest=digest_in(form),
             evidence=evidence_of(request, session),
-            first_seen_at=shown if asked.terms.minimum_review_seconds else None,
+            # For a rule that asks for a longer look, not to know is to look again.
+            first_seen_at=(
+                self.first_seen.shown(*seen, now=self.clock.now())
+                if asked.terms.minimum_review_seconds
+                else known
+            ),
         )
 
     def refused(self, error: HitlError, request_id: str, session: SessionRecord) -> Response:

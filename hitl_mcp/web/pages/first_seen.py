@@ -15,6 +15,10 @@ class FirstSeen:
     def __init__(self) -> None:
         self._seen: OrderedDict[tuple[str, str, str], datetime] = OrderedDict()
 
+    def known(self, person: str, request_id: str, action_digest: str) -> datetime | None:
+        """When this person was first shown it; None where that is not known."""
+        return self._seen.get((person, request_id, action_digest))
+
     def shown(self, person: str, request_id: str, action_digest: str, *, now: datetime) -> datetime:
         """When this person was first shown it; now, where that is not known."""
         key = (person, request_id, action_digest)

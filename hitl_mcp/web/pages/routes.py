@@ -15,11 +15,13 @@ from starlette.routing import BaseRoute, Route
 
 from hitl_mcp.approvals.errors import InvalidSubmission, RequestNotFound
 from hitl_mcp.approvals.service import ApprovalService
+from hitl_mcp.attention.records import AttentionRecords
 from hitl_mcp.identity.delegations import DelegationDirectory
 from hitl_mcp.identity.people import PeopleDirectory
 from hitl_mcp.identity.sessions import Sessions
 from hitl_mcp.web.pages.acts import ActPages
 from hitl_mcp.web.pages.answering import PageParts
+from hitl_mcp.web.pages.attention import AttentionPages
 from hitl_mcp.web.pages.cookies import Cookies
 from hitl_mcp.web.pages.edit import EditPages
 from hitl_mcp.web.pages.first_seen import FirstSeen
@@ -46,6 +48,7 @@ def page_routes(
     service: ApprovalService,
     people: PeopleDirectory,
     delegations: DelegationDirectory,
+    attention: AttentionRecords,
     sessions: Sessions,
     clock: Clock,
     public_url: str,
@@ -83,6 +86,7 @@ def page_routes(
         ("POST", "/requests/{request_id}/ask", questions.ask),
         ("GET", "/several", several.show),
         ("POST", "/several", several.approve),
+        ("GET", "/attention", AttentionPages(guard, pages, attention).show),
         ("GET", "/static/{name}", static_file),
     ]
     headers = [Middleware(SecurityHeaders, https=https)]
