@@ -25,7 +25,7 @@ async def create_tables(database: Database, metadata: MetaData) -> None:
             await raw.driver_connection.execute(";\n".join(statements))
             return
         for statement in statements:
-            await connection.exec_driver_sql(statement)
+            await connection.run_sync(lambda each, text=statement: each.exec_driver_sql(text))
 
     await database.write(operation)
 
