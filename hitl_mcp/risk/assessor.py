@@ -37,6 +37,10 @@ class Assessor(Protocol):
         """Whether nothing counts as low while this assessor is left out."""
         ...
 
+    def at_once(self, agent: AgentFacts, submission: Submission) -> Opinion | None:
+        """The opinion on a small action where nothing needs to be waited for; None has `assess` asked."""
+        ...
+
     async def assess(self, agent: AgentFacts, submission: Submission) -> Opinion: ...
 
 

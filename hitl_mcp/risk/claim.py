@@ -13,7 +13,10 @@ class AgentsClaim:
     name = "claim"
     essential = False
 
-    async def assess(self, agent: AgentFacts, submission: Submission) -> Opinion:  # noqa: ARG002 - the protocol's signature
+    async def assess(self, agent: AgentFacts, submission: Submission) -> Opinion:
+        return self.at_once(agent, submission)
+
+    def at_once(self, agent: AgentFacts, submission: Submission) -> Opinion:  # noqa: ARG002 - the protocol's signature
         claimed = submission.risk_level
         if claimed is None:
             return Opinion(None, "the agent states no risk")

@@ -2,7 +2,8 @@
 
 The rule, in order:
 
-1. All assessors are asked at the same time, and each has the same bound of time.
+1. What can be answered at once is. The other assessors are asked at the same time, each with the same bound
+   of time.
 2. An assessor votes for a level, has no opinion, or is left out because it failed or was too slow; its vote
    then says why.
 3. The level is the highest vote. Nobody can lower what somebody else has seen: a critical finding of static
@@ -27,6 +28,7 @@ from hitl_mcp.approvals.terms import AgentFacts, RiskAssessment, RiskVote
 from hitl_mcp.risk.assessor import Assessor, Opinion, worst
 from hitl_mcp.risk.claim import AgentsClaim
 from hitl_mcp.risk.errors import AssessorUnavailable
+from hitl_mcp.risk.sizes import is_small
 
 DEFAULT_TIMEOUT_SECONDS: Final = 10.0
 
@@ -50,32 +52,52 @@ class Consensus:
 
     async def assess(self, agent: AgentFacts, submission: Submission) -> RiskAssessment:
         """How risky this is, and who said so."""
-        tasks = [asyncio.create_task(_ask(each, agent, submission)) for each in self._assessors]
-        try:
-            await asyncio.wait(tasks, timeout=self._timeout_seconds)
-        finally:
-            self._abandon([task for task in tasks if not task.done()])
-        counted = [self._count(*each) for each in zip(self._assessors, tasks, strict=True)]
+        small = is_small(submission.action)
+        answers = {
+            each.name: answer
+            for each in self._assessors
+            if small and (answer := _ask_at_once(each, agent, submission)) is not None
+        }
+        tasks = {
+            each.name: asyncio.create_task(_ask(each, agent, submission))
+            for each in self._assessors
+            if each.name not in answers
+        }
+        if tasks:
+            try:
+                await asyncio.wait(tasks.values(), timeout=self._timeout_seconds)
+            finally:
+                self._abandon([task for task in tasks.values() if not task.done()])
+        counted = [
+            _count(each, answers[each.name])
+            if each.name in answers
+            else self._count_late(each, tasks[each.name])
+            for each in self._assessors
+        ]
         return RiskAssessment(_level(submission, counted), tuple(each.vote for each in counted))
 
-    def _count(self, assessor: Assessor, task: asyncio.Task[_Answer]) -> _Counted:
+    def _count_late(self, assessor: Assessor, task: asyncio.Task[_Answer]) -> _Counted:
         if not task.done():
             bound = self._timeout_seconds
             return _left_out(assessor, f"no answer within {bound:g} s", "timeout", bound)
         if task.cancelled():
             return _left_out(assessor, "it was interrupted", "cancelled")
-        opinion, failure, seconds = task.result()
-        if opinion is not None:
-            return _Counted(assessor, RiskVote(assessor.name, opinion.level, opinion.reason, seconds))
-        reason = str(failure) if isinstance(failure, AssessorUnavailable) else "it failed"
-        # The text of an unforeseen error may hold code or a credential; its type does not.
-        return _left_out(assessor, reason, type(failure).__name__, seconds)
+        return _count(assessor, task.result())
 
     def _abandon(self, tasks: Sequence[asyncio.Task[_Answer]]) -> None:
         for task in tasks:
             self._late.add(task)
             task.add_done_callback(self._late.discard)
             task.cancel()
+
+
+def _count(assessor: Assessor, answer: _Answer) -> _Counted:
+    opinion, failure, seconds = answer
+    if opinion is not None:
+        return _Counted(assessor, RiskVote(assessor.name, opinion.level, opinion.reason, seconds))
+    reason = str(failure) if isinstance(failure, AssessorUnavailable) else "it failed"
+    # The text of an unforeseen error may hold code or a credential; its type does not.
+    return _left_out(assessor, reason, type(failure).__name__, seconds)
 
 
 _Answer = tuple[Opinion | None, Exception | None, float]
@@ -106,13 +128,26 @@ def _level(submission: Submission, counted: Sequence[_Counted]) -> RiskLevel:
 async def _ask(assessor: Assessor, agent: AgentFacts, submission: Submission) -> _Answer:
     started = time.perf_counter()
     try:
-        opinion = await assessor.assess(agent, submission)
-        level = opinion.level
-        if level is not None:
-            opinion = Opinion(RiskLevel(level), opinion.reason)
+        opinion = _checked(await assessor.assess(agent, submission))
     except Exception as failure:
         return None, failure, _since(started)
     return opinion, None, _since(started)
+
+
+def _ask_at_once(assessor: Assessor, agent: AgentFacts, submission: Submission) -> _Answer | None:
+    started = time.perf_counter()
+    try:
+        opinion = assessor.at_once(agent, submission)
+        if opinion is not None:
+            opinion = _checked(opinion)
+    except Exception as failure:
+        return None, failure, _since(started)
+    return None if opinion is None else (opinion, None, _since(started))
+
+
+def _checked(opinion: Opinion) -> Opinion:
+    level = opinion.level
+    return opinion if level is None else Opinion(RiskLevel(level), opinion.reason)
 
 
 def _since(started: float) -> float:

@@ -23,6 +23,7 @@ REMEMBERED: Final = timedelta(seconds=5)
 _AGENTS: Final = 512
 _LONG_RECORD: Final = 10
 _OFTEN_DENIED: Final = 3
+_NO_RECORD: Final = Opinion(None, "people have not decided on anything by this agent yet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,22 +58,39 @@ class HistoryVote:
         self._clock = clock
         self._agents: OrderedDict[str, _Remembered] = OrderedDict()
 
+    def at_once(self, agent: AgentFacts, submission: Submission) -> Opinion | None:
+        record = self._remembered(agent.name)
+        if record is None:
+            return None
+        return (
+            judge(record, action_digest(submission.action), shape_of(submission.action))
+            if record
+            else _NO_RECORD
+        )
+
     async def assess(self, agent: AgentFacts, submission: Submission) -> Opinion:
         record = await self._record(agent.name)
         if not record:
-            return Opinion(None, "people have not decided on anything by this agent yet")
+            return _NO_RECORD
         digest = await read_action(submission.action, action_digest)
         return judge(record, digest, shape_of(submission.action))
 
     async def _record(self, agent: str) -> Sequence[PastOperation]:
-        now = self._clock.now()
+        remembered = self._remembered(agent)
+        if remembered is not None:
+            return remembered
+        until = self._clock.now() + REMEMBERED
+        known = self._agents[agent] = _Remembered(until, await self._operations.decided(agent))
+        self._agents.move_to_end(agent)
+        if len(self._agents) > _AGENTS:
+            self._agents.popitem(last=False)
+        return known.operations
+
+    def _remembered(self, agent: str) -> Sequence[PastOperation] | None:
         known = self._agents.get(agent)
         # A clock that was set back must not make an old record last.
-        if known is None or not known.until - REMEMBERED <= now < known.until:
-            known = _Remembered(now + REMEMBERED, await self._operations.decided(agent))
-            self._agents[agent] = known
-            if len(self._agents) > _AGENTS:
-                self._agents.popitem(last=False)
+        if known is None or not known.until - REMEMBERED <= self._clock.now() < known.until:
+            return None
         self._agents.move_to_end(agent)
         return known.operations
 

@@ -36,6 +36,9 @@ class ModelVote:
         self._settings = settings
         self._client = client
 
+    def at_once(self, agent: AgentFacts, submission: Submission) -> None:
+        """Nothing: a model is always waited for."""
+
     async def assess(self, agent: AgentFacts, submission: Submission) -> Opinion:  # noqa: ARG002 - the protocol's signature
         body = question(self._settings.model, submission.action)
         bound = self._settings.timeout_seconds

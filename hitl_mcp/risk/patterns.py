@@ -30,14 +30,20 @@ class PatternsVote:
     name = "patterns"
     essential = True
 
+    def at_once(self, agent: AgentFacts, submission: Submission) -> Opinion:  # noqa: ARG002 - the protocol's signature
+        return _opinion_on(submission.action)
+
     async def assess(self, agent: AgentFacts, submission: Submission) -> Opinion:  # noqa: ARG002 - the protocol's signature
-        signs = await read_action(submission.action, _signs)
-        found = sorted(signs, key=lambda sign: -sign.level.rank)
-        if not found:
-            return Opinion(RiskLevel.LOW, "nothing that stands out")
-        means = list(dict.fromkeys(sign.means for sign in found if sign.level is found[0].level))
-        more = f", and {len(means) - _SHOWN} more" if len(means) > _SHOWN else ""
-        return Opinion(found[0].level, ", ".join(means[:_SHOWN]) + more)
+        return await read_action(submission.action, _opinion_on)
+
+
+def _opinion_on(action: Action) -> Opinion:
+    found = sorted(_signs(action), key=lambda sign: -sign.level.rank)
+    if not found:
+        return Opinion(RiskLevel.LOW, "nothing that stands out")
+    means = list(dict.fromkeys(sign.means for sign in found if sign.level is found[0].level))
+    more = f", and {len(means) - _SHOWN} more" if len(means) > _SHOWN else ""
+    return Opinion(found[0].level, ", ".join(means[:_SHOWN]) + more)
 
 
 def _signs(action: Action) -> list[Sign]:

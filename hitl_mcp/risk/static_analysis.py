@@ -59,6 +59,12 @@ class StaticAnalysisVote:
         if self._warming is not None and not self._warming.done():
             await asyncio.wait({self._warming})
 
+    def at_once(self, agent: AgentFacts, submission: Submission) -> Opinion | None:  # noqa: ARG002 - the protocol's signature
+        if self._warm_up is not None and (self._warming is None or not self._warming.done()):
+            return None
+        # A small action is analysed again faster than it is found again.
+        return opinion_on(self._analyse(submission.action))
+
     async def assess(self, agent: AgentFacts, submission: Submission) -> Opinion:  # noqa: ARG002 - the protocol's signature
         digest = await read_action(submission.action, action_digest)
         known = self._known.get(digest)

@@ -31,9 +31,25 @@ class Says:
         self.asked = 0
         self._level = level
 
+    def at_once(self, agent: AgentFacts, submission: Submission) -> Opinion | None:
+        return None
+
     async def assess(self, agent: AgentFacts, submission: Submission) -> Opinion:
         self.asked += 1
         return Opinion(self._level, f"{self.name} has looked")
+
+
+class SaysAtOnce(Says):
+    """Answers a small action at once, with its opinion or by failing."""
+
+    def __init__(self, name: str, answer: Opinion | BaseException) -> None:
+        super().__init__(name, None)
+        self._answer = answer
+
+    def at_once(self, agent: AgentFacts, submission: Submission) -> Opinion | None:
+        if isinstance(self._answer, BaseException):
+            raise self._answer
+        return self._answer
 
 
 class Fails(Says):

@@ -11,9 +11,11 @@ from structlog.testing import capture_logs
 
 from hitl_mcp.approvals.levels import RiskLevel
 from hitl_mcp.approvals.terms import RiskAssessment, RiskVote
+from hitl_mcp.risk.assessor import Opinion
 from hitl_mcp.risk.consensus import Consensus
 from hitl_mcp.risk.errors import AssessorUnavailable
-from tests.risk.assessors import AGENT, Answers, Fails, Hangs, Says, submission
+from hitl_mcp.risk.sizes import ON_THE_LOOP_CHARACTERS
+from tests.risk.assessors import AGENT, Answers, Fails, Hangs, Says, SaysAtOnce, python, submission
 
 LOW, MEDIUM, HIGH, CRITICAL = RiskLevel
 CLAIMS = st.sampled_from([None, *RiskLevel])
@@ -145,6 +147,26 @@ async def test_an_answer_that_is_no_opinion_leaves_its_assessor_out(answer: obje
 
     assert assessment.level is LOW
     assert vote(assessment, "b").reason == "left out: it failed"
+
+
+async def test_a_small_action_is_judged_at_once_by_who_can_and_a_large_one_is_not() -> None:
+    quick = SaysAtOnce("quick", Opinion(CRITICAL, "seen"))
+    consensus = Consensus([quick, Says("slow", LOW)])
+
+    small = await consensus.assess(AGENT, submission())
+    assert [vote(small, name).level for name in ("quick", "slow")] == [CRITICAL, LOW]
+    assert (small.level, quick.asked) == (CRITICAL, 0)
+
+    large = await consensus.assess(AGENT, submission(python("x = 1\n" * ON_THE_LOOP_CHARACTERS)))
+    assert (large.level, quick.asked) == (LOW, 1)
+
+
+async def test_who_fails_to_answer_at_once_is_left_out_and_is_not_asked_again() -> None:
+    quick = SaysAtOnce("quick", RuntimeError("a secret"))
+    assessment = await Consensus([quick, Says("slow", LOW)]).assess(AGENT, submission())
+
+    assert vote(assessment, "quick").reason == "left out: it failed"
+    assert (assessment.level, quick.asked) == (LOW, 0)
 
 
 async def test_all_assessors_are_asked_at_the_same_time() -> None:
