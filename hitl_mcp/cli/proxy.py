@@ -1,8 +1,9 @@
-"""`hitl proxy`: an MCP server over stdio that asks before it passes calls on to another one."""
+"""`hitl proxy`: an MCP server, over stdio or HTTP, that asks before it passes calls on to another one."""
 
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,8 +16,17 @@ from hitl_mcp.running_server import find_running_server
 
 if TYPE_CHECKING:
     from hitl_mcp.gate.engine import ApprovalEngine
+    from hitl_mcp.proxy.http_callers import Callers
+    from hitl_mcp.proxy.serving import Upstream
 
 KEY_VARIABLE = "HITL_API_KEY"
+
+
+class Transport(StrEnum):
+    """How agents reach the proxy."""
+
+    STDIO = "stdio"
+    HTTP = "http"
 
 
 def proxy(
@@ -41,6 +51,17 @@ def proxy(
         str | None,
         typer.Option(metavar="URL", help="With HITL_API_KEY: the approval server. Default: HITL_URL."),
     ] = None,
+    transport: Annotated[
+        Transport,
+        typer.Option(
+            help="stdio: for the one agent that starts it. http: for agents with their own API keys."
+        ),
+    ] = Transport.STDIO,
+    host: Annotated[str, typer.Option(help="With http: where it listens.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="With http: where it listens.")] = 3004,
+    public_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="With http: the URL it is reached at, without /mcp.")
+    ] = None,
     hold_seconds: Annotated[
         float, typer.Option("--hold", min=0, help="How long a call is held while people decide, at most.")
     ] = 3600,
@@ -50,7 +71,7 @@ def proxy(
     Its tools are listed as they are, and everything else passes unchanged.
     """
 
-    async def operation(_output: Output) -> None:
+    async def operation(output: Output) -> None:
         from hitl_mcp.proxy.patience import Patience
         from hitl_mcp.proxy.serving import Upstream, serve_proxy
         from server_kit.logging import configure_logging
@@ -63,6 +84,11 @@ def proxy(
             )
         configure_logging(level="warning", format="text")
         upstream = Upstream(tuple(command or ()), url, _headers(bearer_variable))
+        if transport is Transport.HTTP:
+            await _serve_http(
+                output, upstream, name, agent, approvals, hold_seconds, (host, port, public_url)
+            )
+            return
         async with _open_engine(agent, approvals) as engine:
             by_client = await serve_proxy(
                 engine,
@@ -79,6 +105,59 @@ def proxy(
             )
 
     run_command(operation)
+
+
+async def _serve_http(
+    output: Output,
+    upstream: "Upstream",
+    name: str | None,
+    agent: str | None,
+    approvals: str | None,
+    hold_seconds: float,
+    place: tuple[str, int, str | None],
+) -> None:
+    from hitl_mcp.proxy.http_serving import serve_proxy_over_http
+    from hitl_mcp.proxy.patience import Patience
+    from server_kit.http_serving import Address
+
+    if agent is not None:
+        raise CommandFailed(
+            "Over HTTP each agent shows its own key.",
+            exit_code=ExitCode.USAGE,
+            hint="Leave --agent out; `hitl agents add NAME` prints a key.",
+        )
+    upstream.require_startable()
+    host, port, public_url = place
+    async with _open_callers(approvals) as callers:
+        await serve_proxy_over_http(
+            callers,
+            upstream,
+            name=name or upstream.default_name(),
+            state=home_directory() / "proxy",
+            patience=Patience(hold_seconds),
+            address=Address(host, port),
+            public_url=public_url,
+            ready=lambda url: output.show(f"The proxy is ready at {url}"),
+        )
+
+
+@asynccontextmanager
+async def _open_callers(approvals: str | None) -> "AsyncGenerator[Callers]":
+    from hitl_mcp.proxy.http_callers import CallersAtHome, callers_of
+
+    home = home_directory()
+    running = find_running_server(home)
+    address = approvals or os.environ.get("HITL_URL") or (running.address if running else None)
+    if address is not None:
+        async with callers_of(address) as callers:
+            yield callers
+        return
+    require_initialized(home)
+    # The whole server: only where there is none to ask.
+    from hitl_mcp.gate.home import open_home
+
+    async with open_home(None) as application:
+        yield CallersAtHome(application)
 
 
 @asynccontextmanager

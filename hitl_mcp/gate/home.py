@@ -16,12 +16,12 @@ from server_kit.logging import configure_logging
 
 @asynccontextmanager
 async def open_home(
-    agent: str,
+    agent: str | None,
     settings: Settings | None = None,
     *,
     around_policy: Callable[[Policy], Policy] | None = None,
 ) -> AsyncGenerator[Application]:
-    """Open it, and deliver notifications while it is open and no server is up on the same home.
+    """Open it for one agent, or with None for any; deliver notifications when no server is up on it.
 
     Raises:
         ServerError: with one line on what stops it: among others no such agent, or rules that are refused.
@@ -33,7 +33,7 @@ async def open_home(
         application = await stack.enter_async_context(
             build_application(settings, around_policy=around_policy)
         )
-        if not await application.agents.is_active(agent):
+        if agent is not None and not await application.agents.is_active(agent):
             raise ConfigurationError(
                 f"{agent[:80]!r} is no agent of {settings.home}; add it with `hitl agents add NAME`"
             )

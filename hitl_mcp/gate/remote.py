@@ -32,6 +32,10 @@ class RemoteEngine:
     def __init__(self, http: httpx2.AsyncClient) -> None:
         self._http = http
 
+    async def check(self) -> None:
+        """Raises EngineRefused when the key is not good, EngineUnavailable when nobody can say."""
+        await self._call("GET", "/api/v1/approvals", params={"limit": "1"})
+
     async def submit(self, submission: Submission) -> GateRequest:
         return _request(await self._call("POST", "/api/v1/uses", json=_arguments(submission)))
 

@@ -1,7 +1,8 @@
 """What a proxy keeps on disk about one upstream server: tools as first seen, and calls on their way.
 
 A call is noted, durably, before it is forwarded, and the note goes when its answer came. A note whose process
-is gone is a call that may or may not have happened: it is reported once, and never repeated by itself.
+or session is gone is a call that may or may not have happened: it is reported once, and never repeated by
+itself.
 """
 
 from __future__ import annotations
@@ -28,11 +29,15 @@ class Note:
 
 
 class ProxyFiles:
-    """The files of one upstream server, shared by all proxies in front of it."""
+    """The files of one upstream server, shared by all proxies in front of it.
 
-    def __init__(self, directory: Path, server: str) -> None:
+    Where one proxy serves several agents, `caller` keeps the notes about their calls apart.
+    """
+
+    def __init__(self, directory: Path, server: str, caller: str = "") -> None:
         name = re.sub(r"[^A-Za-z0-9]+", "-", server)[:40]
         self._directory = directory / f"{name}-{_short(server)}"
+        self._caller = caller
         try:
             (self._directory / "calls").mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
@@ -66,7 +71,7 @@ class ProxyFiles:
 
     def note(self, action_digest: str, use: str, tool: str) -> Note:
         """Note durably that a call goes out now."""
-        path = self._directory / "calls" / f"{_short(action_digest)}.{_short(use)}.json"
+        path = self._directory / "calls" / f"{self._key(action_digest)}.{_short(use)}.json"
         _write(path, {"tool": tool, "pid": os.getpid(), "started": process_started(os.getpid())})
         return Note(path)
 
@@ -75,14 +80,22 @@ class ProxyFiles:
         with suppress(OSError):
             note.path.unlink()
 
+    def abandoned(self, note: Note) -> None:
+        """Nobody is there any more to be told how the call ended: the next one like it is told."""
+        with suppress(OSError):
+            _write(note.path, {"pid": 0, "started": ""})
+
     def take_interrupted(self, action_digest: str) -> bool:
         """Whether such a call was cut off earlier, in a process that is gone. It is told once."""
         found = False
-        for path in (self._directory / "calls").glob(f"{_short(action_digest)}.*.json"):
+        for path in (self._directory / "calls").glob(f"{self._key(action_digest)}.*.json"):
             if not _process_lives(path):
                 path.unlink(missing_ok=True)
                 found = True
         return found
+
+    def _key(self, action_digest: str) -> str:
+        return _short(f"{self._caller} {action_digest}" if self._caller else action_digest)
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:

@@ -73,6 +73,10 @@ class Gatekeeper:
         """The call came to an end that the agent is told."""
         self._files.answered(admission.note)
 
+    def abandoned(self, admission: Admission) -> None:
+        """The agent left before the call came to an end."""
+        self._files.abandoned(admission.note)
+
     async def _admit(self, call: HeldCall, wait: Wait) -> Admission:
         if self._definitions.get(call.tool) is None:  # 1
             raise Refused(

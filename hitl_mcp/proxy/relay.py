@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -52,6 +52,8 @@ _METHODS: Final = SPEC_CLIENT_METHODS | {
 }
 _NOTIFICATIONS: Final = SPEC_CLIENT_NOTIFICATION_METHODS | {"notifications/tasks/status"}
 _LISTING_SECONDS: Final = 30.0
+_NO_TOKEN: Final = object()
+Unanswered = Callable[[], Awaitable[None]]
 _MOST_PAGES: Final = 100
 _LONGEST_ARGUMENTS: Final = 4000
 _SERVER_GONE: Final = "The MCP server behind the proxy has ended."
@@ -97,6 +99,7 @@ class Relay:
         self._forwarded: dict[str | int, JSONRPCRequest] = {}
         self._admitted: dict[str | int, Admission] = {}
         self._own: dict[str | int, asyncio.Future[dict[str, Any]]] = {}
+        self._unanswered: dict[str | int, Unanswered | None] = {}
         self._own_prefix = f"hitl-proxy-{secrets.token_hex(8)}-"
         self._listing = asyncio.Lock()
 
@@ -118,6 +121,8 @@ class Relay:
             for task in remaining:
                 task.cancel()
             await asyncio.gather(*remaining, return_exceptions=True)
+            for admission in self._admitted.values():
+                self._gatekeeper.abandoned(admission)
 
     async def _relay_client(self) -> None:
         async for item in self._from_client:
@@ -132,6 +137,8 @@ class Relay:
                 continue
             match item.message:
                 case JSONRPCRequest() as request:
+                    if isinstance(item.metadata, ServerMessageMetadata):
+                        self._unanswered[request.id] = item.metadata.on_request_unanswered
                     await self._take_request(request)
                 case JSONRPCNotification() as notification:
                     await self._take_notification(notification)
@@ -159,11 +166,18 @@ class Relay:
             request_id = (notification.params or {}).get("requestId")
             if isinstance(request_id, str | int):
                 held = self._held.pop(request_id, None)
+                known = held is not None or request_id in self._forwarded
                 if held is not None:
                     # Not forwarded, so there is nothing that the server could cancel.
                     held.task.cancel()
+                else:
+                    self._forget(request_id)
+                end = self._unanswered.pop(request_id, None)
+                if known and end is not None:
+                    # Where every request has a stream of its own, that ends without an answer too.
+                    await end()
+                if held is not None:
                     return
-                self._forget(request_id)
         await self._send_upstream(notification)
 
     async def _hold(self, request: JSONRPCRequest) -> None:
@@ -171,7 +185,7 @@ class Relay:
         try:
             call = HeldCall.of(self._gatekeeper.server, request.params)
             await self._know_tools(call)
-            admission = await self._gatekeeper.admit(call, lambda asked: self._wait(asked, call))
+            admission = await self._gatekeeper.admit(call, lambda asked: self._wait(asked, call, request.id))
         except (Refused, CallRefused) as refused:
             await self._answer_held(request, str(refused))
         except Exception as error:
@@ -188,12 +202,13 @@ class Relay:
         self._held.pop(request.id, None)
         await self._answer_text(request, text)
 
-    async def _wait(self, asked: GateRequest, call: HeldCall) -> GateRequest:
-        return await self._patience.wait(self._engine, asked, call.progress_token, self._progress)
+    async def _wait(self, asked: GateRequest, call: HeldCall, request_id: str | int) -> GateRequest:
+        async def progress(token: str | int, value: float, message: str) -> None:
+            params = {"progressToken": token, "progress": value, "message": message}
+            said = JSONRPCNotification(jsonrpc="2.0", method="notifications/progress", params=params)
+            await self._answer(said, request_id)
 
-    async def _progress(self, token: str | int, value: float, message: str) -> None:
-        params = {"progressToken": token, "progress": value, "message": message}
-        await self._answer(JSONRPCNotification(jsonrpc="2.0", method="notifications/progress", params=params))
+        return await self._patience.wait(self._engine, asked, call.progress_token, progress)
 
     async def _know_tools(self, call: HeldCall) -> None:
         async with self._listing:
@@ -248,8 +263,20 @@ class Relay:
                 self._forget(message_id)
             elif isinstance(message, JSONRPCNotification) and message.method.endswith("tools/list_changed"):
                 self._definitions.stale = True
-            related = message.id if isinstance(message, JSONRPCResponse) else None
-            await self._answer(message, related)
+            await self._answer(message, self._related(message))
+
+    def _related(self, message: JSONRPCMessage) -> str | int | None:
+        """The client's request that a message belongs to, for transports where each has its own stream."""
+        match message:
+            case JSONRPCResponse():
+                return message.id
+            case JSONRPCNotification(method="notifications/progress"):
+                token = (message.params or {}).get("progressToken")
+                return next((each.id for each in self._forwarded.values() if _token(each) == token), None)
+            case JSONRPCRequest() if len(self._forwarded) == 1:
+                return next(iter(self._forwarded))
+            case _:
+                return None
 
     def _take_own(self, message: JSONRPCResponse | JSONRPCError) -> bool:
         answer = self._own.get(message.id) if message.id is not None else None
@@ -297,6 +324,8 @@ class Relay:
         await self._answer(JSONRPCResponse(jsonrpc="2.0", id=request.id, result=result))
 
     async def _answer(self, message: JSONRPCMessage, related: str | int | None = None) -> None:
+        if isinstance(message, JSONRPCResponse | JSONRPCError) and message.id is not None:
+            self._unanswered.pop(message.id, None)
         await self._to_client.send(SessionMessage(message, ServerMessageMetadata(related_request_id=related)))
 
     async def _send_upstream(self, message: JSONRPCMessage) -> None:
@@ -305,6 +334,14 @@ class Relay:
         except (anyio.ClosedResourceError, anyio.BrokenResourceError):
             # The other loop sees that the server is gone, and tells the client.
             return
+
+
+def _token(request: JSONRPCRequest) -> object:
+    meta = (request.params or {}).get("_meta")
+    # No token at all is not the same as any.
+    return (
+        cast("dict[str, Any]", meta).get("progressToken", _NO_TOKEN) if isinstance(meta, dict) else _NO_TOKEN
+    )
 
 
 def _told_of_edit(

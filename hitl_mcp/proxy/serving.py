@@ -1,8 +1,9 @@
-"""Runs a proxy over stdio in front of a server that it starts, or of one that is reached by URL."""
+"""Runs a proxy in front of a server that it starts or reaches by URL: over stdio, or for one client."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -62,6 +63,11 @@ class Upstream:
         named = [word for word in words if PurePath(word).name not in _STARTERS]
         return PurePath((named or words or ["server"])[0]).name
 
+    def require_startable(self) -> None:
+        """Raises ConfigurationError: there is no such command."""
+        if self.command and shutil.which(self.command[0]) is None:
+            raise ConfigurationError(f"{self.command[0]!r} cannot be started: there is no such command")
+
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[TransportStreams]:
         """Raises ConfigurationError: the command cannot be started."""
@@ -93,8 +99,35 @@ async def serve_proxy(
 ) -> bool:
     """Serve one client over stdin and stdout. True when the client ended it, False when the server did."""
     files = ProxyFiles(state, name)
+    async with upstream.open() as behind, stdio_server() as front:
+        return await _relay(front, behind, engine, files, name, patience)
+
+
+async def relay_client(
+    front: TransportStreams,
+    engine: ApprovalEngine,
+    upstream: Upstream,
+    *,
+    files: ProxyFiles,
+    name: str,
+    patience: Patience,
+) -> bool:
+    """Serve one client that is there already, with a server of its own; ends like `serve_proxy`.
+
+    Raises ConfigurationError: the command cannot be started.
+    """
+    async with upstream.open() as behind:
+        return await _relay(front, behind, engine, files, name, patience)
+
+
+async def _relay(
+    front: TransportStreams,
+    behind: TransportStreams,
+    engine: ApprovalEngine,
+    files: ProxyFiles,
+    name: str,
+    patience: Patience,
+) -> bool:
     definitions = Definitions(files)
     gatekeeper = Gatekeeper(engine, name, definitions, files)
-    async with upstream.open() as behind, stdio_server() as front:
-        relay = Relay(front, behind, gatekeeper, definitions, engine, patience)
-        return await relay.run()
+    return await Relay(front, behind, gatekeeper, definitions, engine, patience).run()

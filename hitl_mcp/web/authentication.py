@@ -12,13 +12,12 @@ Where a request comes from proves nothing: loopback is treated like any other ad
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from hitl_mcp.identity.agents import AgentDirectory
 from hitl_mcp.identity.credentials import AGENT_KEY_PREFIX
 from hitl_mcp.identity.sessions import SessionRecord, Sessions
 from hitl_mcp.interface.principals import remember_agent
@@ -53,11 +52,22 @@ def access_of(method: str, path: str) -> Access:
     return Access.OPEN
 
 
+class AgentKeys(Protocol):
+    """Whose API key it is."""
+
+    async def authenticate(self, api_key: str) -> str | None:
+        """The agent; None for a key that is not one. Raises ServerError."""
+        ...
+
+
 class Authentication:
-    """ASGI middleware that names the caller in the scope, or refuses with 401."""
+    """ASGI middleware that names the caller in the scope, or refuses with 401.
+
+    Without `sessions` no person is known.
+    """
 
     def __init__(
-        self, app: ASGIApp, *, agents: AgentDirectory, sessions: Sessions, throttle: RefusalThrottle
+        self, app: ASGIApp, *, agents: AgentKeys, sessions: Sessions | None, throttle: RefusalThrottle
     ) -> None:
         self._app = app
         self._agents = agents
@@ -91,7 +101,7 @@ class Authentication:
             if agent is not None:
                 remember_agent(scope, agent)
             return agent is not None
-        if access is Access.AGENT:
+        if access is Access.AGENT or self._sessions is None:
             return False
         session = await self._sessions.resolve(bearer)
         if session is not None:

@@ -18,15 +18,25 @@ from hitl_mcp.web.problems import problem
 LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 # Probes of an orchestrator call by address, and learn nothing there.
 _UNGUARDED_PATHS: Final = frozenset({"/health", "/ready"})
+_ADVICE: Final = (
+    "Set HITL_HTTP__PUBLIC_URL to the URL it is reached at, or add the name to HITL_HTTP__ALLOWED_HOSTS."
+)
 
 
 class HostGuard:
     """ASGI middleware. Loopback names are allowed with any port, others as they are configured."""
 
     def __init__(
-        self, app: ASGIApp, *, public_url: str, hosts: Iterable[str] = (), origins: Collection[str] = ()
+        self,
+        app: ASGIApp,
+        *,
+        public_url: str,
+        hosts: Iterable[str] = (),
+        origins: Collection[str] = (),
+        advice: str = _ADVICE,
     ) -> None:
         self._app = app
+        self._advice = advice
         parts = urlsplit(public_url)
         self._hosts = frozenset({parts.netloc.lower(), *(host.lower() for host in hosts)})
         self._origins = frozenset({f"{parts.scheme}://{parts.netloc}".lower(), *(o.lower() for o in origins)})
@@ -41,8 +51,7 @@ class HostGuard:
             refusal = problem(
                 421,
                 "unknown_host",
-                "This server does not answer for that host name. Set HITL_HTTP__PUBLIC_URL to the URL it is "
-                "reached at, or add the name to HITL_HTTP__ALLOWED_HOSTS.",
+                f"This server does not answer for that host name. {self._advice}",
             )
         elif not self._may_come_from(headers.getlist("origin"), host):
             refusal = problem(403, "foreign_origin", "Pages of another site may not use this server.")
