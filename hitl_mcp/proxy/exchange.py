@@ -49,6 +49,7 @@ class Exchange:
         self._to_relay, read = anyio.create_memory_object_stream[SessionMessage | Exception](0)
         write, self._from_relay = anyio.create_memory_object_stream[SessionMessage](0)
         self.front: TransportStreams = (read, write)
+        self._streams = (self._to_relay, read, write, self._from_relay)
         self._asked: dict[str, Asked] = {}
 
     @property
@@ -62,8 +63,8 @@ class Exchange:
 
     async def close(self) -> None:
         """End the relay, and every request that is still open."""
-        await self._to_relay.aclose()
-        await self._from_relay.aclose()
+        for stream in self._streams:
+            await stream.aclose()
         for asked in self._asked.values():
             asked.hearing.close()
 

@@ -157,7 +157,7 @@ async def test_it_answers_agents_keys_alone_under_its_own_name(server: Served, t
         session = (await client.post("/api/v1/session", json=body)).json()["access_token"]
     async with door(server, tmp_path) as proxy:
         good = server.keys["builder"]
-        for credential in ("", "hitl_agent_wrong", session):
+        for credential in ("wrong", "hitl_agent_wrong", session):
             async with proxy.http(credential) as http:
                 for method in ("POST", "GET", "DELETE"):
                     assert (await http.request(method, proxy.url, json=INITIALIZE)).status_code == 401
@@ -203,21 +203,34 @@ async def test_a_revoked_key_opens_nothing_more(server: Served, tmp_path: Path) 
             await client.list_tools()
 
 
-@pytest.mark.parametrize("mode", REVISIONS)
-async def test_a_call_cut_off_with_its_session_is_reported_to_its_agent_and_not_repeated(
-    server: Served, tmp_path: Path, mode: str
+async def test_a_call_cut_off_with_its_session_is_reported_to_its_agent_alone_and_not_repeated(
+    server: Served, tmp_path: Path
 ) -> None:
+    call = {
+        "jsonrpc": "2.0",
+        "id": 2,
+        "method": "tools/call",
+        "params": {"name": "wait_for_ever", "arguments": {}},
+    }
     async with door(server, tmp_path) as proxy:
-        async with proxy.client(mode=mode) as client:
-            waiting = asyncio.create_task(client.call_tool("wait_for_ever", {}))
+        async with proxy.http(server.keys["builder"]) as http:
+            begun = await http.post(proxy.url, json=INITIALIZE)
+            session = {"Mcp-Session-Id": begun.headers["mcp-session-id"]}
+            ready = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+            assert (await http.post(proxy.url, json=ready, headers=session)).status_code == 202
+            waiting = asyncio.create_task(http.post(proxy.url, json=call, headers=session))
             await server.decide((await server.one_pending())["request_id"])
             await written(tmp_path / "book", {"waiting": True})
-            waiting.cancel()
-        async with proxy.client("other", mode=mode) as client:
+            assert (await http.delete(proxy.url, headers=session)).status_code == 200
+            await asyncio.gather(waiting, return_exceptions=True)
+            await written(tmp_path / "book", {"cancelled": True})
+        async with proxy.client("other") as client:
             other = asyncio.create_task(client.call_tool("wait_for_ever", {}))
-            pending = await server.one_pending()
-            await server.decide(pending["request_id"], "deny")
+            await server.decide((await server.one_pending())["request_id"], "deny")
             assert "cut off" not in text(await other)
+        async with proxy.client() as client:
+            assert "cut off" in text(await client.call_tool("wait_for_ever", {}))
+    assert await server.pending() == []
     assert [entry for entry in calls(tmp_path / "book") if "waiting" in entry] == [{"waiting": True}]
 
 
