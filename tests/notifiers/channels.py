@@ -221,7 +221,9 @@ class Telegram:
         return str(user)
 
     def nonce(self, request_id: str) -> str:
-        return self.service.cards(request_id)[-1].callback_data("Deny").partition(":")[2]
+        card = self.service.cards(request_id)[-1]
+        deny = next(each for each in card.buttons if each.startswith("Deny"))
+        return card.callback_data(deny).partition(":")[2]
 
 
 class Slack:
@@ -286,7 +288,7 @@ class Slack:
         told = len(self._told(user))
         views = len(self.service.views)
         await self.service.acknowledged(await self.service.press(card, button, self.account(user)))
-        if button == "Deny" and len(self.service.views) > views:
+        if button.startswith("Deny") and len(self.service.views) > views:
             await self.service.acknowledged(await self.service.submit(self.service.views[-1], "not today"))
         return "".join(self._told(user)[told:])
 
@@ -328,7 +330,8 @@ class Slack:
         return f"U{user:09d}"
 
     def nonce(self, request_id: str) -> str:
-        return str(self.service.cards(request_id)[-1].buttons["Deny"]["value"])
+        buttons = self.service.cards(request_id)[-1].buttons
+        return str(next(each["value"] for name, each in buttons.items() if name.startswith("Deny")))
 
 
 @asynccontextmanager
