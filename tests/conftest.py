@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pwd
 import secrets
@@ -9,16 +10,26 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import asyncpg
 import pytest
 import pytest_asyncio
 
 from server_kit.database.base import Database
 from server_kit.database.opening import open_database
+from tests.quick_disk import quick_directory
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    # Before pytest chooses where `tmp_path` is; its workers are told by the process that starts them.
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(quick_directory()))
 
 
 class ManualClock:
@@ -34,6 +45,42 @@ class ManualClock:
         self._now += timedelta(seconds=seconds)
 
 
+class Administration:
+    """Makes and drops databases on one connection, in a thread: the loop of the test stays untouched."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="postgresql-administration")
+        self._loop = asyncio.new_event_loop()
+        self._connection: asyncpg.Connection | None = None
+
+    def execute(self, port: int, statement: str) -> None:
+        self._run(self._execute(port, statement))
+
+    def close(self) -> None:
+        """Only ends what is here: the server may be gone."""
+        try:
+            self._run(self._terminate())
+        finally:
+            self._thread.shutdown()
+            self._loop.close()
+
+    def _run(self, operation: Coroutine[Any, Any, None]) -> None:
+        self._thread.submit(self._loop.run_until_complete, operation).result()
+
+    async def _execute(self, port: int, statement: str) -> None:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await asyncpg.connect(
+                host="127.0.0.1", port=port, user="postgres", database="postgres", timeout=60
+            )
+        await self._connection.execute(statement, timeout=60)
+
+    async def _terminate(self) -> None:
+        if self._connection is not None:
+            self._connection.terminate()
+            # The transport closes its socket in the loop's next turn.
+            await asyncio.sleep(0)
+
+
 @dataclass(frozen=True)
 class PostgresqlCluster:
     """A private PostgreSQL server, listening on 127.0.0.1 with a port of its own."""
@@ -42,13 +89,15 @@ class PostgresqlCluster:
     directory: Path
     port: int
     fsync: bool
+    administration: Administration = field(default_factory=Administration)
 
     def url(self, database: str) -> str:
         return f"postgresql+asyncpg://postgres:unused@127.0.0.1:{self.port}/{database}"
 
     def start(self) -> None:
         options = f"-p {self.port} -k {self.directory} -c listen_addresses=127.0.0.1 -c max_connections=200"
-        options += "" if self.fsync else " -c fsync=off"
+        # What is gone after each test needs no tidying meanwhile.
+        options += "" if self.fsync else " -c fsync=off -c full_page_writes=off -c autovacuum=off"
         self._run(
             "pg_ctl",
             "-D",
@@ -66,11 +115,11 @@ class PostgresqlCluster:
 
     def create_database(self) -> str:
         name = f"test_{secrets.token_hex(8)}"
-        self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), name)
+        self.administration.execute(self.port, f"CREATE DATABASE {name}")
         return name
 
     def drop_database(self, name: str) -> None:
-        self._run("dropdb", "-h", "127.0.0.1", "-p", str(self.port), "--force", "--if-exists", name)
+        self.administration.execute(self.port, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
     def initialize(self) -> None:
         data = str(self.directory / "data")
@@ -117,7 +166,7 @@ def _postgresql_programs() -> Path:
 def make_cluster(*, fsync: bool = False) -> Iterator[PostgresqlCluster]:
     """Start a private server; the generator's end stops it and removes its files."""
     # Not under pytest's own directory: that one belongs to root alone, and the server runs as another user.
-    directory = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
+    directory = Path(tempfile.mkdtemp(prefix="pg-", dir=quick_directory()))
     if os.geteuid() == 0:
         shutil.chown(directory, "postgres", "postgres")
     cluster = PostgresqlCluster(_postgresql_programs(), directory, free_port(), fsync)
@@ -126,6 +175,7 @@ def make_cluster(*, fsync: bool = False) -> Iterator[PostgresqlCluster]:
         cluster.start()
         yield cluster
     finally:
+        cluster.administration.close()
         if (directory / "data" / "postmaster.pid").exists():
             cluster.stop()
         shutil.rmtree(directory, ignore_errors=True)
