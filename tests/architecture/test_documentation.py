@@ -8,13 +8,18 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from executor_mcp.cli.application import application as executor_command_line
 from executor_mcp.settings import load as load_executor_settings
+from hitl_mcp.cli.application import build_application as build_command_line
 from hitl_mcp.policies.loading import load_rules
 from hitl_mcp.policies.people import KnownPeople
 from hitl_mcp.settings import read_settings
@@ -25,7 +30,10 @@ BIN = Path(sys.executable).parent
 # A language without a check of its own may not be used.
 # Python is run by tests/gate/test_documented_programs.py.
 LANGUAGES = {"bash", "yaml", "json", "text", "python"}
-OUR_COMMANDS = {"hitl", "hitl-executor"}
+OUR_COMMANDS: Mapping[str, Callable[[], typer.Typer]] = {
+    "hitl": build_command_line,
+    "hitl-executor": lambda: executor_command_line,
+}
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)")
 
 
@@ -45,14 +53,13 @@ def environment(home: Path) -> dict[str, str]:
 
 @cache
 def help_text(command: tuple[str, ...]) -> str:
-    result = subprocess.run(
-        [BIN / command[0], *command[1:], "--help"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"},
+    # In this process: there are many pages, and starting is most of what printing one takes.
+    result = CliRunner().invoke(
+        OUR_COMMANDS[command[0]](),
+        [*command[1:], "--help"],
+        env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"},
     )
-    assert result.returncode == 0, f"{' '.join(command)} is not a command: {result.stderr}"
+    assert result.exit_code == 0, f"{' '.join(command)} is not a command: {result.stderr}"
     return result.stdout
 
 
