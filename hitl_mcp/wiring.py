@@ -278,6 +278,7 @@ def _application(
             service=service,
             people=core.people,
             delegations=delegations,
+            grants=grants,
             attention=attention,
             sessions=sessions,
             clock=core.clock,

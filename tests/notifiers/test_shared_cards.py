@@ -189,6 +189,7 @@ async def test_a_tap_on_an_older_face_decides_what_it_showed_and_not_what_joined
     for request_id in asked:
         assert (await scene.desk.ended(request_id)).request.status is RequestStatus.APPROVED
     assert (await scene.record(late)).decisions == ()
+    await scene.row(asked[0], lambda row: (row.showing or "").count("APPROVED") == 2)
     await scene.chat.press(late, "Approve", ANNA)
     assert (await scene.desk.ended(late)).request.status is RequestStatus.APPROVED
 

@@ -22,6 +22,7 @@ from hitl_mcp.approvals.models import (
 )
 from hitl_mcp.interface.differences import DifferenceLine, difference
 from hitl_mcp.web.pages.answering import MAX_REASON_CHARACTERS, PageParts, to_request
+from hitl_mcp.web.pages.grants import why_no_grant
 from hitl_mcp.web.pages.questions import QuestionPages, view_dialogue
 from hitl_mcp.web.pages.views import view_request
 
@@ -42,6 +43,7 @@ class ReaderView:
     tighten: tuple[tuple[str, float], ...]
     cut_network: bool
     conditions: bool
+    grant: bool
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,8 @@ class ReviewPages:
             edit=edit and _editable(action),
             tighten=tuple(code.limits.model_dump().items()) if code and edit else (),
             cut_network=bool(code and edit and code.network.mode is not NetworkMode.NONE),
+            grant=((approve and not early) or request.status is RequestStatus.APPROVED)
+            and why_no_grant(request) is None,
             conditions=bool(approve and code and not early and (edit or terms.conditions)),
         )
 

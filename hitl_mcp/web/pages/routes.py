@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute, Route
 from hitl_mcp.approvals.errors import InvalidSubmission, RequestNotFound
 from hitl_mcp.approvals.service import ApprovalService
 from hitl_mcp.attention.records import AttentionRecords
+from hitl_mcp.grants.directory import GrantDirectory
 from hitl_mcp.identity.delegations import DelegationDirectory
 from hitl_mcp.identity.people import PeopleDirectory
 from hitl_mcp.identity.sessions import Sessions
@@ -25,6 +26,7 @@ from hitl_mcp.web.pages.attention import AttentionPages
 from hitl_mcp.web.pages.cookies import Cookies
 from hitl_mcp.web.pages.edit import EditPages
 from hitl_mcp.web.pages.first_seen import FirstSeen
+from hitl_mcp.web.pages.grants import GrantPages
 from hitl_mcp.web.pages.guard import Guard, SignInNeeded
 from hitl_mcp.web.pages.inbox import InboxPages
 from hitl_mcp.web.pages.questions import QuestionPages
@@ -48,6 +50,7 @@ def page_routes(
     service: ApprovalService,
     people: PeopleDirectory,
     delegations: DelegationDirectory,
+    grants: GrantDirectory,
     attention: AttentionRecords,
     sessions: Sessions,
     clock: Clock,
@@ -65,6 +68,7 @@ def page_routes(
     parts = PageParts(guard, pages, service, FirstSeen(), clock)
     review, edit, several = ReviewPages(parts), EditPages(parts), SeveralPages(parts)
     acts, questions = ActPages(parts, delegations), QuestionPages(parts)
+    allowed = GrantPages(parts, grants)
     table: list[tuple[str, str, _Endpoint]] = [
         ("GET", "/", inbox.show),
         ("GET", "/inbox", inbox.items),
@@ -84,6 +88,12 @@ def page_routes(
         ("POST", "/requests/{request_id}/edit/confirm", edit.confirm),
         ("POST", "/requests/{request_id}/answer", questions.answer),
         ("POST", "/requests/{request_id}/ask", questions.ask),
+        ("GET", "/requests/{request_id}/grant", allowed.show),
+        ("POST", "/requests/{request_id}/grant", allowed.preview),
+        ("POST", "/requests/{request_id}/grant/confirm", allowed.confirm),
+        ("GET", "/grants", allowed.index),
+        ("GET", "/grants/{grant_id}", allowed.one),
+        ("POST", "/grants/{grant_id}/revoke", allowed.revoke),
         ("GET", "/several", several.show),
         ("POST", "/several", several.approve),
         ("GET", "/attention", AttentionPages(guard, pages, attention).show),
