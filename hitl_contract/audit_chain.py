@@ -20,6 +20,7 @@ from hitl_contract.canonical import (
     base64url_decode,
     base64url_encode,
     canonical_json,
+    canonical_object,
     digest_of_bytes,
 )
 from hitl_contract.errors import CanonicalizationError, ChainMalformed
@@ -111,7 +112,7 @@ def _hash_of(
     """
     if abs(sequence) > MAX_SAFE_INTEGER:
         raise CanonicalizationError(f"the sequence number {sequence} is beyond 2**53 - 1")
-    inner = canonical_json(details).decode()
+    inner = canonical_object(details)
     text = (
         f'{{"actor":{_quoted(actor)},"at":{_quoted(at)},"chain":{_quoted(chain)},"details":{inner},'
         f'"event":{_quoted(event)},"previous_hash":{_quoted(previous_hash)},"sequence":{sequence},'

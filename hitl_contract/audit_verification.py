@@ -111,15 +111,8 @@ def verify_chain(
     count, sequence, previous = 0, 0, genesis_hash(chain)
     for entry in entries:
         count += 1
-        if entry.chain != chain:  # 1
-            problems.add(
-                ChainProblemKind.FOREIGN_ENTRY, entry.sequence, f"belongs to the chain {entry.chain!a}"
-            )
-        if entry.sequence > sequence + 1:
-            missing = f"entries {sequence + 1} to {entry.sequence - 1} are missing"
-            problems.add(ChainProblemKind.MISSING_ENTRIES, entry.sequence, missing)
-        elif entry.sequence <= sequence:
-            problems.add(ChainProblemKind.OUT_OF_ORDER, entry.sequence, f"comes after entry {sequence}")
+        if entry.chain != chain or entry.sequence != sequence + 1:  # 1
+            _misplaced(entry, chain, sequence, problems)
         if entry.previous_hash != previous:  # 2
             problems.add(
                 ChainProblemKind.BROKEN_LINK, entry.sequence, "does not continue the entry before it"
@@ -147,6 +140,16 @@ class _Problems:
 
     def found(self) -> tuple[ChainProblem, ...]:
         return tuple(self._found)
+
+
+def _misplaced(entry: AuditEntry, chain: str, sequence: int, problems: _Problems) -> None:
+    if entry.chain != chain:
+        problems.add(ChainProblemKind.FOREIGN_ENTRY, entry.sequence, f"belongs to the chain {entry.chain!a}")
+    if entry.sequence > sequence + 1:
+        missing = f"entries {sequence + 1} to {entry.sequence - 1} are missing"
+        problems.add(ChainProblemKind.MISSING_ENTRIES, entry.sequence, missing)
+    elif entry.sequence <= sequence:
+        problems.add(ChainProblemKind.OUT_OF_ORDER, entry.sequence, f"comes after entry {sequence}")
 
 
 def _trusted_checkpoints(

@@ -28,7 +28,7 @@ from server_kit.audit_log import AuditLog
 from server_kit.audit_records import line_of
 from server_kit.audit_tables import AuditTables
 from server_kit.audit_verifier.chain import ChainVerifier
-from server_kit.audit_verifier.encoding import lines_of
+from server_kit.audit_verifier.encoding import blocks_of, lines_of
 from server_kit.audit_verifier.signatures import Keys
 from server_kit.clock import Clock
 from server_kit.database.base import Database
@@ -186,8 +186,8 @@ class AuditArchive:
     def _check(self, path: Path, start: tuple[int, str], end: tuple[int, str]) -> int:
         keys = Keys(PublicKeys([self._private_key.public_key()]).to_jwks())
         verifier = ChainVerifier(self._log.chain, keys, start=start, archived_part=True)
-        for line in lines_of(path):
-            verifier.feed(line)
+        for lines in blocks_of(path):
+            verifier.feed(lines)
         report = verifier.finish(lambda: lines_of(path))
         if not report.intact or (report.head_sequence, report.head_hash) != end:
             problem = report.problems[0].message if report.problems else "it ends elsewhere"

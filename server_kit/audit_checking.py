@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from hitl_contract.audit_chain import Checkpoint, checkpoint_to_json
@@ -64,17 +65,18 @@ def _follow(
 ) -> Report:
     for mark in witnessed:
         verifier.checkpoint(checkpoint_to_json(mark))
-    for line in _in_thread(records, loop):
-        verifier.feed(line)
+    for lines in _in_thread(records, loop):
+        verifier.feed(b"".join(lines))
     last = max((mark.sequence for mark in witnessed), default=0)
-    return verifier.finish(lambda: _in_thread(records, loop), remembered=last)
+    again = chain.from_iterable(_in_thread(records, loop))
+    return verifier.finish(lambda: again, remembered=last)
 
 
-def _in_thread(records: AuditRecords, loop: asyncio.AbstractEventLoop) -> Iterator[bytes]:
-    """Yield all lines in a thread while the loop reads them in portions: any number fits into memory."""
+def _in_thread(records: AuditRecords, loop: asyncio.AbstractEventLoop) -> Iterator[list[bytes]]:
+    """Yield all lines in a thread, in portions as the loop reads them: any number fits into memory."""
     lines = records.lines()
     while portion := asyncio.run_coroutine_threadsafe(_portion(lines), loop).result():
-        yield from portion
+        yield portion
 
 
 async def _portion(lines: AsyncIterator[bytes]) -> list[bytes]:

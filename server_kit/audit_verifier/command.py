@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from server_kit.audit_verifier.chain import ChainVerifier
-from server_kit.audit_verifier.encoding import Unreadable, json_object, lines_of
+from server_kit.audit_verifier.encoding import Unreadable, blocks_of, json_object, lines_of
 from server_kit.audit_verifier.report import Report, Tokens
 from server_kit.audit_verifier.signatures import Keys
 
@@ -27,8 +27,8 @@ def verify_export(
                 raise Unreadable(f"the witness {witness} is not JSON Lines")
             verifier.checkpoint(mark)
             remembered = max(remembered, int(mark.get("sequence", 0)))
-    for line in lines_of(export):
-        verifier.feed(line)
+    for lines in blocks_of(export):
+        verifier.feed(lines)
     return verifier.finish(lambda: _everything(export, segments), remembered=remembered), verifier.tokens
 
 

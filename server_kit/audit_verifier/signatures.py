@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.util import find_spec
 from typing import Any, Final, cast
 
@@ -19,18 +20,19 @@ class Keys:
             publics = [from_base64url(entry["x"]) for entry in entries if entry["crv"] == "Ed25519"]
         except (KeyError, TypeError, ValueError) as error:
             raise Unreadable("the key set is no JSON Web Key Set of Ed25519 keys") from error
-        self._keys = {_thumbprint(public): public for public in publics}
+        self._keys = {_thumbprint(public): _checker(public) for public in publics}
 
     def signed(self, record: Mapping[str, Any], names: Sequence[str]) -> bool:
         """Whether `record`, of exactly these fields and a signature, is signed by the key it names."""
-        public = self._keys.get(str(record.get("key_id")))
-        if public is None or set(record) != {*names, "signature"}:
+        signed_by = self._keys.get(str(record.get("key_id")))
+        if signed_by is None or set(record) != {*names, "signature"}:
             return False
         try:
             signature = from_base64url(record["signature"])
-        except (ValueError, TypeError):
+            message = canonical({name: record[name] for name in names})
+        except (ValueError, TypeError, RecursionError):
             return False
-        return signed(public, signature, canonical({name: record[name] for name in names}))
+        return signed_by(signature, message)
 
 
 def _thumbprint(public: bytes) -> str:
@@ -38,19 +40,27 @@ def _thumbprint(public: bytes) -> str:
     return base64url(hashlib.sha256(canonical(key)).digest()).decode()
 
 
-def signed(public: bytes, signature: bytes, message: bytes) -> bool:
-    """Whether the Ed25519 key made the signature."""
+def _checker(public: bytes) -> Callable[[bytes, bytes], bool]:
+    """What tells whether the Ed25519 key made a signature of a message."""
     if find_spec("cryptography") is None:
-        return signed_without_library(public, signature, message)
+        return partial(signed_without_library, public)
     # A machine with Python alone does not have it.
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     try:
-        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
-    except (InvalidSignature, ValueError):
-        return False
-    return True
+        key = Ed25519PublicKey.from_public_bytes(public)
+    except ValueError:
+        return lambda _signature, _message: False
+
+    def signed(signature: bytes, message: bytes) -> bool:
+        try:
+            key.verify(signature, message)
+        except InvalidSignature:
+            return False
+        return True
+
+    return signed
 
 
 # Ed25519 of RFC 8032 section 5.1, for machines that have Python and nothing else. Points are (x, y, z, t).

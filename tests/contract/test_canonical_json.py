@@ -13,6 +13,7 @@ from hitl_contract.canonical import (
     base64url_decode,
     base64url_encode,
     canonical_json,
+    canonical_object,
     parse_strict_json,
 )
 from hitl_contract.errors import CanonicalizationError
@@ -148,3 +149,22 @@ def test_base64url_round_trips() -> None:
     for length in range(70):
         data = bytes(range(length))
         assert base64url_decode(base64url_encode(data)) == data
+
+
+names = st.text(st.characters(exclude_categories=("Cs",)), max_size=5) | st.sampled_from(
+    ["%s", "%", "\ue000", "😀"]
+)
+
+
+@given(
+    st.dictionaries(names, st.text(st.characters(exclude_categories=("Cs",))))
+    | st.dictionaries(names, json_values)
+)
+def test_an_object_as_a_text_is_its_canonical_bytes(value: dict[str, object]) -> None:
+    assert canonical_object(value).encode() == canonical_json(value) == rfc8785.dumps(value)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("value", [{1: "a", "b": "c"}, {"a": object(), "b": "c"}, {"a": 2**53, "b": "c"}])
+def test_an_object_without_a_canonical_form_is_refused_as_a_text_too(value: dict[str, object]) -> None:
+    with pytest.raises(CanonicalizationError):
+        canonical_object(value)

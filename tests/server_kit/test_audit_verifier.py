@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hitl_contract.audit_chain import (
@@ -27,11 +27,13 @@ from hitl_contract.audit_chain import (
     sign_checkpoint,
 )
 from hitl_contract.audit_verification import verify_chain
-from hitl_contract.canonical import canonical_json
+from hitl_contract.canonical import canonical_json, digest_of_bytes
 from hitl_contract.keys import PublicKeys, key_id
 from server_kit.audit_verifier.chain import ChainVerifier
 from server_kit.audit_verifier.command import join
+from server_kit.audit_verifier.encoding import canonical
 from server_kit.audit_verifier.report import Report, Tokens
+from server_kit.audit_verifier.shapes import Shapes
 from server_kit.audit_verifier.signatures import Keys, signed_without_library
 from server_kit.audit_verifier.single_file import write
 
@@ -71,8 +73,7 @@ def chained(*acts: tuple[str, str, dict[str, object]], chain: str = "hitl") -> l
 
 def verified(lines: list[bytes], chain: str = "hitl") -> tuple[Report, Tokens]:
     verifier = ChainVerifier(chain, Keys(KEYS.to_jwks()))
-    for line in lines:
-        verifier.feed(line)
+    verifier.feed(b"".join(lines))
     return verifier.finish(lambda: iter(lines)), verifier.tokens
 
 
@@ -167,6 +168,7 @@ def test_every_run_joins_to_a_token(runs: list[tuple[str, str, dict[str, object]
     assert kinds(report) == found
 
 
+@settings(deadline=None)
 @given(message=st.binary(max_size=64), flip=st.integers(0, 511))
 def test_signatures_are_told_apart_without_any_library(message: bytes, flip: int) -> None:
     public, signature = PRIVATE.public_key().public_bytes_raw(), PRIVATE.sign(message)
@@ -207,6 +209,126 @@ def test_one_file_verifies_on_a_machine_that_has_python_alone(tmp_path: Path) ->
     assert (status, "edited_entry" in output) == (1, True), output
     keys.write_text("{}")
     assert verify()[0] == 2
+
+
+class NoShapes(Shapes):
+    """Knows no line: each is parsed."""
+
+    def entry(self, line: bytes) -> None:
+        return None
+
+
+anything = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53) + 1, 2**53 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False).filter(
+        lambda number: not number.is_integer() or abs(number) < 2**53 or abs(number) >= 1e21
+    )
+    | st.sampled_from(
+        ["APPROVED", "status", '","entry_hash":"', "\\", '"', "\x1f", "\x7f", "é", "\ufeff", "😀"]
+    )
+    | texts,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            texts | st.sampled_from(["status", "sequence", "\ue000", "😀", "entry_hash"]), inner, max_size=3
+        )
+    ),
+    max_leaves=8,
+)
+acts_of_any_kind = st.lists(
+    st.tuples(
+        st.sampled_from(["request.created", "request.decided", "token.minted", "x"]) | texts,
+        st.sampled_from(["req_1", "req_2"]) | texts,
+        st.dictionaries(
+            st.sampled_from(["status", "action_digest", "token_id", "sequence", "chain"]) | texts,
+            anything,
+            max_size=4,
+        ),
+    ),
+    max_size=6,
+)
+
+
+def slowly(lines: list[bytes]) -> tuple[Report, Tokens]:
+    verifier = ChainVerifier("hitl", Keys(KEYS.to_jwks()))
+    verifier._shapes = NoShapes("hitl", frozenset())  # pyright: ignore[reportPrivateUsage]
+    verifier.feed(b"".join(lines))
+    return verifier.finish(lambda: iter(lines)), verifier.tokens
+
+
+@given(acts=acts_of_any_kind, data=st.data())
+def test_telling_lines_by_their_shape_finds_exactly_what_parsing_each_finds(
+    acts: list[tuple[str, str, dict[str, object]]], data: st.DataObject
+) -> None:
+    # All twice: what is learned from a line is used on the next.
+    lines = chained(*acts, *acts)
+    assert verified(lines) == slowly(lines)
+    assert kinds(verified(lines)[0]) <= {"unapproved_token"}
+    spoilt = bytearray(b"".join(lines))
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(spoilt) - 1))
+        spoilt[at : at + data.draw(st.integers(0, 2))] = data.draw(
+            st.binary(max_size=2) | st.sampled_from([b'"', b"\\", b",", b"0", b"1", b'"a":1,', b"\xc3"])
+        )
+    assert verified([bytes(spoilt)]) == slowly([bytes(spoilt)])
+
+
+@given(value=st.dictionaries(texts | st.sampled_from(["\ue000", "😀"]), anything) | anything)
+def test_its_canonical_form_is_that_of_the_contract(value: object) -> None:
+    assert canonical(value) == canonical_json(value)
+
+
+def sealed_as_spelled(details: bytes, after: str | None = None) -> list[bytes]:
+    """Two entries: a usual one, and one whose hash was taken of `details` as they are spelled."""
+    first = chained(("x", "s", {"a": "1", "b": "2"}))[0]
+    previous = (after or str(json.loads(first)["entry_hash"])).encode()
+    rest = b'"event":"x","previous_hash":"%b","sequence":2,"subject":"s"}' % previous
+    head = b'{"actor":"person:ada","at":"2026-11-21T00:00:00.000000Z","chain":"hitl","details":%b,' % details
+    entry_hash = digest_of_bytes(head + rest).encode()
+    return [first, b'%b"entry_hash":"%b",%b\n' % (head, entry_hash, rest)]
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        *(b'{"a":"1","a":"2"}', b'{"b":"1","a":"2"}', b'{"a":"1", "b":"2"}', b'{"a":"\\u0031","b":"2"}'),
+        *(b'{"a":"1","b":"2"},"details":{"a":"1","b":"2"}', b'{"a":"\x01","b":"2"}', b'{"a":"\xff","b":"2"}'),
+        *(
+            b'{"a":"1","b":01}',
+            b'{"a":"1","b":-0}',
+            b'{"a":"1","b":1.0}',
+            b'{"a":"1","b":"2"',
+            b'{"a":"\\/","b":"2"}',
+        ),
+        *(b'{"a":"1","b":"\xed\xa0\x80"}', b'{"a":"1","b":NaN}', b"[" * 900 + b"]" * 900),
+    ],
+)
+@pytest.mark.parametrize("learned", [True, False])
+def test_a_hash_over_bytes_that_are_not_the_canonical_form_of_what_they_say_is_no_hash_of_it(
+    details: bytes, learned: bool
+) -> None:
+    lines = sealed_as_spelled(details)
+    if not learned:
+        other = chained(("x", "s", {}))[0]
+        lines = [other, sealed_as_spelled(details, after=json.loads(other)["entry_hash"])[1]]
+    assert kinds(verified(lines)[0]) & {"edited_entry", "malformed"}
+
+
+def test_what_was_sealed_in_canonical_form_is_its_content() -> None:
+    assert verified(sealed_as_spelled(b'{"a":"1","b":"2"}'))[0].intact
+
+
+def test_a_log_of_ever_other_shapes_is_verified_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server_kit.audit_verifier.shapes._MOST", 3)
+    monkeypatch.setattr("server_kit.audit_verifier.shapes._MOST_ALIKE", 2)
+    acts: list[tuple[str, str, dict[str, object]]] = []
+    for n in range(60):
+        details: dict[str, object] = {"n" * (n % 5 + 1): "v", "m" * (n % 3 + 1): ["w"] * (n % 7)}
+        acts.append(("x", "s", details))
+    lines = chained(*acts)
+    assert verified(lines) == slowly(lines)
 
 
 def test_verification_costs_little_more_than_hashing_what_is_there() -> None:
