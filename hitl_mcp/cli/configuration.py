@@ -16,6 +16,11 @@ _ASK_EVERYTHING = """\
 # One person is asked about every request. docs/policies.md explains rules; `hitl policy use default` puts
 # those in this one's place that allow harmless work and ask about what is doubtful.
 rules:
+  # What is critical is looked at for a while, and not approved in a chat.
+  - name: ask-critical
+    match: {risk: critical}
+    then: ask
+    ask: {assurance: session, minimum_review: 10s}
   - name: ask-everything
     then: ask
 """

@@ -75,7 +75,9 @@ def _rule(record: RequestRecord) -> str | None:
     if request.kind is RequestKind.QUESTION or request.verdict is not RuleVerdict.ASK:
         return None
     given = f"{record.received_approvals} of {request.required_approvals} so far"
-    return shortened(safe_text(f"{request.policy} asks {asks_of(request.terms)}; {given}"), _RULE_LIMIT)
+    seconds = request.terms.minimum_review_seconds
+    look = f" after a look of {seconds} s" if seconds else ""
+    return shortened(safe_text(f"{request.policy} asks {asks_of(request.terms)}{look}; {given}"), _RULE_LIMIT)
 
 
 def _risk_reason(request: ApprovalRequest) -> str | None:

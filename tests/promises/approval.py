@@ -189,4 +189,18 @@ APPROVAL = (
             "tests/grants/test_api_grants.py",
         ),
     ),
+    Promise(
+        "A13",
+        (
+            "Nothing can be minted for a drill, nobody is shown that a request is one before it has ended, "
+            "and the log proves it afterwards."
+        ),
+        tests=(
+            "tests/attention/test_canaries.py",
+            "tests/attention/test_filing.py::test_of_many_processes_exactly_one_files_it",
+            "tests/attention/test_doors.py::test_a_drill_is_an_ordinary_page_until_it_is_decided",
+            "tests/attention/test_doors.py::test_over_rest_a_drill_is_told_with_the_answer_to_the_decision",
+            "tests/attention/test_grants.py",
+        ),
+    ),
 )
