@@ -79,7 +79,8 @@ def _sandbox(descriptors: Descriptors) -> list[str]:
         arguments += ["--ro-bind-try", path, path]
     arguments += ["--ro-bind-data", str(descriptors.passwd), "/etc/passwd"]
     arguments += ["--ro-bind-data", str(descriptors.group), "/etc/group"]
-    arguments += ["--proc", "/proc"]
+    # The namespaces' own switches belong to their user, who may write them.
+    arguments += ["--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys"]
     for path in _MASKED:
         if Path(path).is_dir():
             arguments += ["--tmpfs", path, "--remount-ro", path]
