@@ -9,19 +9,17 @@ host, because the same user inside the namespace is that user outside of it.
 from __future__ import annotations
 
 import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
 from executor_mcp.sandbox.amounts import Amounts
 from executor_mcp.sandbox.control_groups import ControlGroup
+from executor_mcp.sandbox.host_users import user_of_its_own
 from executor_mcp.sandbox.job_message import PROGRAM_PATH, driver_source, supervisor_program
 
 TOOLS = ("bwrap", "unshare", "setpriv", "mount", "sh", "python3")
 TOOL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SANDBOX_USER = 1000
-_HOST_USERS = range(61184, 65520)
-"""The range that systemd sets aside for users that exist only while a service runs."""
 
 _LOADER_FILES = ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives")
 _TOP_FOLDERS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
@@ -60,8 +58,7 @@ def bubblewrap_command(amounts: Amounts, group: ControlGroup | None, descriptors
 def _as_nobody() -> list[str]:
     if os.geteuid() != 0:
         return []
-    # A user of its own for each sandbox: older kernels count processes per user, and users signal each other.
-    user = str(secrets.choice(_HOST_USERS))
+    user = str(user_of_its_own())
     return ["setpriv", "--reuid", user, "--regid", user, "--clear-groups", "--bounding-set=-all", "--"]
 
 

@@ -15,28 +15,28 @@ from executor_mcp.sandbox.frames import MAX_FRAME_BYTES, Frame, FrameError, read
 from executor_mcp.sandbox.job_message import PROGRAM_PATH, supervisor_program
 from executor_mcp.sandbox.run import Aftermath
 
-SANDBOX_USER = 65532
 _GVISOR_MEMORY_BYTES = 64 * 1024 * 1024
 _GVISOR_TASKS = 256
 _MAX_CHUNK_BYTES = 1 << 20
 _ERROR_BYTES = 4096
 _STANDARD_OUTPUT = 1
+_EMPTY = "ro,nosuid,nodev,noexec,size=4096,nr_inodes=2,mode=0555"
 _MEMORY_ATTEMPTS = 10
 _MEMORY_PAUSE_SECONDS = 0.1
 
 
-def host_config(amounts: Amounts, *, runtime: str | None, seccomp: str) -> dict[str, Any]:
+def host_config(amounts: Amounts, *, user: int, runtime: str | None, seccomp: str) -> dict[str, Any]:
     """1. No network. 2. Nothing can be written but two bounded tmpfs. 3. No capability, and no way to gain
     one.
     4. Only the system calls of the profile. 5. Memory without swap, processor, processes and files bounded.
     6. No mount, device, or socket of the host; no shared namespace. 7. No log: it would lie on the host's
-       disk.
+       disk. 8. `user` is of this container alone: the kernel keeps some accounts by user.
     """
     gvisor = runtime is not None
     # gVisor keeps its own kernel and one task for each of the program's in the same control group.
     memory = amounts.memory_bytes + (_GVISOR_MEMORY_BYTES if gvisor else 0)
     processes = 2 * amounts.processes + _GVISOR_TASKS if gvisor else amounts.processes
-    owner = f"uid={SANDBOX_USER},gid={SANDBOX_USER}"
+    owner = f"uid={user},gid={user}"
     options = "rw,nosuid,nodev,noexec,mode=0755," + owner
     return {
         "network_mode": "none",
@@ -45,7 +45,9 @@ def host_config(amounts: Amounts, *, runtime: str | None, seccomp: str) -> dict[
             "/tmp": f"{options},size={amounts.disk_bytes},nr_inodes={amounts.inodes}",  # noqa: S108
             "/dev/shm": f"{options},size={SHARED_MEMORY_BYTES},nr_inodes=256",  # noqa: S108
             # The engine mounts message queues there, which can be written; this lies over them.
-            "/dev/mqueue": "ro,nosuid,nodev,noexec,size=4096,nr_inodes=2,mode=0555",
+            "/dev/mqueue": _EMPTY,
+            # Where the kernel lies in memory, and doors for those who look after it.
+            **({} if gvisor else {"/sys/kernel": _EMPTY}),
         },
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges", f"seccomp={seccomp}"],
@@ -65,10 +67,13 @@ def host_config(amounts: Amounts, *, runtime: str | None, seccomp: str) -> dict[
     }
 
 
-def container_config(labels: Mapping[str, str]) -> dict[str, Any]:
-    """When this process goes, the engine closes the container's input, at which the supervisor stops."""
+def container_config(labels: Mapping[str, str], *, user: int) -> dict[str, Any]:
+    """`user` is that of `host_config`.
+
+    When this process goes, the engine closes the container's input, at which the supervisor stops.
+    """
     return {
-        "user": f"{SANDBOX_USER}:{SANDBOX_USER}",
+        "user": f"{user}:{user}",
         "working_dir": "/",
         "hostname": "sandbox",
         "environment": {"PATH": PROGRAM_PATH, "LANG": "C.UTF-8"},

@@ -23,6 +23,7 @@ from executor_mcp.sandbox.base import (
 from executor_mcp.sandbox.docker import ContainerFacts, DockerEngine
 from executor_mcp.sandbox.docker_container import DockerContainer, container_config, host_config
 from executor_mcp.sandbox.errors import SandboxError, SandboxUnavailable
+from executor_mcp.sandbox.host_users import user_of_its_own
 from executor_mcp.sandbox.job_message import BoundsInside
 from executor_mcp.sandbox.owner import Owner
 from executor_mcp.sandbox.refusals import refuse_what_is_not_offered
@@ -102,8 +103,10 @@ class DockerSandbox:
         }
 
         async def launch(amounts: Amounts) -> Channel:
-            host = host_config(amounts, runtime=self._runtime, seccomp=seccomp)
-            return await DockerContainer.launch(self._engine, image_id, host, container_config(labels))
+            user = user_of_its_own()
+            host = host_config(amounts, user=user, runtime=self._runtime, seccomp=seccomp)
+            container = container_config(labels, user=user)
+            return await DockerContainer.launch(self._engine, image_id, host, container)
 
         return await self._sandboxes.prepare(job, launch, image_digest=image_id)
 

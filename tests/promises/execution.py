@@ -38,6 +38,9 @@ EXECUTION = (
         ),
         tests=(
             "tests/sandbox/conformance/test_isolation.py",
+            "tests/attacks/sandbox/test_on_docker.py",
+            "tests/attacks/sandbox/test_on_gvisor.py",
+            "tests/attacks/sandbox/test_on_bubblewrap.py",
             "tests/sandbox/test_seccomp.py",
             "tests/sandbox/conformance/test_life.py::test_what_a_killed_executor_left_is_ended_and_removed",
         ),
@@ -47,6 +50,9 @@ EXECUTION = (
         "Memory, cpu, process, disk, inode, output, file and time bounds hold against hostile programs.",
         tests=(
             "tests/sandbox/conformance/test_bounds.py",
+            "tests/attacks/sandbox/test_on_docker.py",
+            "tests/attacks/sandbox/test_on_bubblewrap.py",
+            "tests/attacks/sandbox/test_on_bubblewrap_without_groups.py",
             "tests/sandbox/conformance/test_files.py::"
             "test_more_files_or_bytes_than_the_bounds_are_left_out_and_said_so",
         ),

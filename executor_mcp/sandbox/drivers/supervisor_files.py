@@ -27,6 +27,10 @@ class Collector:
 
     def collect(self) -> None:
         try:
+            # gVisor follows the link that O_NOFOLLOW and O_DIRECTORY together refuse.
+            if not stat.S_ISDIR(os.lstat(self._work).st_mode):
+                self.truncated = True
+                return
             self._directory(os.open(self._work, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW), "", 0)
         except OSError:
             self.truncated = True

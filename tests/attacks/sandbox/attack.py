@@ -1,6 +1,6 @@
 """The attacks as data: one file each under `programs/GROUP/NAME.LANGUAGE`.
 
-A file starts with comment lines that are TOML and say what is attacked and how it ends when the sandbox holds:
+A file starts with comment lines that are TOML: what is attacked, and how it ends when the sandbox holds.
 
 - `goal`: what the program is after.
 - `ends`: the ways it may end, as "exited 0" or the name of a termination; "exited 0" when it is not said.
@@ -39,7 +39,19 @@ GROUPS = (
 BACKENDS = ("docker", "gvisor", "bubblewrap", "bubblewrap-without-groups")
 BREACH = b"BREACH: "
 _COMMENTS = {"python": "# ", "bash": "# ", "nodejs": "// "}
-_KEYS = {"goal", "ends", "says", "files", "beside", "twice", "differs", "cancelled_after", "limits", "any_files", *BACKENDS}
+_KEYS = {
+    "goal",
+    "ends",
+    "says",
+    "files",
+    "beside",
+    "twice",
+    "differs",
+    "cancelled_after",
+    "limits",
+    "any_files",
+    *BACKENDS,
+}
 _KEYS_OF_A_BACKEND = {"ends", "says", "files", "skip", "not_stopped"}
 
 
@@ -70,9 +82,11 @@ class Attack:
     twice: bool
     differs: bool
     cancelled_after: float | None
+    special: frozenset[str]
+    """The backends on which something is different."""
 
     def __str__(self) -> str:
-        return f"{self.group}/{self.name}"
+        return f"{self.group}/{self.name}.{self.language}"
 
 
 def read_attack(path: Path) -> Attack:
@@ -96,6 +110,7 @@ def read_attack(path: Path) -> Attack:
         twice=header.get("twice", False) or header.get("differs", False),
         differs=header.get("differs", False),
         cancelled_after=header.get("cancelled_after"),
+        special=frozenset(header) & frozenset(BACKENDS),
     )
 
 

@@ -1,4 +1,4 @@
-"""What a campaign of attacks looks at on the host: doors that nobody may knock at, a secret, and its traces."""
+"""What a campaign looks at on the host: doors that nobody may knock at, a secret, and traces of attacks."""
 
 from __future__ import annotations
 
@@ -23,9 +23,6 @@ _SWITCHES = (
     "/proc/sys/fs/suid_dumpable",
     "/proc/modules",
     "/proc/swaps",
-    "/proc/sysvipc/shm",
-    "/proc/sysvipc/msg",
-    "/proc/sysvipc/sem",
 )
 
 
