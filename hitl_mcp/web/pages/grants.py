@@ -248,7 +248,7 @@ class GrantPages:
 
 def why_no_grant(asked: ApprovalRequest) -> str | None:
     """Why nothing can be allowed in advance from this request, whoever asks; None where something can."""
-    if asked.kind is not RequestKind.ACTION:
+    if asked.kind is RequestKind.QUESTION:
         return "It is not about an action."
     if asked.status not in {RequestStatus.PENDING, RequestStatus.APPROVED} or asked.is_granted:
         return "It has to wait for an approval, or to have been approved by people."
