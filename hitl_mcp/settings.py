@@ -16,7 +16,7 @@ from hitl_mcp.attention.settings import AttentionSettings, CanarySettings
 from hitl_mcp.errors import IdentityRefused
 from hitl_mcp.identity.hierarchy import RoleHierarchy
 from hitl_mcp.minting.passphrases import PASSPHRASE_VARIABLES
-from hitl_mcp.notifiers.settings import ConsoleSettings, SlackSettings, TelegramSettings
+from hitl_mcp.notifiers.settings import ConsoleSettings, SharingSettings, SlackSettings, TelegramSettings
 from hitl_mcp.risk.settings import RiskSettings
 from server_kit.audit_settings import AuditSettings
 from server_kit.logging import LogFormat, LogLevel
@@ -145,6 +145,7 @@ class Settings(SettingsModel):
     audit: AuditSettings = AuditSettings()
     risk: RiskSettings = RiskSettings()
     log: LogSettings = LogSettings()
+    sharing: SharingSettings = SharingSettings()
     console: ConsoleSettings = ConsoleSettings()
     slack: SlackSettings | None = None
     telegram: TelegramSettings | None = None

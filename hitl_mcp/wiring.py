@@ -42,7 +42,7 @@ from hitl_mcp.minting.sealing import open_store, seal_keys
 from hitl_mcp.minting.seals import ApprovalSealer, RecordSealer
 from hitl_mcp.minting.signer import CapabilityMinter
 from hitl_mcp.notifiers.base import Notifier
-from hitl_mcp.notifiers.building import build_dispatcher, build_notifiers, channel_delays
+from hitl_mcp.notifiers.building import build_dispatcher, build_notifiers, channel_delays, sharing_windows
 from hitl_mcp.notifiers.lease import Lease
 from hitl_mcp.notifiers.outbox import SqlOutbox
 from hitl_mcp.policies.counting import SqlCounter
@@ -387,6 +387,7 @@ def _dispatcher(
         notifiers=notifiers,
         sealer=core.sealer,
         review_url=views.review_url,
+        sharing=sharing_windows(settings.sharing),
         lease=Lease(
             database=core.database,
             clock=core.clock,

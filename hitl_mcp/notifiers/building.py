@@ -22,7 +22,7 @@ from hitl_mcp.notifiers.lease import Lease
 from hitl_mcp.notifiers.nonces import CardNonces, Sealer
 from hitl_mcp.notifiers.outbox import RetryPolicy, SqlOutbox
 from hitl_mcp.notifiers.placing import CardPlaces, SharingWindows
-from hitl_mcp.notifiers.settings import ConsoleSettings, SlackSettings, TelegramSettings
+from hitl_mcp.notifiers.settings import ConsoleSettings, SharingSettings, SlackSettings, TelegramSettings
 from hitl_mcp.notifiers.shared_cards import SharedCards
 from hitl_mcp.notifiers.telegram.notifier import TelegramNotifier
 from server_kit.clock import Clock
@@ -67,6 +67,13 @@ def channel_delays(
         for channel, settings in configured.items()
         if settings is not None
     }
+
+
+def sharing_windows(settings: SharingSettings) -> SharingWindows:
+    """How long after a card others may join it."""
+    return SharingWindows(
+        same=timedelta(seconds=settings.same_seconds), kin=timedelta(seconds=settings.burst_seconds)
+    )
 
 
 def build_dispatcher(

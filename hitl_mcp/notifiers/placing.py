@@ -109,8 +109,13 @@ class CardPlaces:
         opened_at = on_card[0].opened_at if on_card else None
         if opened_at is None or on_card[0].state is CardState.CLOSED:
             return False
-        is_same = any(each.action_digest == row.action_digest for each in on_card)
-        return asked_at - opened_at <= (self._windows.longest if is_same else self._windows.kin)
+        windows: list[timedelta] = []
+        if any(each.action_digest == row.action_digest for each in on_card):
+            windows.append(self._windows.same)
+        if row.kin is not None and any(each.kin == row.kin for each in on_card):
+            windows.append(self._windows.kin)
+        # What waited for a start was asked before any card was made; a window of nothing is off for it too.
+        return any(window and asked_at - opened_at <= window for window in windows)
 
     async def _fits(self, record: RequestRecord, on_card: Sequence[CardRow]) -> bool:
         if len(on_card) >= MAX_ITEMS:

@@ -14,6 +14,25 @@ DelaySeconds = Annotated[
 ]
 
 
+class SharingSettings(BaseModel):
+    """When requests share a card. Neither delays the first of them; critical ones never share."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    same_seconds: float = Field(
+        default=60.0,
+        ge=0,
+        le=3600,
+        description="how long after a card was sent others that ask for the same join it; 0 turns it off",
+    )
+    burst_seconds: float = Field(
+        default=2.0,
+        ge=0,
+        le=60,
+        description="how long after a card was sent an agent's similar requests join it; 0 turns it off",
+    )
+
+
 class ConsoleSettings(BaseModel):
     """Cards on the standard error of `hitl serve`."""
 

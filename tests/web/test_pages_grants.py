@@ -19,9 +19,9 @@ OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PHONE = {"width": 390, "height": 844}
 
 
-def payment(amount: int) -> dict[str, Any]:
+def forecast(amount: int) -> dict[str, Any]:
     arguments = {"amount": amount, "to": "acme", "note": "October"}
-    return {"type": "tool_call", "server": "bank", "tool": "pay", "arguments": arguments}
+    return {"type": "tool_call", "server": "weather", "tool": "get_forecast", "arguments": arguments}
 
 
 UP_TO_50 = {"how:/arguments/amount": "at_most", "value:/arguments/amount": "50"}
@@ -57,15 +57,15 @@ async def preview(ada: Visitor, request_id: str, **fields: str) -> dict[str, str
 
 
 async def test_what_was_shown_is_allowed_used_listed_and_ended(server: Served, ada: Visitor) -> None:
-    request_id = await ask(server, action=payment(20))
+    request_id = await ask(server, action=forecast(20))
     assert f"/requests/{request_id}/grant" in (await ada.get(f"/requests/{request_id}")).text
     confirmed = await ada.post(f"/requests/{request_id}/grant/confirm", await preview(ada, request_id))
     assert confirmed.status_code == 303, confirmed.text
     path = confirmed.headers["location"]
     assert "still waits" in (await ada.get(path)).text
-    covered = await ask(server, action=payment(45))
+    covered = await ask(server, action=forecast(45))
     assert await status_of(server, covered) == "APPROVED"
-    assert await status_of(server, await ask(server, action=payment(51))) == "PENDING"
+    assert await status_of(server, await ask(server, action=forecast(51))) == "PENDING"
     page = (await ada.get(path)).text
     assert "/arguments/amount: a whole number from 0 to 50" in page
     assert covered in page
@@ -76,7 +76,7 @@ async def test_what_was_shown_is_allowed_used_listed_and_ended(server: Served, a
     assert "Ended by ada" in (await ada.get(path)).text
     assert path not in (await ada.get("/grants")).text
     assert path in (await ada.get("/grants?over=1")).text
-    assert await status_of(server, await ask(server, action=payment(44))) == "PENDING"
+    assert await status_of(server, await ask(server, action=forecast(44))) == "PENDING"
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ async def test_what_was_shown_is_allowed_used_listed_and_ended(server: Served, a
 async def test_anything_but_what_was_shown_is_refused(
     server: Served, ada: Visitor, changed: dict[str, str]
 ) -> None:
-    request_id = await ask(server, action=payment(20))
+    request_id = await ask(server, action=forecast(20))
     form = await preview(ada, request_id)
     answer = await ada.post(f"/requests/{request_id}/grant/confirm", {**form, **changed})
     assert answer.status_code in {400, 403, 409}, answer.text
@@ -119,7 +119,7 @@ async def test_anything_but_what_was_shown_is_refused(
 async def test_a_form_that_cannot_be_allowed_comes_back_and_says_why(
     server: Served, ada: Visitor, fields: dict[str, str], said: str
 ) -> None:
-    path = f"/requests/{await ask(server, action=payment(20))}/grant"
+    path = f"/requests/{await ask(server, action=forecast(20))}/grant"
     form = forms_of(await ada.get(path))[path]
     stated = {"hours": "8", "uses": "2", "max_risk": "medium", **UP_TO_50, **fields}
     answer = await ada.post(path, {**form, **stated})
@@ -129,7 +129,7 @@ async def test_a_form_that_cannot_be_allowed_comes_back_and_says_why(
 
 
 async def test_a_stranger_sees_no_grant_and_another_site_makes_none(server: Served, ada: Visitor) -> None:
-    request_id = await ask(server, action=payment(20))
+    request_id = await ask(server, action=forecast(20))
     form = await preview(ada, request_id)
     path = f"/requests/{request_id}/grant/confirm"
     assert (await ada.post(path, form, origin="https://evil.example")).status_code == 403
@@ -143,13 +143,13 @@ async def test_a_stranger_sees_no_grant_and_another_site_makes_none(server: Serv
 
 
 async def test_a_critical_request_offers_nothing_to_allow(server: Served, ada: Visitor) -> None:
-    request_id = await ask(server, action=payment(20), risk_level="critical")
+    request_id = await ask(server, action=forecast(20), risk_level="critical")
     assert f"/requests/{request_id}/grant" not in (await ada.get(f"/requests/{request_id}")).text
     assert "critical" in (await ada.get(f"/requests/{request_id}/grant")).text
 
 
 async def test_a_person_allows_more_of_the_same_on_a_phone_without_scripts(server: Served) -> None:
-    request_id = await ask(server, action=payment(20))
+    request_id = await ask(server, action=forecast(20))
     async with async_playwright() as playwright:
         chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
         context = await chromium.new_context(java_script_enabled=False, viewport=PHONE)  # pyright: ignore[reportArgumentType]

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from hitl_mcp.approvals.models import RequestStatus
 from hitl_mcp.approvals.service import ApprovalService
+from hitl_mcp.web.pages.grouping import grouped
 from hitl_mcp.web.pages.guard import Guard
 from hitl_mcp.web.pages.rendering import Pages
 from hitl_mcp.web.pages.views import RequestView, view_request
@@ -34,6 +35,7 @@ class InboxPages:
             person=session.person.display_name,
             csrf_token=session.csrf_token,
             pending=pending,
+            groups=grouped(pending),
             ended=ended,
             more=more,
         )
@@ -42,7 +44,9 @@ class InboxPages:
         """GET /inbox: the lists alone, for the page's own refreshing."""
         session = await self.guard.reader(request)
         pending, ended, more = await self._lists(session.person.person_id)
-        return self.pages.response("inbox_items.html", pending=pending, ended=ended, more=more)
+        return self.pages.response(
+            "inbox_items.html", pending=pending, groups=grouped(pending), ended=ended, more=more
+        )
 
     async def _lists(self, reader: str) -> tuple[list[RequestView], list[RequestView], bool]:
         waiting = await self.service.list_for_people(

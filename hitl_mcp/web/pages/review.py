@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from hitl_contract.action import MAX_ACTION_BYTES, Action, canonical_action, parse_action_json
 from hitl_contract.action_code import CodeExecution, NetworkMode
 from hitl_mcp.approvals.errors import AlreadyDecided, ApprovalError, ReviewTooShort
+from hitl_mcp.approvals.levels import RiskLevel
 from hitl_mcp.approvals.models import (
     Assurance,
     DecisionInput,
@@ -20,14 +21,17 @@ from hitl_mcp.approvals.models import (
     RequestStatus,
     Verdict,
 )
+from hitl_mcp.approvals.quorum import person_key
 from hitl_mcp.interface.differences import DifferenceLine, difference
 from hitl_mcp.web.pages.answering import MAX_REASON_CHARACTERS, PageParts, to_request
 from hitl_mcp.web.pages.grants import why_no_grant
+from hitl_mcp.web.pages.grouping import twins_of
 from hitl_mcp.web.pages.questions import QuestionPages, view_dialogue
-from hitl_mcp.web.pages.views import view_request
+from hitl_mcp.web.pages.views import RequestView, view_request
 
 # Shorter than a graceful shutdown, so that open pages do not hold it up.
 WAIT_SECONDS: Final = 8.0
+_LOOKED_THROUGH: Final = 100
 MAX_EDITABLE_BYTES: Final = MAX_ACTION_BYTES // 32
 
 
@@ -66,6 +70,7 @@ class ReviewPages:
             revocation=await self.parts.service.revocation_notice(record),
             dialogue=view_dialogue(record, may_ask=reader.deny),
             changes=await self._changes(record),
+            twins=await self._twins(record, session.person.person_id) if reader.approve else [],
             max_reason=MAX_REASON_CHARACTERS,
         )
 
@@ -92,6 +97,21 @@ class ReviewPages:
         except ApprovalError as error:
             return self.parts.refused(error, decision.request_id, session)
         return to_request(decision.request_id)
+
+    async def _twins(self, record: RequestRecord, person: str) -> list[RequestView]:
+        """Others that wait for exactly what this page shows, and that a tick is enough for."""
+        terms, risk = record.request.terms, record.request.risk_level
+        if terms.reason_required or terms.minimum_review_seconds or risk is RiskLevel.CRITICAL:
+            return []
+        waiting = await self.parts.service.list_for_people(
+            status=RequestStatus.PENDING, limit=_LOOKED_THROUGH, cursor=None
+        )
+        now = self.parts.clock.now()
+        return [
+            view_request(each, reader=person, now=now, listed=True)
+            for each in twins_of(record, waiting.records)
+            if not any(person_key(given.person) == person_key(person) for given in each.standing)
+        ]
 
     async def _changes(self, record: RequestRecord) -> tuple[DifferenceLine, ...] | None:
         """What edits have changed of what the agent proposed; None where nothing, or too much to compare."""

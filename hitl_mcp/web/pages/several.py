@@ -24,6 +24,7 @@ from hitl_mcp.approvals.models import (
 )
 from hitl_mcp.errors import HitlError
 from hitl_mcp.web.pages.answering import PageParts, evidence_of
+from hitl_mcp.web.pages.grouping import grouped
 from hitl_mcp.web.pages.views import RequestView, view_request
 
 MAX_SHOWN: Final = 20
@@ -53,7 +54,7 @@ class SeveralPages:
             "several.html",
             person=session.person.display_name,
             csrf_token=session.csrf_token,
-            items=items,
+            groups=grouped(items),
             left_out=left_out,
         )
 
