@@ -187,6 +187,7 @@ APPROVAL = (
             "tests/grants/test_shapes.py",
             "tests/grants/test_grants.py",
             "tests/grants/test_api_grants.py",
+            "tests/web/test_pages_grants.py",
         ),
     ),
     Promise(
@@ -202,5 +203,13 @@ APPROVAL = (
             "tests/attention/test_doors.py::test_over_rest_a_drill_is_told_with_the_answer_to_the_decision",
             "tests/attention/test_grants.py",
         ),
+    ),
+    Promise(
+        "A14",
+        (
+            "A tap on a card that carries several requests decides exactly those that it showed, each by its "
+            "own digest, for somebody who may decide it and in its own quorum, and none that joined later."
+        ),
+        tests=("tests/notifiers/test_shared_cards.py", "tests/web/test_pages_sharing.py"),
     ),
 )
