@@ -11,7 +11,7 @@ from tests.architecture.repository import ROOT
 from tests.guarantees import PROMISES, Promise, Standing
 
 PROMISED = [
-    *(f"A{number}" for number in range(1, 14)),
+    *(f"A{number}" for number in range(1, 15)),
     *(f"T{number}" for number in range(1, 7)),
     *(f"E{number}" for number in range(1, 9)),
     *(f"D{number}" for number in range(1, 5)),
