@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from copy import deepcopy
+from functools import cache
 from typing import Annotated, Union, cast
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -76,6 +78,11 @@ def action_digest(action: Action) -> str:
 
 def action_json_schema() -> dict[str, object]:
     """Return the JSON Schema of an action as callers may send it (defaults may be left out)."""
+    return deepcopy(_action_json_schema())
+
+
+@cache
+def _action_json_schema() -> dict[str, object]:
     return cast("dict[str, object]", _ADAPTER.json_schema(mode="validation"))
 
 

@@ -7,6 +7,8 @@ type instead of a choice between two schemas, halve what the check costs a clien
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
+from functools import cache
 from typing import Any, cast
 
 from pydantic import BaseModel
@@ -14,6 +16,12 @@ from pydantic import BaseModel
 
 def output_schema(model: type[BaseModel]) -> dict[str, Any]:
     """The schema of `model` as it is serialised. The model must not contain itself: RecursionError."""
+    return deepcopy(_output_schema(model))
+
+
+# A process may hold several servers, and writing the schemas is most of what making one takes.
+@cache
+def _output_schema(model: type[BaseModel]) -> dict[str, Any]:
     schema = model.model_json_schema(mode="serialization")
     return _plain(schema, schema.pop("$defs", {}))
 

@@ -20,10 +20,18 @@ from typing import Any
 import asyncpg
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, settings
 
 from server_kit.database.base import Database
 from server_kit.database.opening import open_database
 from tests.quick_disk import quick_directory
+from tests.trusted_authorities import authorities_read_once
+
+# How long an example takes says how busy the machine is, and nothing about the code.
+settings.register_profile(
+    "any machine", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -179,6 +187,12 @@ def make_cluster(*, fsync: bool = False) -> Iterator[PostgresqlCluster]:
         if (directory / "data" / "postmaster.pid").exists():
             cluster.stop()
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def read_authorities_once() -> Iterator[None]:
+    with authorities_read_once():
+        yield
 
 
 @pytest.fixture(scope="session")

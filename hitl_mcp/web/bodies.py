@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from functools import cache
 from typing import Any, TypeVar, cast
 
 from starlette.requests import Request
@@ -65,19 +67,24 @@ def query_arguments(request: Request, model: type[ArgumentsT], *, consequence: s
 _NUMBERS = frozenset({"limit", "timeout_seconds", "after", "days"})
 
 
+@cache
+def _schema(model: type[Arguments]) -> dict[str, Any]:
+    return inlined(model.model_json_schema())
+
+
 def body_schema(model: type[Arguments], *, required: bool = True) -> dict[str, Any]:
     """How OpenAPI describes a body that is checked by `body_arguments`."""
     return {
         "requestBody": {
             "required": required,
-            "content": {"application/json": {"schema": inlined(model.model_json_schema())}},
+            "content": {"application/json": {"schema": deepcopy(_schema(model))}},
         }
     }
 
 
 def query_schema(model: type[Arguments]) -> dict[str, Any]:
     """How OpenAPI describes a query that is checked by `query_arguments`."""
-    schema = inlined(model.model_json_schema())
+    schema = deepcopy(_schema(model))
     required: list[str] = schema.get("required", [])
     return {
         "parameters": [

@@ -7,37 +7,22 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
-from unittest.mock import patch
 
-from argon2 import PasswordHasher
 from typer.testing import CliRunner, Result
 
 from hitl_contract.action import parse_action
 from hitl_mcp.approvals.models import RequestRecord, RiskLevel, Submission
 from hitl_mcp.cli.application import build_application as build_command_line
-from hitl_mcp.identity import passwords
 from hitl_mcp.settings import read_settings
 from hitl_mcp.wiring import build_application
 
 PASSWORD = "correct horse battery"
 HITL = str(Path(sys.executable).with_name("hitl"))
 EXECUTOR = str(Path(sys.executable).with_name("hitl-executor"))
-
-
-@contextmanager
-def cheap_password_hashes() -> Generator[None]:
-    """Hashes made in this process meanwhile cost next to nothing, and so does each later look at them: a hash
-    names its own parameters. The servers know no such setting; only the test process can do this.
-    """
-    cheap = partial(PasswordHasher, time_cost=1, memory_cost=64, parallelism=1)
-    with patch.object(passwords, "PasswordHasher", cheap):
-        yield
 
 
 def clean_environment(**additions: str) -> dict[str, str]:
@@ -99,6 +84,5 @@ __all__ = [
     "PASSWORD",
     "CommandLine",
     "RiskLevel",
-    "cheap_password_hashes",
     "clean_environment",
 ]

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import PASSWORD, CommandLine, cheap_password_hashes
+from tests.cheap_passwords import cheap_password_hashes
+from tests.cli.commands import PASSWORD, CommandLine
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from hitl_mcp.identity.people import Role
 from hitl_mcp.serving import serve_http
 from hitl_mcp.settings import Settings, read_settings
 from hitl_mcp.wiring import build_application, create_keys
+from tests.cheap_passwords import cheap_password_hashes
 
 PASSWORD = "correct horse battery"
 REVISIONS = ("legacy", "2026-07-28")
@@ -120,7 +121,9 @@ async def make_home(settings: Settings) -> dict[str, str]:
     """Keys, two agents and three people."""
     settings.home.mkdir(parents=True, exist_ok=True)
     create_keys(settings)
-    async with build_application(settings) as application:
+    async with AsyncExitStack() as making:
+        making.enter_context(cheap_password_hashes())
+        application = await making.enter_async_context(build_application(settings))
         keys = {name: await application.agents.add(name) for name in ("builder", "other")}
         await application.people.add("Ada", PASSWORD)
         await application.people.add("bob", PASSWORD)
@@ -146,7 +149,7 @@ async def serving(settings: Settings, keys: Mapping[str, str]) -> AsyncIterator[
 
 @dataclass(frozen=True)
 class Template:
-    """A home that was made once, to be copied for each test: making one takes three slow password hashes."""
+    """A home that was made once, to be copied for each test: keys and migrations take a while."""
 
     home: Path
     keys: Mapping[str, str]
