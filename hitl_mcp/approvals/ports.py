@@ -192,6 +192,12 @@ class DeadlineStore(Protocol):
         """Remove it, if it is still there and due: of several that try, one gets True."""
         ...
 
+    async def take_all(
+        self, connection: AsyncConnection, name: str, request_ids: Collection[str], now: datetime
+    ) -> Collection[str]:
+        """Remove the deadlines of this name that are still there and due; the requests whose they were."""
+        ...
+
     async def drop_deadlines(self, connection: AsyncConnection, request_id: str) -> None: ...
 
     async def due(self, connection: AsyncConnection, now: datetime, limit: int) -> Sequence[Deadline]:
@@ -211,6 +217,12 @@ class RequestStore(DeadlineStore, Protocol):
 
     async def load(self, connection: AsyncConnection, request_id: str) -> RequestRecord | None:
         """The request and its decisions; within a write nobody else changes it until that ends."""
+        ...
+
+    async def load_all(
+        self, connection: AsyncConnection, request_ids: Collection[str]
+    ) -> Sequence[RequestRecord]:
+        """Those of these requests that there are, as `load` gives them, in any order."""
         ...
 
     async def attached(self, connection: AsyncConnection, agent: str, digest: str) -> str | None:

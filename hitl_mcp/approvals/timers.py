@@ -1,5 +1,7 @@
 """Works deadlines: whichever process takes a row that is due does what it says, in one transaction with it.
 
+Requests whose time is up together are ended together, up to 128 in one transaction.
+
 A row is removed in the transaction that has its effect. So of several processes that work the same row one
 has the effect, and one that is killed in the middle leaves the row to the next.
 """
@@ -16,7 +18,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hitl_mcp.approvals import events
-from hitl_mcp.approvals.deadlines import Deadline, Effect, Firing, firing, postponed
+from hitl_mcp.approvals.deadlines import Deadline, DeadlineKind, Effect, Firing, firing, postponed
 from hitl_mcp.approvals.models import RequestRecord
 from hitl_mcp.approvals.ports import ApprovalPorts, NotificationKind
 from hitl_mcp.approvals.recording import Recorder
@@ -40,8 +42,35 @@ class Timers:
         """
         expired = 0
         while due := await self._due(now):
-            expired += sum(await asyncio.gather(*(self._work(each, now) for each in due)))
+            ends = [each for each in due if each.kind is DeadlineKind.EXPIRY]
+            expired += await self._end_together(ends, now)
+            others = [each for each in due if each.kind is not DeadlineKind.EXPIRY]
+            expired += sum(await asyncio.gather(*(self._work(each, now) for each in others)))
         return expired
+
+    async def _end_together(self, ends: Sequence[Deadline], now: datetime) -> int:
+        """End many requests in one transaction, each with its own entry and news; one that cannot be worked
+        undoes it, and then each is worked by itself.
+        """
+        if len(ends) > 1:
+            try:
+                return await self._end_all([each.request_id for each in ends], now)
+            except Exception as error:
+                _log.warning("%d expiries are worked one by one: %s", len(ends), type(error).__name__)
+        return sum(await asyncio.gather(*(self._work(each, now) for each in ends)))
+
+    async def _end_all(self, request_ids: Sequence[str], now: datetime) -> int:
+        async def operation(connection: AsyncConnection) -> int:
+            store, name = self._ports.store, DeadlineKind.EXPIRY.value
+            taken = await store.take_all(connection, name, request_ids, now)
+            records = {each.request.request_id: each for each in await store.load_all(connection, taken)}
+            ended = 0
+            for request_id in taken:
+                deadline = Deadline(request_id, name, now)
+                ended += await self._act(connection, records.get(request_id), deadline, now)
+            return ended
+
+        return await self._ports.database.write(operation)
 
     async def next_due(self) -> datetime | None:
         """When the next deadline is due; None when there is none."""
@@ -74,24 +103,30 @@ class Timers:
             if not await store.take_deadline(connection, deadline, now):
                 return False
             record = await store.load(connection, deadline.request_id)
-            if record is None or record.request.status.is_terminal:
-                await store.drop_deadlines(connection, deadline.request_id)
-                return False
-            fired = firing(record.request, deadline, now)
-            if fired.move_to is not None:
-                await store.add_deadlines(connection, [replace(deadline, due_at=fired.move_to)])
-            match fired.effect:
-                case Effect.EXPIRE:
-                    return await self._recorder.time_out(connection, record, now) is not None
-                case Effect.ESCALATE:
-                    await self._escalate(connection, record, deadline, fired)
-                case Effect.CALL:
-                    await self._call(connection, record, deadline)
-                case Effect.NOTHING:
-                    pass
-            return False
+            return await self._act(connection, record, deadline, now)
 
         return await self._ports.database.write(operation)
+
+    async def _act(
+        self, connection: AsyncConnection, record: RequestRecord | None, deadline: Deadline, now: datetime
+    ) -> bool:
+        store = self._ports.store
+        if record is None or record.request.status.is_terminal:
+            await store.drop_deadlines(connection, deadline.request_id)
+            return False
+        fired = firing(record.request, deadline, now)
+        if fired.move_to is not None:
+            await store.add_deadlines(connection, [replace(deadline, due_at=fired.move_to)])
+        match fired.effect:
+            case Effect.EXPIRE:
+                return await self._recorder.time_out(connection, record, now) is not None
+            case Effect.ESCALATE:
+                await self._escalate(connection, record, deadline, fired)
+            case Effect.CALL:
+                await self._call(connection, record, deadline)
+            case Effect.NOTHING:
+                pass
+        return False
 
     async def _escalate(
         self, connection: AsyncConnection, record: RequestRecord, deadline: Deadline, fired: Firing

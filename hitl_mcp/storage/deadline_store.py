@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy import bindparam, delete, func, select
@@ -18,6 +18,15 @@ _TAKE = delete(deadlines).where(
     deadlines.c.request_id == bindparam("id"),
     deadlines.c.kind == bindparam("name"),
     deadlines.c.due_at <= bindparam("now"),
+)
+_TAKE_ALL = (
+    delete(deadlines)
+    .where(
+        deadlines.c.request_id.in_(bindparam("ids", expanding=True)),
+        deadlines.c.kind == bindparam("name"),
+        deadlines.c.due_at <= bindparam("now"),
+    )
+    .returning(deadlines.c.request_id)
 )
 _DROP = delete(deadlines).where(deadlines.c.request_id == bindparam("id"))
 _DUE = (
@@ -57,6 +66,12 @@ class SqlDeadlineStore:
     async def take_deadline(self, connection: AsyncConnection, deadline: Deadline, now: datetime) -> bool:
         which = {"id": deadline.request_id, "name": deadline.name, "now": now}
         return (await connection.execute(_TAKE, which)).rowcount == 1
+
+    async def take_all(
+        self, connection: AsyncConnection, name: str, request_ids: Collection[str], now: datetime
+    ) -> Collection[str]:
+        which = {"ids": list(request_ids), "name": name, "now": now}
+        return list((await connection.execute(_TAKE_ALL, which)).scalars())
 
     async def drop_deadlines(self, connection: AsyncConnection, request_id: str) -> None:
         await connection.execute(_DROP, {"id": request_id})

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import RowMapping, Select, bindparam, func, select, tuple_, update
+from sqlalchemy import RowMapping, Select, Update, bindparam, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -36,6 +36,7 @@ _CACHED_ACTION_BYTES: Final = 65_536
 _PAGE_ACTION_BYTES: Final = 8 * 1024 * 1024
 
 _REQUEST = select(requests).where(requests.c.request_id == bindparam("id"))
+_REQUESTS = select(requests).where(requests.c.request_id.in_(bindparam("ids", expanding=True)))
 _DECISIONS = (
     select(decisions)
     .where(decisions.c.request_id.in_(bindparam("ids", expanding=True)))
@@ -72,6 +73,7 @@ _OF_KEY = select(idempotency_keys.c.request_id).where(
 _UPDATE = update(requests).where(
     requests.c.request_id == bindparam("id"), requests.c.version == bindparam("version_before")
 )
+_CHANGE = _UPDATE.values({name: bindparam(f"new_{name}") for name in rows.CHANGED_COLUMNS})
 _DETACH = update(requests).where(requests.c.request_id == bindparam("id")).values(attachable_digest=None)
 
 
@@ -109,6 +111,13 @@ class SqlRequestStore(SqlDeadlineStore, SqlDialogueStore):
         records = await self._records(connection, await self._found(connection, _REQUEST, {"id": request_id}))
         return records[0] if records else None
 
+    async def load_all(
+        self, connection: AsyncConnection, request_ids: Collection[str]
+    ) -> Sequence[RequestRecord]:
+        return await self._records(
+            connection, await self._found(connection, _REQUESTS, {"ids": list(request_ids)})
+        )
+
     async def attached(self, connection: AsyncConnection, agent: str, digest: str) -> str | None:
         return (await connection.execute(_ATTACHED, {"agent": agent, "digest": digest})).scalar_one_or_none()
 
@@ -117,7 +126,8 @@ class SqlRequestStore(SqlDeadlineStore, SqlDialogueStore):
 
     async def update(self, connection: AsyncConnection, request: ApprovalRequest) -> None:
         """Raises ConcurrentChange when the stored version is not the one before `request.version`."""
-        await self._write(connection, request, rows.changed_columns(request))
+        changed = {f"new_{name}": value for name, value in rows.changed_columns(request).items()}
+        await self._execute(connection, request, _CHANGE, changed)
         if request.status.is_terminal:
             await self.drop_deadlines(connection, request.request_id)
 
@@ -143,10 +153,17 @@ class SqlRequestStore(SqlDeadlineStore, SqlDialogueStore):
     async def _write(
         self, connection: AsyncConnection, request: ApprovalRequest, values: Mapping[str, Any]
     ) -> None:
-        changed = await connection.execute(
-            _UPDATE.values(dict(values)), {"id": request.request_id, "version_before": request.version - 1}
-        )
-        if changed.rowcount != 1:
+        await self._execute(connection, request, _UPDATE.values(dict(values)), {})
+
+    async def _execute(
+        self,
+        connection: AsyncConnection,
+        request: ApprovalRequest,
+        statement: Update,
+        values: Mapping[str, Any],
+    ) -> None:
+        which = {"id": request.request_id, "version_before": request.version - 1}
+        if (await connection.execute(statement, {**which, **values})).rowcount != 1:
             raise ConcurrentChange(request.request_id, request.version)
 
     async def request_of_key(self, connection: AsyncConnection, agent: str, key: str) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from hitl_contract.action import Action
 from hitl_mcp.approvals.capacity import ActedAs
@@ -55,6 +55,12 @@ def request_to_row(request: ApprovalRequest) -> dict[str, Any]:
         "seal_format": request.seal_format,
         **changed_columns(request),
     }
+
+
+CHANGED_COLUMNS: Final = (
+    *("status", "decided_at", "valid_until", "token_id", "revoked_at", "ended_by", "ended_reason", "version"),
+    "attachable_digest",
+)
 
 
 def changed_columns(request: ApprovalRequest) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -58,6 +59,13 @@ class TakingStore(CrashingStore):
 
     async def take_deadline(self, connection: AsyncConnection, deadline: Deadline, now: datetime) -> bool:
         taken = await super().take_deadline(connection, deadline, now)
+        self._taking.reached("taken")
+        return taken
+
+    async def take_all(
+        self, connection: AsyncConnection, name: str, request_ids: Collection[str], now: datetime
+    ) -> Collection[str]:
+        taken = await super().take_all(connection, name, request_ids, now)
         self._taking.reached("taken")
         return taken
 

@@ -190,6 +190,25 @@ async def test_a_damaged_request_is_tried_again_later_and_holds_up_no_other(
     assert await world.service.run_deadlines(now=clock.now()) == 1
 
 
+async def test_many_that_expire_at_one_instant_end_once_each_with_two_workers_and_a_damaged_one_among_them(
+    world_on: WorldOn, clock: ManualClock
+) -> None:
+    world = world_on(Terms())
+    records = await asyncio.gather(
+        *(world.service.submit("agent-1", submission(f"print({n})", timeout=60)) for n in range(40))
+    )
+    damaged, *sound = [each.request.request_id for each in records]
+    await set_rows(world, "UPDATE requests SET metadata = '7' WHERE request_id = :id", id=damaged)
+    clock.advance(60)
+    ended = await asyncio.gather(*(world.service.run_deadlines(now=clock.now()) for _ in range(2)))
+    assert sum(ended) == len(sound)
+    for request_id in sound:
+        assert await world.events_about(request_id) == ["request.created", "request.timed_out"]
+        assert await world.notifications_about(request_id) == ["created", "ended"]
+    assert await names(world) == ["expiry"]
+    assert await world.service.next_deadline() == clock.now() + timedelta(seconds=1)
+
+
 async def test_workers_are_woken_by_a_deadline_that_is_due_before_they_ask_again_and_by_no_other(
     world_on: WorldOn, database: Database
 ) -> None:
