@@ -31,14 +31,17 @@ def list_grants(
     """List the grants that can still be used."""
 
     async def operation(output: Output) -> None:
-        from rich.table import Table
+        from rich.table import Column, Table
 
         from hitl_mcp.cli.local_application import open_application
 
         require_initialized(home_directory())
         async with open_application() as application:
             found = await application.grants.list(agent=agent, over=over)
-        table = Table("id", "agent", "by", "left", "until", "rule", box=None, pad_edge=False)
+        # What `show` and `revoke` take has to be readable in the narrowest terminal.
+        name = Column("id", no_wrap=True, min_width=32)
+        rest = [Column(each, overflow="fold") for each in ("agent", "by", "left", "until", "rule")]
+        table = Table(name, *rest, box=None, pad_edge=False)
         for each in found:
             end = "ended" if each.revoked_at else f"{each.expires_at:%Y-%m-%d %H:%M}"
             left = f"{each.remaining} of {each.allowed}"
