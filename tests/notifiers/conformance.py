@@ -92,6 +92,20 @@ def ended(card: Card, status: RequestStatus = RequestStatus.APPROVED, by: str | 
     )
 
 
+def shared(*codes: str) -> Card:
+    """One card of a request for each of these programs."""
+    items = [
+        replace(
+            make_card(code, justification=f"reason {number}"),
+            request_id=REQUEST if number == 0 else f"req_other{number}",
+            action_digest="sha-256:" + f"{codes.index(code)}" * 43,
+            agent=f"agent-{number}",
+        )
+        for number, code in enumerate(codes)
+    ]
+    return replace(items[0], others=tuple(items[1:]))
+
+
 def squeezed(text: str) -> str:
     """Text without what a channel may add between lines."""
     return "".join(text.split())
@@ -211,6 +225,60 @@ class NotifierConformance:
             card = make_card(text, justification=text[: size // 3])
             await channel.notifier.send(card)
             assert ("Approve" in channel.buttons(REQUEST)) == channel.notifier.offers_approve(card)
+
+    # cards that carry several requests
+
+    async def test_a_card_that_carries_several_shows_every_action_whole_and_names_every_request(
+        self, channel: Channel
+    ) -> None:
+        card = shared("print(1)\n", "print(2)\n", "print(2)\n")
+        await channel.notifier.send(card)
+        exact = squeezed("".join(channel.exact_texts(REQUEST)))
+        (shown,) = channel.shown(REQUEST)
+        for item in card.items:
+            assert squeezed(item.display.text) in exact
+            assert squeezed(item.justification) in exact
+            assert item.request_id in shown
+            assert item.action_digest in shown
+        assert channel.notifier.offers_approve(card)
+        assert channel.notifier.holds(card)
+        offered = {button.partition(" all")[0] for button in channel.buttons(REQUEST)}
+        assert offered == {"Approve", "Deny", "Review"}
+
+    @pytest.mark.parametrize("text", HOSTILE)
+    async def test_nothing_on_a_shared_card_is_more_than_text(self, channel: Channel, text: str) -> None:
+        inert = safe_text(text)[:80]
+        items = [replace(each, agent=inert) for each in shared(f"x = {text!r}\n", text, text).items]
+        card = replace(items[0], others=(items[1], ended(items[2], RequestStatus.DENIED, by=inert)))
+        reference = await channel.notifier.send(card)
+        assert channel.live(REQUEST) == []
+        over = [ended(each, RequestStatus.DENIED, by=inert) for each in items]
+        await channel.notifier.close(replace(over[0], others=tuple(over[1:])), reference)
+        assert channel.live(REQUEST) == []
+        assert channel.buttons(REQUEST) == []
+
+    @pytest.mark.parametrize("size", [300, 900, 2_000, 6_000, 40_000])
+    async def test_a_shared_card_of_any_size_is_accepted_and_offers_approve_only_where_all_is_shown(
+        self, channel: Channel, size: int
+    ) -> None:
+        card = shared(*[f"x = {number}\n" + "z" * size for number in range(5)])
+        await channel.notifier.send(card)
+        exact = squeezed("".join(channel.exact_texts(REQUEST)))
+        whole = all(squeezed(each.display.text) in exact for each in card.items)
+        offers = any(button.startswith("Approve") for button in channel.buttons(REQUEST))
+        assert channel.notifier.offers_approve(card) == whole == offers
+        (shown,) = channel.shown(REQUEST)
+        for item in card.items:
+            assert item.request_id in shown
+            assert item.action_digest in shown
+        assert whole or "characters do not fit here" in shown
+
+    async def test_one_request_that_a_chat_may_not_approve_takes_approve_from_the_whole_card(
+        self, channel: Channel
+    ) -> None:
+        card = shared("print(1)\n", "print(2)\n")
+        high = replace(card.others[0], risk_level=RiskLevel.HIGH)
+        assert not channel.notifier.offers_approve(replace(card, others=(high,)))
 
     # update and close
 
