@@ -216,6 +216,7 @@ def _application(
     explainer = PolicyExplainer(core.agents, risk, rules)
     views = ApprovalViews(service, public_url=settings.http.url)
     delegations = DelegationDirectory(core.register, core.hierarchy, max_days=settings.max_delegation_days)
+    absences = AbsenceDirectory(core.register, delegations)
     grants = GrantDirectory(
         core.register,
         people=core.people,
@@ -278,6 +279,7 @@ def _application(
             service=service,
             people=core.people,
             delegations=delegations,
+            absences=absences,
             grants=grants,
             attention=attention,
             sessions=sessions,
@@ -299,7 +301,7 @@ def _application(
         groups=groups,
         delegations=delegations,
         grants=grants,
-        absences=AbsenceDirectory(core.register, delegations),
+        absences=absences,
         sessions=sessions,
         views=views,
         attention=attention,

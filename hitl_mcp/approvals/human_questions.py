@@ -30,7 +30,7 @@ RULING: Final = Ruling(
     rule="ask-human",
     verdict=RuleVerdict.ASK,
     risk=RiskAssessment(RiskLevel.LOW),
-    terms=Terms(required_assurance=Assurance.SESSION, may_edit=False),
+    terms=Terms(required_assurance=Assurance.CHAT, may_edit=False),
     explanation="An agent asks a question. Anybody who may decide may answer it; the first answer ends it.",
 )
 

@@ -2,7 +2,8 @@
 
 A new delegation is checked in this order; each refusal names its field:
 
-1. the delegator and the delegate are known and not suspended, and are two people;
+1. the delegator and the delegate are known and not suspended, are two people, and the delegate is no auditor
+   who does not decide otherwise: the delegation would lend them nothing;
 2. whoever makes it is the delegator, or an administrator who does not delegate to themselves;
 3. its period is to come, not longer than allowed, and its scope is of known names;
 4. the delegator is an approver in their own right, and has the groups of the scope;
@@ -87,6 +88,7 @@ class DelegationDirectory:
         delegate = await _require_active(changing, wanted.delegate, field="to")
         if delegator.person_id == delegate.person_id:
             raise IdentityRefused("to", f"{delegate.person_id} cannot delegate to themselves")
+        await self._require_useful(changing, delegate)
         _require_allowed(actor, delegator.person_id, delegate.person_id)  # 2
         start = checked_period(  # 3
             wanted.starts_at, wanted.until, now=changing.now, longest=self._longest
@@ -151,6 +153,15 @@ class DelegationDirectory:
             return await reading.many(delegations, *conditions, order_by=delegations.c.until.desc())
 
         return [delegation_of(row) for row in (await self._register.read(find))[:_LISTED]]
+
+    async def _require_useful(self, changing: Changing, delegate: Row[Any]) -> None:
+        groups = await own_groups(changing, delegate.person_id, delegate.roles, self._hierarchy)
+        if Role.AUDITOR in groups and Role.APPROVER not in groups:
+            raise IdentityRefused(
+                "to",
+                f"{delegate.person_id} is an auditor, who decides nothing in anybody's place. Name somebody "
+                "else, or give them the role approver first",
+            )
 
     async def _require_own(self, changing: Changing, delegator: Row[Any], scope: DelegationScope) -> None:
         own = await own_groups(changing, delegator.person_id, delegator.roles, self._hierarchy)

@@ -65,6 +65,8 @@ class Card:
     reason_required: bool = False
     questions: tuple[CardQuestion, ...] = ()
     """The latest questions asked back."""
+    choices: tuple[str, ...] = ()
+    """What a question may be answered with by a tap; empty where that takes the page."""
     others: tuple[Card, ...] = ()
     """Further requests that this card carries. Its buttons decide each that is pending, and no other."""
 
@@ -89,6 +91,11 @@ class Card:
         if self.kind is RequestKind.QUESTION or self.reason_required:
             return False
         return self.risk_level in _CHAT_RISKS and Assurance.CHAT.satisfies(self.required_assurance)
+
+    @property
+    def chat_may_answer(self) -> bool:
+        """Whether a chat may take the answer to a question: one of choices that a button can stand for."""
+        return bool(self.choices) and Assurance.CHAT.satisfies(self.required_assurance)
 
 
 @dataclass(frozen=True)
@@ -132,6 +139,17 @@ class CardTap:
 
 
 @dataclass(frozen=True)
+class CardChoice:
+    """A choice pressed on the card of a question; `choice` counts from 0."""
+
+    channel: str
+    external_user_id: str
+    callback_id: str
+    nonce: str
+    choice: int
+
+
+@dataclass(frozen=True)
 class TypedDecision:
     """A decision typed as a command that names the request."""
 
@@ -158,6 +176,10 @@ class DecisionInbox(Protocol):
 
     async def tap(self, tap: CardTap) -> InboxAnswer:
         """Decide by a button, or say politely why not; what is refused is audited."""
+        ...
+
+    async def choose(self, choice: CardChoice) -> InboxAnswer:
+        """Answer a question by a button, or say politely why not; what is refused is audited."""
         ...
 
     async def examine(self, tap: CardTap) -> InboxAnswer | None:
@@ -190,6 +212,7 @@ class Notifier(Protocol):
     def offers_approve(self, card: Card) -> bool:
         """Whether this channel shows the whole card and may approve a request of its risk. Pure.
 
+        Of a question: whether it shows the whole of it, and its choices can be tapped.
         Of a card that carries several: whether it shows each of them whole and may approve each.
         """
         ...

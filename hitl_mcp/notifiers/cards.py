@@ -6,6 +6,7 @@ from datetime import datetime
 
 from hitl_contract.display import render_action, safe_text
 from hitl_mcp.approvals.deadlines import levels_reached
+from hitl_mcp.approvals.human_questions import is_question, question_of
 from hitl_mcp.approvals.models import ApprovalRequest, RequestKind, RequestRecord, RequestStatus, Verdict
 from hitl_mcp.approvals.standing import asks_of, top_vote
 from hitl_mcp.approvals.terms import RuleVerdict
@@ -17,6 +18,7 @@ _REASON_LIMIT = 500
 _QUESTIONS_SHOWN = 2
 _QUESTION_LIMIT = 200
 _RULE_LIMIT = 200
+CHOICES_IN_CHAT = 10
 
 
 def name_of(text: str) -> str:
@@ -29,6 +31,7 @@ def build_card(record: RequestRecord, *, review_url: str, nonce: str, now: datet
     request = record.request
     reasons = [decision.reason for decision in record.decisions if decision.reason] or [request.ended_reason]
     reason = request.drill_notice or (reasons[-1] if request.status.is_terminal else None)
+    display = render_action(request.action)
     approved_by = tuple(
         name_of(decision.person) for decision in record.standing if decision.verdict is Verdict.APPROVE
     )
@@ -40,7 +43,7 @@ def build_card(record: RequestRecord, *, review_url: str, nonce: str, now: datet
         risk_level=request.risk_level,
         justification=safe_text(request.justification, multiline=True),
         summary=None if request.summary is None else safe_text(request.summary),
-        display=render_action(request.action),
+        display=display,
         action_digest=request.action_digest,
         created_at=request.created_at,
         expires_at=request.expires_at,
@@ -59,6 +62,7 @@ def build_card(record: RequestRecord, *, review_url: str, nonce: str, now: datet
         edited_by=name_of(record.revisions[-1].editor) if request.revision and record.revisions else None,
         reason_required=request.terms.reason_required,
         questions=_questions(record),
+        choices=() if display.warnings else _choices(request),
     )
 
 
@@ -83,6 +87,16 @@ def _rule(record: RequestRecord) -> str | None:
 def _risk_reason(request: ApprovalRequest) -> str | None:
     top = top_vote(request.assessment.votes) if request.assessment else None
     return shortened(safe_text(top.reason), _RULE_LIMIT) if top else None
+
+
+def _choices(request: ApprovalRequest) -> tuple[str, ...]:
+    """The choices of a question, where each is plain and no two can be taken for one another."""
+    if request.kind is not RequestKind.QUESTION or not is_question(request.action):
+        return ()
+    choices = question_of(request.action).choices
+    plain = all(safe_text(each) == each == " ".join(each.split()) for each in choices)
+    distinct = len({each.casefold() for each in choices}) == len(choices)
+    return choices if plain and distinct and len(choices) <= CHOICES_IN_CHAT else ()
 
 
 def _questions(record: RequestRecord) -> tuple[CardQuestion, ...]:

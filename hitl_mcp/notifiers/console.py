@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TextIO
 
 from hitl_mcp.approvals.models import RequestStatus
@@ -46,7 +47,7 @@ class ConsoleNotifier:
     def offers_approve(self, card: Card) -> bool:
         if card.others:
             return share_out(card, _fits).offers_approve
-        return lay_out(card, budget=_BUDGET).offers_approve
+        return _layout(card).offers_approve
 
     def holds(self, card: Card) -> bool:
         return not card.others or share_out(card, _fits).named
@@ -55,7 +56,7 @@ class ConsoleNotifier:
         if card.others:
             self._write(_shared_card(card))
         else:
-            self._write(_open_card(card, lay_out(card, budget=_BUDGET)))
+            self._write(_open_card(card, _layout(card)))
         return CardReference()
 
     async def find(self, card: Card) -> CardReference | None:  # noqa: ARG002
@@ -116,6 +117,11 @@ def _open_card(card: Card, layout: Layout) -> str:
             lines.append(f"  Approve: hitl approve {card.request_id}")
         lines.append(f"  Deny:    hitl deny {card.request_id} --reason WHY")
     return "\n".join([*lines, _RULE, ""])
+
+
+def _layout(card: Card) -> Layout:
+    # Nothing can be tapped in a terminal.
+    return lay_out(replace(card, choices=()), budget=_BUDGET)
 
 
 def _shared_card(card: Card) -> str:

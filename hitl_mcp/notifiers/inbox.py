@@ -9,7 +9,8 @@ A decision from a channel is accepted when, in this order:
 5. for an approval, that card offered it: nothing hidden, risk within what a chat may approve;
 6. the approval service accepts it, with the digest of what the card showed.
 
-A tap on a card that carries several is held to the same, request by request: see `shared_taps`.
+A tap on a card that carries several is held to the same, request by request: see `shared_taps`. So is a
+choice on the card of a question, which is answered with the words that the digest is of.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hitl_contract.display import safe_text
 from hitl_mcp.approvals.batches import BatchOutcome
+from hitl_mcp.approvals.dialogue import AnswerInput
 from hitl_mcp.approvals.errors import AlreadyEnded, ApprovalError, RequestNotFound
+from hitl_mcp.approvals.human_questions import is_question, question_of
 from hitl_mcp.approvals.models import (
     Assurance,
     BatchInput,
@@ -38,14 +41,15 @@ from hitl_mcp.approvals.models import (
 )
 from hitl_mcp.approvals.ports import AuditTrail
 from hitl_mcp.approvals.quorum import person_key
-from hitl_mcp.notifiers.base import CardTap, InboxAnswer, TypedDecision
+from hitl_mcp.notifiers.base import CardChoice, CardTap, InboxAnswer, TypedDecision
 from hitl_mcp.notifiers.card_faces import CardFace, CardFaces
 from hitl_mcp.notifiers.card_store import CardRow, CardStore
-from hitl_mcp.notifiers.cards import build_card, name_of
+from hitl_mcp.notifiers.cards import build_card
 from hitl_mcp.notifiers.nonces import CardNonces
+from hitl_mcp.notifiers.replies import how_it_ended, line_of, no_such_request, not_linked, thanks
 from hitl_mcp.notifiers.shared_taps import all_over, batch_of, just_changed, outcome_of, refusals_of
 from hitl_mcp.notifiers.text import shortened
-from hitl_mcp.notifiers.wording import facts, headline, moment
+from hitl_mcp.notifiers.wording import facts, headline
 from hitl_mcp.storage.schema import handled_callbacks
 from server_kit.clock import Clock
 from server_kit.database.base import Database
@@ -56,6 +60,7 @@ _REMEMBERED_FOR = timedelta(days=30)
 _REASON_LIMIT = 500
 _NOT_HERE = InboxAnswer("This request cannot be approved here. Open its review page and decide there.")
 _NOT_CURRENT = InboxAnswer("This card is not current any more. Nothing was decided.", ended=True)
+_NO_CHOICE = InboxAnswer("There is no such choice. Nothing was answered.")
 _LOOK_AGAIN = InboxAnswer(
     "This card has just changed: it shows more than a moment ago. Nothing was decided. Look at it again."
 )
@@ -67,6 +72,8 @@ class Service(Protocol):
     async def get(self, request_id: str) -> RequestRecord: ...
 
     async def decide(self, decision: DecisionInput) -> RequestRecord: ...
+
+    async def answer(self, answer: AnswerInput) -> RequestRecord: ...
 
     async def decide_batch(self, batch: BatchInput) -> BatchOutcome: ...
 
@@ -100,6 +107,7 @@ class _Press:
     callback_id: str
     verdict: Verdict
     reason: str | None
+    answers: bool = False
 
 
 class ApprovalInbox:
@@ -144,6 +152,20 @@ class ApprovalInbox:
         # Taking its buttons away would take them from the others that the card shows by now.
         return replace(answer, ended=False) if carries else answer
 
+    async def choose(self, choice: CardChoice) -> InboxAnswer:
+        press = _Press(
+            choice.channel, choice.external_user_id, choice.callback_id, Verdict.APPROVE, None, answers=True
+        )
+        try:
+            await self._check_fresh(press)  # 1
+            person = await self._person(press)  # 2
+            card = await self._tapped(choice)  # 3
+            answer = await self._answer(press, person, card, choice.choice)
+        except _Refusal as refusal:
+            answer = await self._refused(press, refusal)
+        await self._remember(press)
+        return answer
+
     async def examine(self, tap: CardTap) -> InboxAnswer | None:
         press = _press_of(tap)
         try:
@@ -171,18 +193,18 @@ class ApprovalInbox:
 
     async def pending(self, channel: str, external_user_id: str) -> InboxAnswer:
         if await self._accounts.resolve(channel, external_user_id) is None:
-            return _not_linked(channel, external_user_id)
+            return not_linked(channel, external_user_id)
         page = await self._service.list_for_people(status=RequestStatus.PENDING, limit=_LISTED, cursor=None)
         if not page.records:
             return InboxAnswer("Nothing waits for an answer.")
-        lines = [_line(record) for record in page.records]
+        lines = [line_of(record) for record in page.records]
         if page.next_cursor is not None:
             lines.append("… and more: see the review pages.")
         return InboxAnswer("\n".join(lines))
 
     async def status(self, channel: str, external_user_id: str, request_id: str | None) -> InboxAnswer:
         if await self._accounts.resolve(channel, external_user_id) is None:
-            return _not_linked(channel, external_user_id)
+            return not_linked(channel, external_user_id)
         if request_id is None:
             page = await self._service.list_for_people(status=RequestStatus.PENDING, limit=100, cursor=None)
             count = f"{len(page.records)}{' or more' if page.next_cursor else ''}"
@@ -190,7 +212,7 @@ class ApprovalInbox:
         try:
             record = await self._service.get(request_id)
         except RequestNotFound:
-            return _no_such_request(request_id)
+            return no_such_request(request_id)
         card = build_card(record, review_url="", nonce="")
         lines = [headline(card), *(f"{label}: {value}" for label, value in facts(card))]
         return InboxAnswer("\n".join(lines), ended=record.request.status.is_terminal)
@@ -210,10 +232,33 @@ class ApprovalInbox:
         try:
             record = await self._service.decide(decision)  # 6
         except AlreadyEnded as error:
-            raise _Refusal("ended", _how_it_ended(error.record), card.request_id) from error
+            raise _Refusal("ended", how_it_ended(error.record), card.request_id) from error
         except ApprovalError as error:
             raise _Refusal(type(error).__name__, InboxAnswer(str(error)), card.request_id) from error
-        return _thanks(record, press.verdict)
+        return thanks(record, press.verdict)
+
+    async def _answer(self, press: _Press, person: str, card: CardRow, choice: int) -> InboxAnswer:
+        record = await self._check_open(press, person, card)  # 4, 5
+        action = record.request.action
+        choices = question_of(action).choices if is_question(action) else ()
+        if not 0 <= choice < len(choices):
+            raise _Refusal("no_such_choice", _NO_CHOICE, card.request_id)
+        given = AnswerInput(
+            request_id=card.request_id,
+            person=person,
+            answer=choices[choice],
+            channel=press.channel,
+            assurance=Assurance.CHAT,
+            action_digest=card.action_digest,
+            evidence={"account": press.external_user_id, "callback": press.callback_id, "card": card.nonce},
+        )
+        try:
+            await self._service.answer(given)  # 6
+        except AlreadyEnded as error:
+            raise _Refusal("ended", how_it_ended(error.record), card.request_id) from error
+        except ApprovalError as error:
+            raise _Refusal(type(error).__name__, InboxAnswer(str(error)), card.request_id) from error
+        return InboxAnswer("Answered.", decided=True, ended=True)
 
     async def _decide_all(self, press: _Press, person: str, face: CardFace) -> InboxAnswer:
         approves = press.verdict is Verdict.APPROVE
@@ -236,18 +281,19 @@ class ApprovalInbox:
                 "ended", InboxAnswer("These requests have ended. Nothing changed."), face.request_id
             )
 
-    async def _check_open(self, press: _Press, person: str, card: CardRow) -> None:
+    async def _check_open(self, press: _Press, person: str, card: CardRow) -> RequestRecord:
         try:
             record = await self._service.get(card.request_id)
         except RequestNotFound as error:
-            raise _Refusal("no_request", _no_such_request(card.request_id), card.request_id) from error
+            raise _Refusal("no_request", no_such_request(card.request_id), card.request_id) from error
         if record.request.status.is_terminal:  # 4
-            raise _Refusal("ended", _how_it_ended(record), card.request_id)
+            raise _Refusal("ended", how_it_ended(record), card.request_id)
         if any(person_key(decision.person) == person_key(person) for decision in record.standing):
             answer = InboxAnswer("You have decided this request already. Nothing changed.")
             raise _Refusal("decided_before", answer, card.request_id)
         if press.verdict is Verdict.APPROVE and not card.offers_approve:  # 5
             raise _Refusal("approve_not_offered", _NOT_HERE, card.request_id)
+        return record
 
     async def _check_fresh(self, press: _Press) -> None:
         query = select(handled_callbacks.c.handled_at).where(
@@ -277,10 +323,10 @@ class ApprovalInbox:
     async def _person(self, press: _Press) -> str:
         person = await self._accounts.resolve(press.channel, press.external_user_id)
         if person is None:
-            raise _Refusal("unknown_account", _not_linked(press.channel, press.external_user_id))
+            raise _Refusal("unknown_account", not_linked(press.channel, press.external_user_id))
         return person
 
-    async def _tapped(self, tap: CardTap) -> CardRow:
+    async def _tapped(self, tap: CardTap | CardChoice) -> CardRow:
         card = await self._cards.of_nonce(tap.nonce, tap.channel)
         if card is None or not self._made_here(card):
             raise _Refusal("unknown_card", _NOT_CURRENT)
@@ -301,7 +347,7 @@ class ApprovalInbox:
     async def _named(self, decision: TypedDecision) -> CardRow:
         card = await self._cards.of_request(decision.request_id, decision.channel)
         if card is None:
-            raise _Refusal("no_card", _no_such_request(decision.request_id))
+            raise _Refusal("no_card", no_such_request(decision.request_id))
         if not self._made_here(card):
             answer = InboxAnswer("What this channel shows of the request is damaged. Use its review page.")
             raise _Refusal("unknown_card", answer, card.request_id)
@@ -320,7 +366,7 @@ class ApprovalInbox:
         details: Mapping[str, str] = {
             "channel": press.channel,
             "account": shortened(safe_text(press.external_user_id), 80),
-            "verdict": press.verdict.value,
+            "verdict": "answer" if press.answers else press.verdict.value,
             "refusal": refusal.code,
         }
 
@@ -344,37 +390,3 @@ def _press_of(item: CardTap | TypedDecision) -> _Press:
 
 def _callback_key(press: _Press) -> str:
     return shortened(press.callback_id, 200)
-
-
-def _not_linked(channel: str, external_user_id: str) -> InboxAnswer:
-    account = name_of(external_user_id)
-    return InboxAnswer(
-        f"Your {channel} account ({account}) is not linked to an approver here. Nothing was decided. "
-        "Ask an administrator to link it."
-    )
-
-
-def _no_such_request(request_id: str) -> InboxAnswer:
-    return InboxAnswer(f"There is no request {name_of(request_id)} to decide here.")
-
-
-def _how_it_ended(record: RequestRecord) -> InboxAnswer:
-    card = build_card(record, review_url="", nonce="")
-    return InboxAnswer(f"This request has ended: {headline(card)}. Nothing changed.", ended=True)
-
-
-def _thanks(record: RequestRecord, verdict: Verdict) -> InboxAnswer:
-    if record.request.drill_notice is not None:
-        return InboxAnswer(record.request.drill_notice, decided=True, ended=True)
-    if record.request.status.is_terminal:
-        return InboxAnswer("Approved." if verdict is Verdict.APPROVE else "Denied.", decided=True, ended=True)
-    given = f"{record.received_approvals} of {record.request.required_approvals}"
-    return InboxAnswer(f"Your approval is recorded: {given}.", decided=True)
-
-
-def _line(record: RequestRecord) -> str:
-    request = record.request
-    agent = name_of(request.agent)
-    return (
-        f"{request.request_id}  {request.risk_level.value} risk, {agent}, until {moment(request.expires_at)}"
-    )

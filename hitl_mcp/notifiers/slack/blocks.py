@@ -20,6 +20,7 @@ from hitl_mcp.notifiers.wording import (
     approve_label,
     call_facts,
     call_headline,
+    choice_labels,
     deny_label,
     facts,
     headline,
@@ -30,6 +31,7 @@ from hitl_mcp.notifiers.wording import (
 )
 
 APPROVE, DENY, REVIEW = "hitl_approve", "hitl_deny", "hitl_review"
+CHOICE = "hitl_choice_"
 REASON_VIEW, REASON_BLOCK, REASON_INPUT = "hitl_deny_reason", "reason", "reason"
 REASON_LIMIT = 500
 _HEADER_LIMIT = 150
@@ -136,9 +138,21 @@ def _blocks(card: Card, layout: Layout) -> list[JsonValue]:
     notices = [layout.hidden_notice(), why_no_approve(card, layout)]
     if lines := list(dict.fromkeys(notice for notice in notices if notice)):
         blocks.append(_rich(_section(*[_text(f"{line}\n") for line in lines])))
-    if card.is_open:
+    if card.is_open and card.choices:
+        if layout.offers_approve:
+            blocks.append(_choices(card))
+        blocks.append(_buttons(card, offers_approve=False))
+    elif card.is_open:
         blocks.append(_buttons(card, offers_approve=layout.offers_approve))
     return blocks
+
+
+def _choices(card: Card) -> dict[str, JsonValue]:
+    elements: list[JsonValue] = [
+        {"type": "button", "action_id": f"{CHOICE}{number}", "text": _plain(label), "value": card.nonce}
+        for number, label in enumerate(choice_labels(card))
+    ]
+    return {"type": "actions", "block_id": "hitl_choices", "elements": elements}
 
 
 def _shared_blocks(card: Card) -> list[JsonValue]:

@@ -12,11 +12,12 @@ from typing import cast
 from pydantic import JsonValue
 
 from hitl_mcp.approvals.models import Verdict
-from hitl_mcp.notifiers.base import CardTap, DecisionInbox, InboxAnswer
+from hitl_mcp.notifiers.base import CardChoice, CardTap, DecisionInbox, InboxAnswer
 from hitl_mcp.notifiers.errors import NotifierError
 from hitl_mcp.notifiers.slack.api import CHANNEL, SlackApi
 from hitl_mcp.notifiers.slack.blocks import (
     APPROVE,
+    CHOICE,
     DENY,
     REASON_BLOCK,
     REASON_INPUT,
@@ -58,10 +59,16 @@ class Interactions:
 
     async def _button(self, payload: dict[str, JsonValue], action: dict[str, JsonValue]) -> None:
         action_id, user = _text(action, "action_id"), _text(_dict(payload.get("user")), "id")
+        place = _place(payload)
+        number = action_id.removeprefix(CHOICE)
+        if number != action_id and number.isascii() and number.isdigit():
+            callback_id = f"{user}:{_text(action, 'action_ts')}:{action_id}"
+            choice = CardChoice(CHANNEL, user, callback_id, _text(action, "value"), int(number[:4]))
+            await self._tell(place, user, await self._inbox.choose(choice))
+            return
         if action_id not in {APPROVE, DENY}:
             # Review is a link: Slack tells of it, and there is nothing to do.
             return
-        place = _place(payload)
         tap = CardTap(
             channel=CHANNEL,
             external_user_id=user,

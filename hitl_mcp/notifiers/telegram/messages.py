@@ -7,6 +7,7 @@ of an agent or a person stands within one of these. Source: https://core.telegra
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -23,6 +24,7 @@ from hitl_mcp.notifiers.wording import (
     approve_label,
     call_facts,
     call_headline,
+    choice_labels,
     deny_label,
     facts,
     headline,
@@ -35,6 +37,7 @@ from hitl_mcp.notifiers.wording import (
 MESSAGE_LIMIT = 4096
 ANSWER_LIMIT = 200
 _PREFIXES = {Verdict.APPROVE: "a", Verdict.DENY: "d"}
+_CHOICE = re.compile(r"c([0-9]{1,3}):(.+)", re.ASCII | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,12 @@ def parse_callback(data: str) -> tuple[Verdict, str] | None:
     return None
 
 
+def parse_choice(data: str) -> tuple[int, str] | None:
+    """The number of a choice and the nonce of its card, or None for anything that is no such button."""
+    found = _CHOICE.fullmatch(data)
+    return None if found is None else (int(found[1]), found[2])
+
+
 def _write(card: Card, layout: Layout) -> _Writer:
     writer = _Writer()
     # The headline names people, and names are other people's text.
@@ -179,6 +188,12 @@ def _keyboard(card: Card, *, offers_approve: bool) -> tuple[tuple[dict[str, Json
     review: dict[str, JsonValue] = {"text": review_label(card), "url": card.review_url}
     deny = _button(deny_label(card), Verdict.DENY, card.nonce)
     linkable = _linkable(card.review_url)
+    if offers_approve and card.choices:
+        rows: list[tuple[dict[str, JsonValue], ...]] = [
+            ({"text": label, "callback_data": f"c{number}:{card.nonce}"},)
+            for number, label in enumerate(choice_labels(card))
+        ]
+        return (*rows, (review, deny) if linkable else (deny,))
     if offers_approve:
         first = (_button(approve_label(card), Verdict.APPROVE, card.nonce), deny)
         return (first, (review,)) if linkable else (first,)

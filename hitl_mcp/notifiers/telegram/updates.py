@@ -15,10 +15,10 @@ from typing import cast
 from pydantic import JsonValue
 
 from hitl_mcp.approvals.models import Verdict
-from hitl_mcp.notifiers.base import CardTap, DecisionInbox, InboxAnswer, TypedDecision
+from hitl_mcp.notifiers.base import CardChoice, CardTap, DecisionInbox, InboxAnswer, TypedDecision
 from hitl_mcp.notifiers.errors import ChannelBusy, ChannelUnauthorized, NotifierError
 from hitl_mcp.notifiers.telegram.api import CHANNEL, LONG_POLL_SECONDS, TelegramApi
-from hitl_mcp.notifiers.telegram.messages import ANSWER_LIMIT, parse_callback, plain_message
+from hitl_mcp.notifiers.telegram.messages import ANSWER_LIMIT, parse_callback, parse_choice, plain_message
 from hitl_mcp.notifiers.text import cut, shortened
 from server_kit.errors import DatabaseUnavailable
 
@@ -98,10 +98,13 @@ class UpdateReader:
         query_id = str(query.get("id", ""))
         try:
             user_id = _user_id(query)
-            parsed = parse_callback(str(query.get("data", "")))
-            verdict, nonce = parsed or (Verdict.DENY, "")
+            data = str(query.get("data", ""))
+            verdict, nonce = parse_callback(data) or (Verdict.DENY, "")
             if user_id is None:
                 _log.warning("telegram receiver: update %d names no user", number)
+            elif chosen := parse_choice(data):
+                choice = CardChoice(CHANNEL, user_id, query_id, chosen[1], chosen[0])
+                answer = await self._inbox.choose(choice)
             else:
                 answer = await self._inbox.tap(CardTap(CHANNEL, user_id, query_id, nonce, verdict))
         finally:

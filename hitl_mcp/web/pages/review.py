@@ -24,6 +24,7 @@ from hitl_mcp.approvals.models import (
 from hitl_mcp.approvals.quorum import person_key
 from hitl_mcp.interface.differences import DifferenceLine, difference
 from hitl_mcp.web.pages.answering import MAX_REASON_CHARACTERS, PageParts, to_request
+from hitl_mcp.web.pages.deciders import Deciders
 from hitl_mcp.web.pages.grants import why_no_grant
 from hitl_mcp.web.pages.grouping import twins_of
 from hitl_mcp.web.pages.questions import QuestionPages, view_dialogue
@@ -53,6 +54,7 @@ class ReaderView:
 @dataclass(frozen=True)
 class ReviewPages:
     parts: PageParts
+    deciders: Deciders
 
     async def show(self, request: Request) -> Response:
         """GET /requests/{request_id}. Decides nothing, whatever its query says."""
@@ -67,6 +69,7 @@ class ReviewPages:
             csrf_token=session.csrf_token,
             request=view_request(record, reader=session.person.person_id, now=self.parts.clock.now()),
             reader=reader,
+            deciders=await self.deciders.of(record),
             revocation=await self.parts.service.revocation_notice(record),
             dialogue=view_dialogue(record, may_ask=reader.deny),
             changes=await self._changes(record),

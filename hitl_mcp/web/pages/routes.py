@@ -17,6 +17,7 @@ from hitl_mcp.approvals.errors import InvalidSubmission, RequestNotFound
 from hitl_mcp.approvals.service import ApprovalService
 from hitl_mcp.attention.records import AttentionRecords
 from hitl_mcp.grants.directory import GrantDirectory
+from hitl_mcp.identity.absences import AbsenceDirectory
 from hitl_mcp.identity.delegations import DelegationDirectory
 from hitl_mcp.identity.people import PeopleDirectory
 from hitl_mcp.identity.sessions import Sessions
@@ -24,6 +25,7 @@ from hitl_mcp.web.pages.acts import ActPages
 from hitl_mcp.web.pages.answering import PageParts
 from hitl_mcp.web.pages.attention import AttentionPages
 from hitl_mcp.web.pages.cookies import Cookies
+from hitl_mcp.web.pages.deciders import Deciders
 from hitl_mcp.web.pages.edit import EditPages
 from hitl_mcp.web.pages.first_seen import FirstSeen
 from hitl_mcp.web.pages.grants import GrantPages
@@ -50,6 +52,7 @@ def page_routes(
     service: ApprovalService,
     people: PeopleDirectory,
     delegations: DelegationDirectory,
+    absences: AbsenceDirectory,
     grants: GrantDirectory,
     attention: AttentionRecords,
     sessions: Sessions,
@@ -66,7 +69,11 @@ def page_routes(
     sign_in = SignInPages(guard, pages, people)
     inbox = InboxPages(guard, pages, service, clock)
     parts = PageParts(guard, pages, service, FirstSeen(), clock)
-    review, edit, several = ReviewPages(parts), EditPages(parts), SeveralPages(parts)
+    review, edit, several = (
+        ReviewPages(parts, Deciders(service, people, absences, clock)),
+        EditPages(parts),
+        SeveralPages(parts),
+    )
     acts, questions = ActPages(parts, delegations), QuestionPages(parts)
     allowed = GrantPages(parts, grants)
     table: list[tuple[str, str, _Endpoint]] = [

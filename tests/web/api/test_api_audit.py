@@ -49,12 +49,14 @@ async def test_an_auditor_reads_verifies_and_exports_the_log_and_decides_nothing
                 assert (await reader.get(path)).status_code == 403
 
 
-async def test_a_delegation_makes_an_auditor_no_approver(server: Served) -> None:
+async def test_a_delegation_to_an_auditor_is_refused_as_it_would_lend_them_nothing(server: Served) -> None:
     await with_auditor(server)
     async with server.agent() as agent:
         asked = (await agent.post("/api/v1/approvals", json=asking())).json()
     async with await server.person("ada") as ada:
-        await ada.post(f"/api/v1/approvals/{asked['request_id']}/delegate", json={"to": "olga"})
+        lent = await ada.post(f"/api/v1/approvals/{asked['request_id']}/delegate", json={"to": "olga"})
+    assert lent.status_code == 422
+    assert "olga is an auditor, who decides nothing in anybody's place" in lent.text
     async with await server.person("olga") as auditor:
         answer = await auditor.post(f"/api/v1/approvals/{asked['request_id']}/approve")
     assert answer.status_code == 403
