@@ -144,6 +144,7 @@ async def test_axe_finds_nothing_on_any_page(server: Served, axe: str) -> None:
             "several": "/several",
             "attention": "/attention",
             "grants": "/grants",
+            "allowing a shape": f"{paths['a plain request']}/grant",
             "no such request": "/requests/req_unknown",
         }.items():
             await looking.open(server, path, name)
@@ -185,7 +186,7 @@ async def test_every_page_that_people_can_get_is_among_those(server: Served) -> 
     shapes = {path.partition("?")[0] for path in found}
     strange = {path for path in shapes - known if not path.startswith("/requests/")}
     assert strange == set()
-    assert {path.split("/", 3)[3] for path in shapes if path.count("/") > 2} <= {"edit"}
+    assert {path.split("/", 3)[3] for path in shapes if path.count("/") > 2} <= {"edit", "grant"}
 
 
 def _links(page: str) -> list[str]:
