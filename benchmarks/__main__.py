@@ -15,6 +15,7 @@ from mcp import Client
 from benchmarks.calls import action, answer, click_to_resume, http_client, person, request, status, stdio
 from benchmarks.consensus import main as measure_consensus
 from benchmarks.corpus_report import main as replay_corpus
+from benchmarks.cpython import main as compare_cpython
 from benchmarks.deadlines import main as measure_deadlines
 from benchmarks.measuring import Measurements
 from benchmarks.minting import measure_minting
@@ -27,6 +28,7 @@ _HERE = Path(__file__).parent
 _NAMED = {
     "consensus": measure_consensus,
     "corpus": replay_corpus,
+    "cpython": compare_cpython,
     "deadlines": measure_deadlines,
     "rules": measure_rules,
 }

@@ -24,21 +24,23 @@ SANDBOX_USER = 1000
 _LOADER_FILES = ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives")
 _TOP_FOLDERS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _MASKED = ("/proc/acpi", "/proc/bus", "/proc/fs", "/proc/irq", "/proc/scsi", "/proc/driver")
-PASSWD = f"sandbox:x:{SANDBOX_USER}:{SANDBOX_USER}::/tmp/work:/bin/sh\n".encode()
-GROUP = f"sandbox:x:{SANDBOX_USER}:\n".encode()
+_NAMES = "root:x:0:0::/:/usr/sbin/nologin\nnobody:x:65534:65534::/:/usr/sbin/nologin\n"
+PASSWD = f"{_NAMES}sandbox:x:{SANDBOX_USER}:{SANDBOX_USER}::/tmp/work:/bin/sh\n".encode()
+GROUP = f"root:x:0:\nnogroup:x:65534:\nsandbox:x:{SANDBOX_USER}:\n".encode()
 
 
 @dataclass(frozen=True)
 class Descriptors:
-    """Inherited by bwrap: the filter, two small files, and where it reports the sandbox's process."""
+    """Inherited by bwrap: the filter, three small files, and where it reports the sandbox's process."""
 
     filter: int
     passwd: int
     group: int
+    hosts: int
     status: int
 
     def all(self) -> tuple[int, ...]:
-        return (self.filter, self.passwd, self.group, self.status)
+        return (self.filter, self.passwd, self.group, self.hosts, self.status)
 
 
 def bubblewrap_command(amounts: Amounts, group: ControlGroup | None, descriptors: Descriptors) -> list[str]:
@@ -76,6 +78,7 @@ def _sandbox(descriptors: Descriptors) -> list[str]:
         arguments += ["--ro-bind-try", path, path]
     arguments += ["--ro-bind-data", str(descriptors.passwd), "/etc/passwd"]
     arguments += ["--ro-bind-data", str(descriptors.group), "/etc/group"]
+    arguments += ["--ro-bind-data", str(descriptors.hosts), "/etc/hosts"]
     # The namespaces' own switches belong to their user, who may write them.
     arguments += ["--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys"]
     for path in _MASKED:

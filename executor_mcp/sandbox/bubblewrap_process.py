@@ -10,10 +10,17 @@ import signal
 from typing import cast
 
 from executor_mcp.sandbox.amounts import Amounts
-from executor_mcp.sandbox.bubblewrap_command import GROUP, PASSWD, TOOL_PATH, Descriptors, bubblewrap_command
+from executor_mcp.sandbox.bubblewrap_command import (
+    GROUP,
+    PASSWD,
+    TOOL_PATH,
+    Descriptors,
+    bubblewrap_command,
+)
 from executor_mcp.sandbox.control_groups import ControlGroup
 from executor_mcp.sandbox.errors import SandboxUnavailable
 from executor_mcp.sandbox.frames import MAX_FRAME_BYTES, Frame, read_frame
+from executor_mcp.sandbox.job_message import HOSTS
 from executor_mcp.sandbox.run import Aftermath
 
 READY_SECONDS = 15.0
@@ -48,9 +55,8 @@ class BubblewrapProcess:
         """Raises SandboxUnavailable, with the last line that bwrap or one of its stages wrote."""
         status_reader, status_writer = os.pipe()
         try:
-            descriptors = Descriptors(
-                _memory_file(seccomp_filter), _memory_file(PASSWD), _memory_file(GROUP), status_writer
-            )
+            files = (_memory_file(content) for content in (seccomp_filter, PASSWD, GROUP, HOSTS))
+            descriptors = Descriptors(*files, status=status_writer)
             try:
                 process = await _spawn(bubblewrap_command(amounts, group, descriptors), descriptors)
             finally:

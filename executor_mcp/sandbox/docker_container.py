@@ -80,7 +80,6 @@ def container_config(labels: Mapping[str, str], *, user: int) -> dict[str, Any]:
         "labels": dict(labels),
         "stdin_open": True,
         "tty": False,
-        "network_disabled": True,
     }
 
 

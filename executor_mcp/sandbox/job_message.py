@@ -20,6 +20,9 @@ from hitl_contract.action_code import InputFile, Language
 
 WORK_DIRECTORY = "/tmp/work"  # noqa: S108 - inside the sandbox
 INPUT_PATH = "/tmp/input.json"  # noqa: S108
+HOSTS = b"127.0.0.1 localhost sandbox\n::1 localhost\n"
+"""/etc/hosts of every sandbox."""
+
 PROGRAM_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 

@@ -150,6 +150,18 @@ async def test_nothing_of_a_network_is_there(sandbox: Sandbox) -> None:
     assert set(interfaces) <= {"lo"}
 
 
+async def test_a_program_can_talk_to_itself_over_its_own_loopback(sandbox: Sandbox) -> None:
+    code = """
+import socket
+server = socket.create_server(("localhost", 0))
+with socket.create_connection(("localhost", server.getsockname()[1]), 5) as client:
+    client.sendall(b"to itself")
+    answer = server.accept()[0].recv(9).decode()
+answer
+"""
+    assert result_of(await run(sandbox, "python", code)) == "to itself"
+
+
 async def test_system_calls_that_no_program_needs_are_refused(sandbox: Sandbox) -> None:
     outcome = await run(sandbox, "python", SYSTEM_CALLS)
     allowed = {name for name, answer in result_of(outcome).items() if answer != "refused"}

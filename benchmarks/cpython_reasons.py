@@ -1,0 +1,28 @@
+"""Modules of CPython's test suite that pass outside of a sandbox and not inside, and why.
+
+The words of the reasons are those of `docs/sandboxes.md`: nothing can be written beside the standard library,
+nothing that was written can be executed, limits cannot be raised, and some calls are refused.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+_LIBRARY: Final = "deletes files beside the standard library, which is read-only"
+_LINK: Final = "reads sitecustomize.py, in bubblewrap a link into the host's /etc, which is not there"
+_SCRIPTS: Final = "makes scripts and programs and starts them: nothing that was written can be executed"
+
+ELSEWHERE: Final[dict[str, str]] = {
+    "test___all__": _LINK,
+    "test_ast": _LINK,
+    "test_bdb": _LIBRARY,
+    "test_httpservers": _SCRIPTS,
+    "test_import": _LIBRARY,
+    "test_mmap": "maps a file to execute it: nothing that was written can be executed",
+    "test_os": "makes a file in memory, and changes its user to the one it has: both calls are refused",
+    "test_posix": "starts a program by its descriptor and makes a socket of another kind: refused",
+    "test_resource": "raises limits, or asks for those of another process: refused",
+    "test_shutil": _SCRIPTS,
+    "test_socket": "UDP-Lite, SCTP, AF_ALG, AF_VSOCK and the like are refused",
+    "test_support": _LIBRARY,
+}
