@@ -11,5 +11,6 @@ fi
 docker image inspect hitl-sandbox:latest >/dev/null 2>&1 || hitl-executor image build
 
 # Most tests wait for processes, disks and engines, so two at a time are not slower on two cores. A file stays with one
-# worker, which keeps what its tests share. `make test ARGS="-n 0"` runs them one by one.
-exec pytest -n 2 --dist loadfile "$@"
+# worker, which keeps what its tests share; tests/conftest.py puts the long files first.
+# `make test ARGS="-n 0"` runs them one by one.
+exec pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"

@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -38,6 +39,29 @@ settings.load_profile("any machine")
 def pytest_configure(config: pytest.Config) -> None:
     # Before pytest chooses where `tmp_path` is; its workers are told by the process that starts them.
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(quick_directory()))
+
+
+# Files with few tests that start whole servers or check the whole source: begun last, one worker would be at
+# them while the others have nothing left to do.
+_LONG_FILES = (
+    "tests/cli/test_demo.py",
+    "tests/architecture/test_branch_coverage.py",
+    "tests/architecture/test_static_checks.py",
+    "tests/architecture/test_documentation.py",
+    "tests/cli/test_sealed_home.py",
+    "tests/web/test_pages_browser.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long files first, then those with the most tests; `scripts/test.sh` deals them out so."""
+    counts = Counter(item.nodeid.partition("::")[0] for item in items)
+
+    def place(item: pytest.Item) -> tuple[int, int, str]:
+        file = item.nodeid.partition("::")[0]
+        return (_LONG_FILES.index(file) if file in _LONG_FILES else len(_LONG_FILES), -counts[file], file)
+
+    items.sort(key=place)
 
 
 class ManualClock:
