@@ -184,6 +184,14 @@ class InlineConnection(AsyncConnection):
     ) -> Any:
         return (await self.execute(statement, parameters, execution_options=execution_options)).scalar()
 
+    async def exec_driver_sql(
+        self, statement: str, parameters: Any = None, execution_options: Any = None
+    ) -> CursorResult[Any]:
+        connection = self._proxied
+        return await self._driver.run(
+            lambda: connection.exec_driver_sql(statement, parameters, execution_options)
+        )
+
     async def close(self) -> None:
         await super().close()
         await self._driver.in_thread(self._driver.raw.close)
