@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,32 +13,25 @@ from hitl_mcp.application import Application
 from hitl_mcp.approvals import events
 from hitl_mcp.approvals.ports import ApprovalPorts, Policy, RiskAssessor
 from hitl_mcp.approvals.service import ApprovalService
+from hitl_mcp.assembly import Core
 from hitl_mcp.attention.canary_store import SqlCanaries
 from hitl_mcp.attention.filing import CanaryFiling
 from hitl_mcp.attention.measure import ReadingSpeed
 from hitl_mcp.attention.records import AttentionRecords
 from hitl_mcp.audit.retention import EvidenceInUse
-from hitl_mcp.audit.trail import CHAIN, SqlAuditTrail
 from hitl_mcp.grants.book import SqlGrantBook
 from hitl_mcp.grants.directory import GrantDirectory
 from hitl_mcp.home_directory import make_home, require_writable
 from hitl_mcp.identity.absences import AbsenceDirectory
-from hitl_mcp.identity.agents import AgentDirectory
 from hitl_mcp.identity.delegations import DelegationDirectory
 from hitl_mcp.identity.groups import GroupDirectory
-from hitl_mcp.identity.hierarchy import RoleHierarchy
-from hitl_mcp.identity.passwords import Passwords
-from hitl_mcp.identity.people import PeopleDirectory
-from hitl_mcp.identity.register import IdentityRegister
-from hitl_mcp.identity.register_anchor import RegisterAnchor
 from hitl_mcp.identity.sessions import Sessions
-from hitl_mcp.identity.sign_in import SignInThrottle
 from hitl_mcp.interface.views import ApprovalViews
 from hitl_mcp.minting.keys import KeyRing
 from hitl_mcp.minting.passphrases import Passphrases
 from hitl_mcp.minting.revocations import RevocationPublisher
 from hitl_mcp.minting.sealing import open_store, seal_keys
-from hitl_mcp.minting.seals import ApprovalSealer, RecordSealer
+from hitl_mcp.minting.seals import ApprovalSealer
 from hitl_mcp.minting.signer import CapabilityMinter
 from hitl_mcp.notifiers.base import Notifier
 from hitl_mcp.notifiers.building import build_dispatcher, build_notifiers, channel_delays, sharing_windows
@@ -58,12 +50,9 @@ from hitl_mcp.storage.migrations import SCRIPT_LOCATION
 from hitl_mcp.storage.request_store import SqlRequestStore
 from hitl_mcp.storage.schema import audit as audit_tables
 from server_kit.audit_archive import AuditArchive
-from server_kit.audit_courier import WitnessCourier
-from server_kit.audit_log import AuditLog
 from server_kit.audit_records import AuditQuery, audit_time
 from server_kit.audit_settings import open_courier
 from server_kit.clock import Clock, SystemClock
-from server_kit.database.base import Database
 from server_kit.database.migrations import migrate
 from server_kit.database.opening import open_database
 
@@ -131,7 +120,7 @@ async def build_application(
         database = await open_database(settings.effective_database_url)
         closing.push_async_callback(database.close)
         courier = await closing.enter_async_context(open_courier(settings.audit.witness))
-        core = _Core.of(settings, database, keys, clock, courier)
+        core = Core.of(settings, database, keys, clock, courier)
         closing.push_async_callback(core.audit.close)
         risk = await closing.enter_async_context(
             build_consensus(settings.risk, database=database, clock=clock)
@@ -139,65 +128,9 @@ async def build_application(
         yield _application(settings, core, around_policy, risk)
 
 
-@dataclass(frozen=True)
-class _Core:
-    """What everything else stands on."""
-
-    database: Database
-    keys: KeyRing
-    clock: Clock
-    audit: AuditLog
-    trail: SqlAuditTrail
-    sealer: RecordSealer
-    register: IdentityRegister
-    hierarchy: RoleHierarchy
-    people: PeopleDirectory
-    agents: AgentDirectory
-
-    @classmethod
-    def of(
-        cls,
-        settings: Settings,
-        database: Database,
-        keys: KeyRing,
-        clock: Clock,
-        courier: WitnessCourier | None,
-    ) -> _Core:
-        audit = AuditLog(
-            database=database,
-            tables=audit_tables,
-            chain=CHAIN,
-            private_key=keys.audit_key.private,
-            key_id=keys.audit_key.key_id,
-            witness=settings.witness_file,
-            courier=courier,
-            segments=settings.segments_directory,
-            checkpoint_every=settings.audit.checkpoint_every,
-            clock=clock,
-        )
-        trail, sealer = SqlAuditTrail(audit, audit_tables), RecordSealer(keys.seal_key)
-        register = IdentityRegister(
-            database=database,
-            sealer=sealer,
-            audit=trail,
-            clock=clock,
-            anchor=RegisterAnchor(settings.identity_register_file),
-        )
-        hierarchy = RoleHierarchy(settings.roles)
-        people = PeopleDirectory(
-            register,
-            passwords=Passwords(),
-            throttle=SignInThrottle(database=database, audit=trail, clock=clock),
-            hierarchy=hierarchy,
-        )
-        return cls(
-            database, keys, clock, audit, trail, sealer, register, hierarchy, people, AgentDirectory(register)
-        )
-
-
 def _application(
     settings: Settings,
-    core: _Core,
+    core: Core,
     around_policy: Callable[[Policy], Policy] | None,
     assessors: Assessors,
 ) -> Application:
@@ -317,7 +250,7 @@ def _application(
 
 def _service(
     settings: Settings,
-    core: _Core,
+    core: Core,
     outbox: SqlOutbox,
     policy: Policy,
     risk: RiskAssessor,
@@ -346,7 +279,7 @@ def _service(
     )
 
 
-def _canaries(settings: Settings, core: _Core, service: ApprovalService) -> CanaryFiling:
+def _canaries(settings: Settings, core: Core, service: ApprovalService) -> CanaryFiling:
     async def agents() -> set[str]:
         return {each.name for each in await core.agents.list()}
 
@@ -360,7 +293,7 @@ def _canaries(settings: Settings, core: _Core, service: ApprovalService) -> Cana
     )
 
 
-def _rules(settings: Settings, core: _Core, groups: GroupDirectory) -> LivePolicy:
+def _rules(settings: Settings, core: Core, groups: GroupDirectory) -> LivePolicy:
     return LivePolicy(
         Evaluator(SqlCounter(core.database), StaticFindings()),
         core.clock,
@@ -373,7 +306,7 @@ def _rules(settings: Settings, core: _Core, groups: GroupDirectory) -> LivePolic
 
 def _dispatcher(
     settings: Settings,
-    core: _Core,
+    core: Core,
     service: ApprovalService,
     views: ApprovalViews,
     outbox: SqlOutbox,
@@ -398,7 +331,7 @@ def _dispatcher(
     )
 
 
-def _revocations(settings: Settings, core: _Core, service: ApprovalService) -> RevocationPublisher:
+def _revocations(settings: Settings, core: Core, service: ApprovalService) -> RevocationPublisher:
     sealer = ApprovalSealer(core.sealer)
 
     async def revoked_since(since: datetime) -> set[str]:
@@ -416,7 +349,7 @@ def _revocations(settings: Settings, core: _Core, service: ApprovalService) -> R
     )
 
 
-def _archive(settings: Settings, core: _Core) -> AuditArchive:
+def _archive(settings: Settings, core: Core) -> AuditArchive:
     return AuditArchive(
         log=core.audit,
         database=core.database,
