@@ -333,7 +333,7 @@ async def test_a_request_cannot_be_approved_by_command_before_a_card_shows_it(
         scene = Scene(desk, chat)
         _, second = await scene.same(("agent-1", "agent-2"))
         await scene.row(second, lambda row: row.carried_by is not None)
-        service: Any = chat.service  # type: ignore[attr-defined]
+        service = cast("Any", chat).service
         reply = await service.reply(await service.write(f"/approve {second}", ANNA))
         assert "review page" in reply.text
         assert (await scene.record(second)).decisions == ()
