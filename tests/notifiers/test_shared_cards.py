@@ -74,7 +74,8 @@ async def chat(request: pytest.FixtureRequest) -> AsyncIterator[Chat]:
 
 
 def desk_of(database: Database, home: Path, chat: Chat, **how: Any) -> Desk:
-    return Desk(database, home, [chat.notifier], **{"sharing": SharingWindows(kin=KIN), **how})
+    how.setdefault("sharing", SharingWindows(kin=KIN))
+    return Desk(database, home, [chat.notifier], **how)
 
 
 async def people(desk: Desk, chat: Chat) -> None:
