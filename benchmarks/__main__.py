@@ -17,6 +17,7 @@ from benchmarks.consensus import main as measure_consensus
 from benchmarks.corpus_report import main as replay_corpus
 from benchmarks.cpython import main as compare_cpython
 from benchmarks.deadlines import main as measure_deadlines
+from benchmarks.executions import main as measure_executions
 from benchmarks.measuring import Measurements
 from benchmarks.minting import measure_minting
 from benchmarks.report import FILLED, print_report, write_json
@@ -30,6 +31,7 @@ _NAMED = {
     "corpus": replay_corpus,
     "cpython": compare_cpython,
     "deadlines": measure_deadlines,
+    "executions": measure_executions,
     "rules": measure_rules,
 }
 

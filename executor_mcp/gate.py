@@ -26,7 +26,7 @@ from executor_mcp.refusals import RefusalLog, from_contract, revoked
 from executor_mcp.revocation_list import IssuerRevocations
 from executor_mcp.revoked_tokens import RevokedTokens
 from executor_mcp.sandbox.base import PreparedRun, Sandbox, SandboxDescription, SandboxJob
-from executor_mcp.sandbox.errors import SandboxError, SandboxRefused
+from executor_mcp.sandbox.errors import SandboxBusy, SandboxError, SandboxRefused
 from executor_mcp.start_record import StartRecord
 from executor_mcp.steps import Step, StepObserver
 from hitl_contract.action import Action, CodeExecution, parse_action
@@ -253,6 +253,9 @@ class Gate:
             return await self._sandbox.prepare(job)
         except SandboxRefused as error:
             raise Refused(RefusalReason.NOT_ALLOWED_HERE, str(error), step=6) from error
+        except SandboxBusy as error:
+            detail = f"{error}; the token is unspent, try again with it"
+            raise Refused(RefusalReason.BUSY, detail, step=9) from error
         except SandboxError as error:
             raise _sandbox_unavailable(error, step=9) from error
 

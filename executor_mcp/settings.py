@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from code_safety.findings import Rule
 from executor_mcp.executor_policy import Ceilings, ExecutorPolicy
-from executor_mcp.sandbox.settings import DEFAULT_IMAGE
+from executor_mcp.sandbox.settings import DEFAULT_IMAGE, PoolSettings
 from server_kit.audit_settings import AuditSettings
 from server_kit.logging import LogFormat, LogLevel
 from server_kit.settings import SettingsModel, load_settings
@@ -87,6 +87,32 @@ class PolicySettings(SettingsModel):
         )
 
 
+class WarmPoolSettings(SettingsModel):
+    """Containers that wait for a program (docker alone)."""
+
+    enabled: bool = True
+    minimum: int = Field(
+        default=2, ge=0, le=64, description="containers of the usual limits that always wait"
+    )
+    maximum: int = Field(default=8, ge=1, le=256, description="most containers that wait, of all limits")
+    launches_at_a_time: int = Field(
+        default=2, ge=1, le=32, description="containers made at a time, and as many removed"
+    )
+    most_waiting: int = Field(default=64, ge=0, le=1024, description="calls that wait when none is ready")
+    patience_seconds: float = Field(
+        default=15, gt=0, le=300, description="longest such wait; who would wait longer is told so at once"
+    )
+
+    @model_validator(mode="after")
+    def _minimum_fits(self) -> Self:
+        if self.minimum > self.maximum:
+            raise ValueError(f"minimum ({self.minimum}) must not be more than maximum ({self.maximum})")
+        return self
+
+    def pool(self) -> PoolSettings:
+        return PoolSettings(**self.model_dump())
+
+
 class LogSettings(SettingsModel):
     """What is written to the log, on standard error."""
 
@@ -129,6 +155,7 @@ class Settings(SettingsModel):
     leeway_seconds: int = Field(default=10, ge=0, le=30, description="tolerated difference of the clocks")
     sandbox: Literal["auto", "docker", "gvisor", "bubblewrap"] = "auto"
     image: str = Field(default=DEFAULT_IMAGE, min_length=1, description="sandbox image for docker and gvisor")
+    pool: WarmPoolSettings = WarmPoolSettings()
     max_concurrent: int = Field(default=8, ge=1, le=1024, description="programs that run at a time")
     max_queue_seconds: float = Field(default=30, ge=0, le=300, description="longest wait for a free place")
     require_api_key: bool = Field(default=False, description="whether every call needs an executor API key")

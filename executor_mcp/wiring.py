@@ -171,7 +171,7 @@ def issuer_revocations(settings: Settings, keys: IssuerKeys, client: httpx2.Asyn
 
 
 def sandbox_settings(settings: Settings) -> SandboxSettings:
-    return SandboxSettings(image=settings.image, instance=_instance(settings))
+    return SandboxSettings(image=settings.image, instance=_instance(settings), pool=settings.pool.pool())
 
 
 def _instance(settings: Settings) -> str:

@@ -48,6 +48,11 @@ def doctor(json_output: JsonOption = False) -> None:
             await _look("audit witness", lambda: _witness(settings), needed=settings.audit.witness.required),
             await _look("issuer keys", lambda: _issuer(settings), needed=False),
             await _look(f"sandbox {settings.sandbox}", lambda: _sandbox(settings)),
+            *(
+                [await _look("warm pool", lambda: _pool(settings), needed=False)]
+                if settings.pool.enabled
+                else []
+            ),
             await _look("port", lambda: _port(settings), needed=False),
         ]
         document: list[JsonValue] = [
@@ -131,6 +136,21 @@ async def _sandbox(settings: Settings) -> str:
     names = ", ".join(f"{one.language} {one.version}" for one in description.languages)
     weak = "".join(f"; weaker here: {warning}" for warning in health.warnings)
     return f"{description.backend} ({description.image_digest or 'no image'}): {names}{weak}"
+
+
+async def _pool(settings: Settings) -> str:
+    sandbox = await choose_sandbox(settings.sandbox, sandbox_settings(settings))
+    try:
+        if sandbox.name == "docker":
+            # Lazily: it brings the Docker SDK along, which is slow to import.
+            from executor_mcp.sandbox.pool.sandbox import PooledDockerSandbox
+
+            if isinstance(sandbox, PooledDockerSandbox):
+                bounds = f"{settings.pool.minimum} to {settings.pool.maximum} wait while it serves"
+                return f"{await sandbox.try_one()}; {bounds}"
+        return f"not for {sandbox.name}, which starts each sandbox for its program"
+    finally:
+        await sandbox.close()
 
 
 async def _port(settings: Settings) -> str:

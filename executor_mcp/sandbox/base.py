@@ -188,7 +188,10 @@ class Sandbox(Protocol):
         ...
 
     async def remove_leftovers(self) -> int:
-        """Removes what dead processes of this executor left behind; the number of sandboxes removed."""
+        """Removes what dead processes of this executor left behind; the number of sandboxes removed.
+
+        Called at the start: a sandbox with a pool begins to fill it here, in the background.
+        """
         ...
 
     async def close(self) -> None:

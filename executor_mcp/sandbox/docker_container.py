@@ -132,7 +132,9 @@ class DockerContainer:
     async def remove(self) -> Aftermath:
         self._stream.close()
         try:
-            out_of_memory = await self._was_out_of_memory()
+            out_of_memory = await was_out_of_memory(
+                self._engine, self._container_id, ended_alone=self._ended_alone
+            )
             await self._engine.remove(self._container_id)
         except SandboxError as error:
             # Left for `remove_leftovers`; the run itself is known to have ended or to be unreachable.
@@ -143,14 +145,15 @@ class DockerContainer:
         with contextlib.suppress(SandboxError):
             self._ended_alone = not await self._engine.kill(self._container_id)
 
-    async def _was_out_of_memory(self) -> bool:
-        """The engine hears of a kill for want of memory a little later than of the end itself."""
-        for _ in range(_MEMORY_ATTEMPTS):
-            state = await self._engine.final_state(self._container_id)
-            if state.out_of_memory or not self._ended_alone or state.exit_code == 0:
-                return state.out_of_memory
-            await asyncio.sleep(_MEMORY_PAUSE_SECONDS)
-        return False
+
+async def was_out_of_memory(engine: DockerEngine, container_id: str, *, ended_alone: bool) -> bool:
+    """The engine hears of a kill for want of memory a little later than of the end itself."""
+    for _ in range(_MEMORY_ATTEMPTS):
+        state = await engine.final_state(container_id)
+        if state.out_of_memory or not ended_alone or state.exit_code == 0:
+            return state.out_of_memory
+        await asyncio.sleep(_MEMORY_PAUSE_SECONDS)
+    return False
 
 
 class _Demultiplexer:

@@ -58,7 +58,7 @@ class DockerSandbox:
         self._runtime = runtime
         self._seccomp_profile = seccomp_profile
         self._instance = instance
-        self._owner = Owner.current()
+        self.owner = Owner.current()
         self._sandboxes = SupervisedSandboxes(self._bounds_inside)
         self._seccomp: str | None = None
         self._languages: tuple[str, tuple[LanguageDescription, ...]] | None = None
@@ -93,14 +93,10 @@ class DockerSandbox:
         )
 
     async def prepare(self, job: SandboxJob) -> PreparedRun:
-        image_id = await self._image_id()
+        image_id = await self.image_id()
         refuse_what_is_not_offered(job, image_digest=image_id)
-        seccomp = await self._seccomp_text()
-        labels = {
-            INSTANCE_LABEL: self._instance,
-            OWNER_LABEL: str(self._owner),
-            EXECUTION_LABEL: job.execution_id,
-        }
+        seccomp = await self.seccomp_text()
+        labels = self.labels(job.execution_id)
 
         async def launch(amounts: Amounts) -> Channel:
             user = user_of_its_own()
@@ -116,6 +112,12 @@ class DockerSandbox:
     async def discard(self, prepared: PreparedRun) -> None:
         await self._sandboxes.discard(prepared)
 
+    async def census(self) -> tuple[int, int]:
+        """Containers of living executors of this instance, and those that dead ones left."""
+        containers = await self._engine.labelled(INSTANCE_LABEL, self._instance, OWNER_LABEL)
+        abandoned = sum(self._is_abandoned(container) for container in containers)
+        return len(containers) - abandoned, abandoned
+
     async def remove_leftovers(self) -> int:
         containers = await self._engine.labelled(INSTANCE_LABEL, self._instance, OWNER_LABEL)
         abandoned = [container for container in containers if self._is_abandoned(container)]
@@ -126,23 +128,32 @@ class DockerSandbox:
         await self._sandboxes.close()
         await self._engine.close()
 
+    def labels(self, execution: str) -> dict[str, str]:
+        """Whose a container is, and what for."""
+        return {
+            INSTANCE_LABEL: self._instance,
+            OWNER_LABEL: str(self.owner),
+            EXECUTION_LABEL: execution,
+        }
+
     def _bounds_inside(self) -> BoundsInside:
         # gVisor's own threads are in the control group too, so its bound on processes has to be a wide one.
         return BoundsInside(processes=self._runtime is not None)
 
     def _is_abandoned(self, container: ContainerFacts) -> bool:
         owner = Owner.parse(container.owner)
-        if owner is not None and owner.place == self._owner.place:
+        if owner is not None and owner.place == self.owner.place:
             return owner.is_gone()
         return time.time() - float(container.created) > _FOREIGN_SECONDS
 
-    async def _image_id(self) -> str:
+    async def image_id(self) -> str:
+        """What the image's name means now. Raises SandboxUnavailable."""
         image_id = await self._engine.image_id(self._image)
         if image_id is None:
             raise SandboxUnavailable(f"the engine has no image '{self._image}'; make it with: {_BUILD_HINT}")
         return image_id
 
-    async def _seccomp_text(self) -> str:
+    async def seccomp_text(self) -> str:
         if self._seccomp is None:
             profile = await asyncio.to_thread(load_profile, self._seccomp_profile)
             self._seccomp = json.dumps(profile if self._runtime is None else gvisor_profile(profile))
@@ -150,7 +161,7 @@ class DockerSandbox:
 
     async def _describe_languages(self) -> tuple[str, tuple[LanguageDescription, ...]]:
         """Asked again when the image's name has come to mean another image."""
-        image_id = await self._image_id()
+        image_id = await self.image_id()
         if self._languages is None or self._languages[0] != image_id:
             self._languages = (image_id, await probe_languages(self.prepare, self.start))
         return self._languages

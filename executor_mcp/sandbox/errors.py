@@ -17,6 +17,14 @@ class SandboxUnavailable(SandboxError):
     """The sandbox cannot run anything now: an engine, an image or a tool is missing."""
 
 
+class SandboxBusy(SandboxUnavailable):
+    """Too many ask at once. `wait_seconds`: when it is worth to ask again, as things go now."""
+
+    def __init__(self, why: str, wait_seconds: float) -> None:
+        self.wait_seconds = wait_seconds
+        super().__init__(f"{why}; try again in about {max(1, round(wait_seconds))} s")
+
+
 class SandboxFailed(SandboxError):
     """The sandbox broke while it was being set up; whether the program began is not known."""
 

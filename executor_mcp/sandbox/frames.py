@@ -14,6 +14,7 @@ from typing import Protocol
 
 MAX_FRAME_BYTES = 65536 + 8
 _HEADER = struct.Struct(">BI")
+HEADER_BYTES = _HEADER.size
 _FILE_SIZE = struct.Struct(">Q")
 
 
@@ -22,7 +23,7 @@ class FrameError(Exception):
 
 
 class FrameKind(IntEnum):
-    """Sent by the sandbox up to FAILED, to the sandbox from JOB on; `drivers/supervisor.py` has the same
+    """Sent by the sandbox up to NETWORK, to the sandbox from JOB on; `drivers/supervisor.py` has the same
     numbers.
     """
 
@@ -35,8 +36,11 @@ class FrameKind(IntEnum):
     FILE_DATA = 7
     END = 8
     FAILED = 9
+    BEGUN = 10
+    NETWORK = 11
     JOB = 65
     STOP = 66
+    DRAIN = 67
 
 
 @dataclass(frozen=True)
@@ -62,15 +66,21 @@ async def read_frame(reader: ExactReader) -> Frame | None:
     FrameError.
     """
     try:
-        number, length = _HEADER.unpack(await reader.readexactly(_HEADER.size))
-        if length > MAX_FRAME_BYTES:
-            raise FrameError(f"a frame of {length} bytes")
+        kind, length = decode_header(await reader.readexactly(HEADER_BYTES))
         payload = await reader.readexactly(length)
     except (asyncio.IncompleteReadError, ConnectionError):
         return None
-    if not FrameKind.READY <= number <= FrameKind.FAILED:
+    return Frame(kind, payload)
+
+
+def decode_header(header: bytes) -> tuple[FrameKind, int]:
+    """Kind and length of a frame that a sandbox sent. Raises FrameError."""
+    number, length = _HEADER.unpack(header)
+    if length > MAX_FRAME_BYTES:
+        raise FrameError(f"a frame of {length} bytes")
+    if not FrameKind.READY <= number <= FrameKind.NETWORK:
         raise FrameError(f"a frame of the unknown type {number}")
-    return Frame(FrameKind(number), payload)
+    return FrameKind(number), length
 
 
 def decode_file_header(payload: bytes) -> tuple[int, bytes]:

@@ -47,14 +47,24 @@ class _Runtime:
     program_name: str
 
 
+_SUPERVISOR_MODULES = ("supervisor_wire", "supervisor_parts", "supervisor_files", "supervisor")
+_WARM_MODULES = (
+    "supervisor_wire",
+    "supervisor_parts",
+    "supervisor_files",
+    "warm_child",
+    "warm_drivers",
+    "warm_supervisor",
+)
+_PRELOADED_DRIVERS = ("python_driver.py", "sql_driver.py")
+_PYTHON_OPTIONS = ("-I", "-B", "-X", "utf8")
+
 _RUNTIMES = {
-    Language.PYTHON: _Runtime("python3", ("-I", "-B", "-X", "utf8"), "python_driver.py", "program.py"),
+    Language.PYTHON: _Runtime("python3", _PYTHON_OPTIONS, "python_driver.py", "program.py"),
     Language.NODEJS: _Runtime("node", (), "node_driver.cjs", "program.mjs"),
     Language.BASH: _Runtime("bash", ("--noprofile", "--norc"), None, "program.sh"),
-    Language.SQL: _Runtime("python3", ("-I", "-B", "-X", "utf8"), "sql_driver.py", "program.sql"),
+    Language.SQL: _Runtime("python3", _PYTHON_OPTIONS, "sql_driver.py", "program.sql"),
 }
-
-_SUPERVISOR_MODULES = ("supervisor_wire", "supervisor_files", "supervisor")
 
 INTERPRETERS = tuple(dict.fromkeys(runtime.interpreter for runtime in _RUNTIMES.values()))
 
@@ -70,13 +80,36 @@ def driver_source(name: str) -> str:
 
 def supervisor_program() -> str:
     """The supervisor's modules as one program for `python3 -c`: in a sandbox there is no file to import."""
-    sources = {name: driver_source(f"{name}.py") for name in _SUPERVISOR_MODULES}
+    return _program(_SUPERVISOR_MODULES, "")
+
+
+def warm_supervisor_command(socket_path: str, compiled_path: str | None) -> list[str]:
+    """The command of a warm sandbox's process 1, with the options that its programs run under."""
+    if compiled_path is not None:
+        return ["python3", *_PYTHON_OPTIONS, compiled_path, socket_path]
+    modules, drivers = warm_supervisor_sources()
+    fill = f"    if name == 'warm_drivers': sys.modules[name].DRIVERS.update({drivers!r})\n"
+    return ["python3", *_PYTHON_OPTIONS, "-c", _program(tuple(modules), fill), socket_path]
+
+
+def warm_supervisor_sources() -> tuple[dict[str, str], dict[str, str]]:
+    """The modules of a warm sandbox's supervisor by name, and the drivers it loads in advance by path."""
+    modules = {name: driver_source(f"{name}.py") for name in _WARM_MODULES}
+    return modules, {_driver_path(name): driver_source(name) for name in _PRELOADED_DRIVERS}
+
+
+def _program(modules: tuple[str, ...], after_each: str) -> str:
+    sources = {name: driver_source(f"{name}.py") for name in modules}
     return (
         "import sys, types\n"
         f"for name, source in {sources!r}.items():\n"
         "    sys.modules[name] = types.ModuleType(name)\n"
-        "    exec(compile(source, name, 'exec'), sys.modules[name].__dict__)\n"
+        "    exec(compile(source, name, 'exec'), sys.modules[name].__dict__)\n" + after_each
     )
+
+
+def _driver_path(name: str) -> str:
+    return f"/tmp/.{name}"  # noqa: S108
 
 
 def file_content(file: InputFile) -> bytes:
@@ -93,11 +126,19 @@ def amounts_of(job: SandboxJob) -> Amounts:
     return Amounts.of(job.limits, given + 65536)
 
 
-def job_frame(job: SandboxJob, amounts: Amounts, bounds: BoundsInside) -> bytes:
+def warm_job_frame(job: SandboxJob, amounts: Amounts, bounds: BoundsInside) -> bytes:
+    """`job_frame` for a sandbox that has the Python drivers already."""
+    return job_frame(job, amounts, bounds, preloaded=_PRELOADED_DRIVERS)
+
+
+def job_frame(
+    job: SandboxJob, amounts: Amounts, bounds: BoundsInside, *, preloaded: tuple[str, ...] = ()
+) -> bytes:
     """Everything that the supervisor needs, as one frame."""
     runtime = _RUNTIMES[job.language]
     program = _free_name(runtime.program_name, {file.path for file in job.files})
-    driver_path = None if runtime.driver is None else f"/tmp/.{runtime.driver}"  # noqa: S108
+    driver_path = None if runtime.driver is None else _driver_path(runtime.driver)
+    given_driver = None if runtime.driver is None or runtime.driver in preloaded else runtime.driver
     arguments = [*runtime.options, *([driver_path] if driver_path else []), f"{WORK_DIRECTORY}/{program}"]
     files = [(file.path, file_content(file)) for file in job.files]
     files.append((program, job.code.encode("utf-8")))
@@ -106,7 +147,7 @@ def job_frame(job: SandboxJob, amounts: Amounts, bounds: BoundsInside) -> bytes:
         "arguments": arguments,
         "environment": _environment(amounts),
         "driver_path": driver_path,
-        "driver": None if runtime.driver is None else driver_source(runtime.driver),
+        "driver": None if given_driver is None else driver_source(given_driver),
         "input_json": _input_json(job),
         "files": [(path, base64.b64encode(content).decode()) for path, content in files],
         "output_bytes": amounts.output_bytes,

@@ -40,14 +40,20 @@ def make_sandbox(name: Literal["docker", "gvisor", "bubblewrap"], settings: Sand
     # Lazily: the Docker SDK takes 150 ms to import and a host with bubblewrap alone need not have it.
     from executor_mcp.sandbox.docker import DockerEngine
     from executor_mcp.sandbox.docker_sandbox import DockerSandbox
+    from executor_mcp.sandbox.pool.sandbox import PooledDockerSandbox
 
-    return DockerSandbox(
-        DockerEngine(),
+    engine = DockerEngine()
+    sandbox = DockerSandbox(
+        engine,
         image=settings.image,
         runtime=settings.gvisor_runtime if name == "gvisor" else None,
         seccomp_profile=settings.seccomp_profile,
         instance=settings.instance,
     )
+    # gVisor lets nothing of the host in: neither a socket nor a pipe can be handed to it.
+    if name == "gvisor" or not settings.pool.enabled:
+        return sandbox
+    return PooledDockerSandbox(engine, sandbox, settings.pool)
 
 
 def _explain(name: str, failures: Sequence[tuple[str, SandboxHealth]]) -> str:

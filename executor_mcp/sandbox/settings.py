@@ -9,6 +9,26 @@ DEFAULT_IMAGE = "hitl-sandbox:latest"
 
 
 @dataclass(frozen=True)
+class PoolSettings:
+    """Containers that wait for a program; docker alone has them. Times in seconds.
+
+    `minimum` of the usual limits always wait, more and other ones as they are asked for, `maximum` of all
+    together. `launches_at_a_time` bounds what making and removing them may take of the host.
+    `worth_keeping`: calls a second from which limits that are not the usual ones have a container waiting;
+    two within half a minute.
+    """
+
+    enabled: bool = True
+    minimum: int = 2
+    maximum: int = 8
+    launches_at_a_time: int = 2
+    most_waiting: int = 64
+    patience_seconds: float = 15.0
+    max_age_seconds: float = 1800.0
+    worth_keeping: float = 0.05
+
+
+@dataclass(frozen=True)
 class SandboxSettings:
     """`instance` names this executor among those that share an engine: leftovers of another are not
     touched.
@@ -19,3 +39,4 @@ class SandboxSettings:
     gvisor_runtime: str = "runsc"
     seccomp_profile: Path | None = None
     control_groups: bool = True
+    pool: PoolSettings = PoolSettings()

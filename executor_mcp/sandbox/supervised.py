@@ -26,6 +26,7 @@ from executor_mcp.sandbox.run import Channel, SupervisedRun
 from hitl_contract.action_code import Language, Limits, NetworkMode, Profile
 
 READY_SECONDS = 20.0
+JobMessage = Callable[[SandboxJob, Amounts, BoundsInside], bytes]
 _NAMES: TypeAdapter[frozenset[str]] = TypeAdapter(frozenset[str])
 
 
@@ -46,8 +47,9 @@ class PreparedSandbox:
 class SupervisedSandboxes:
     """The prepared and running sandboxes of one backend. Every one of them is removed, whatever happens."""
 
-    def __init__(self, bounds: Callable[[], BoundsInside]) -> None:
+    def __init__(self, bounds: Callable[[], BoundsInside], message: JobMessage = job_frame) -> None:
         self._bounds = bounds
+        self._message = message
         self._prepared: set[PreparedSandbox] = set()
         self._running: set[SupervisedRun] = set()
 
@@ -83,7 +85,7 @@ class SupervisedSandboxes:
             raise SandboxFailed(f"the sandbox of {prepared.execution_id} was used or given back already")
         self._prepared.remove(sandbox)
         job = sandbox.job
-        frame = job_frame(job, sandbox.amounts, self._bounds())
+        frame = self._message(job, sandbox.amounts, self._bounds())
         run = SupervisedRun(sandbox.channel, sandbox.amounts, job.limits.wall_seconds, sink)
         self._running.add(run)
         sandbox.channel.send(frame)
@@ -135,7 +137,9 @@ versions
 _VERSION_NAMES: TypeAdapter[dict[Language, str]] = TypeAdapter(dict[Language, str])
 
 
-class _NoSink:
+class NoSink:
+    """For programs of this project's own, whose output nobody reads."""
+
     def stdout(self, chunk: bytes) -> None:
         """Versions are a result, not output."""
 
@@ -158,7 +162,7 @@ async def probe_languages(
         profile=Profile.RESTRICTED,
         network_mode=NetworkMode.NONE,
     )
-    outcome = await (await start(await prepare(job), _NoSink())).wait()
+    outcome = await (await start(await prepare(job), NoSink())).wait()
     if outcome.result_json is None:
         reason = (
             outcome.detail or outcome.stderr.decode("utf-8", "replace").strip()[-200:] or outcome.termination

@@ -28,6 +28,8 @@ EXECUTION = (
             "tests/executor/test_transports.py::"
             "test_a_server_killed_while_a_program_runs_reports_it_as_interrupted",
             "tests/executor/test_gate.py::test_a_token_spent_twice_is_refused_with_its_execution_id",
+            "tests/sandbox/test_warm_pool.py::"
+            "test_one_that_dies_before_the_program_is_let_go_is_replaced_and_the_program_runs_once",
         ),
     ),
     Promise(
@@ -64,6 +66,11 @@ EXECUTION = (
             "tests/sandbox/conformance/test_files.py::test_nothing_passes_from_one_run_to_the_next",
             "tests/sandbox/conformance/test_life.py::"
             "test_a_prepared_sandbox_runs_nothing_until_it_is_started_and_only_once",
+            "tests/sandbox/test_pool_arithmetic.py::"
+            "test_whatever_happens_a_container_is_taken_at_most_once_and_never_comes_back",
+            "tests/sandbox/test_warm_pool.py::"
+            "test_a_network_namespace_is_used_again_only_when_nothing_was_sent_in_it",
+            "tests/sandbox/test_warm_pool.py::test_each_container_is_used_once_and_replaced_off_the_way",
         ),
     ),
     Promise(

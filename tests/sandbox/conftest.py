@@ -14,7 +14,8 @@ from executor_mcp.sandbox.bubblewrap import BubblewrapSandbox
 from executor_mcp.sandbox.docker import DockerEngine
 from executor_mcp.sandbox.docker_sandbox import DockerSandbox
 from executor_mcp.sandbox.image_building import build_image
-from executor_mcp.sandbox.settings import DEFAULT_IMAGE
+from executor_mcp.sandbox.pool.sandbox import PooledDockerSandbox
+from executor_mcp.sandbox.settings import DEFAULT_IMAGE, PoolSettings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -24,6 +25,7 @@ BACKENDS = [
     pytest.param("bubblewrap", id="bubblewrap"),
     pytest.param("bubblewrap-without-groups", id="bubblewrap_without_control_groups"),
     pytest.param("docker", marks=_BUILDS, id="docker"),
+    pytest.param("docker-warm", marks=_BUILDS, id="docker_warm"),
     pytest.param("gvisor", marks=_BUILDS, id="gvisor"),
 ]
 
@@ -49,15 +51,18 @@ def make_sandbox(backend: str, instance: str = "tests") -> Sandbox:
         return BubblewrapSandbox()
     if backend == "bubblewrap-without-groups":
         return BubblewrapSandbox(use_control_groups=False)
-    runtime = "runsc" if backend == "gvisor" else None
-    return DockerSandbox(DockerEngine(), runtime=runtime, instance=instance)
+    engine = DockerEngine()
+    if backend == "docker-warm":
+        cold = DockerSandbox(engine, instance=instance)
+        return PooledDockerSandbox(engine, cold, PoolSettings(minimum=1, maximum=8, worth_keeping=0))
+    return DockerSandbox(engine, runtime="runsc" if backend == "gvisor" else None, instance=instance)
 
 
 @pytest.fixture(params=BACKENDS)
 def backend(request: pytest.FixtureRequest) -> str:
     """The name of each backend in turn, ready to be used."""
     name = str(request.param)
-    if name in ("docker", "gvisor"):
+    if not name.startswith("bubblewrap"):
         request.getfixturevalue("docker_image")
     return name
 
@@ -66,4 +71,6 @@ def backend(request: pytest.FixtureRequest) -> str:
 async def sandbox(backend: str) -> AsyncIterator[Sandbox]:
     sandbox = make_sandbox(backend)
     yield sandbox
+    if isinstance(sandbox, PooledDockerSandbox):
+        assert sandbox.report().served_cold == 0, "what is meant to test warm containers ran in cold ones"
     await sandbox.close()

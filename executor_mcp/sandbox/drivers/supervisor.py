@@ -14,10 +14,6 @@ Frames, both ways, are `type (1 byte) | length (4 bytes, big-endian) | payload`;
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import fcntl
-import hashlib
 import json
 import os
 import resource
@@ -25,222 +21,22 @@ import select
 import signal
 import sys
 import time
-from typing import Any, NoReturn
+from typing import Any
 
 from supervisor_files import Collector
-from supervisor_wire import (
-    END,
-    EXITED,
-    FAILED,
-    FRAME_BYTES,
-    JOB,
-    READY,
-    RESULT,
-    STDERR,
-    STDOUT,
-    Report,
-    receive,
+from supervisor_parts import (
+    INTERPRETERS,
+    WATCH_SECONDS,
+    WORK,
+    Dumpability,
+    Output,
+    Program,
+    Watch,
+    control_group_facts,
+    find_interpreter,
+    lay_out,
 )
-
-RESULT_DESCRIPTOR = 3
-ROOT = "/tmp"  # noqa: S108 - the sandbox's own, the only place that can be written
-WORK = ROOT + "/work"
-INPUT = ROOT + "/input.json"
-WATCH_SECONDS = 0.05
-INTERPRETERS = ("python3", "node", "bash")
-
-
-def find_interpreter(name: str) -> str | None:
-    for folder in ("/usr/local/bin", "/usr/bin", "/bin"):
-        path = f"{folder}/{name}"
-        if os.access(path, os.X_OK):
-            return path
-    return None
-
-
-def become_undumpable() -> None:
-    import ctypes
-
-    libc = ctypes.CDLL(None, use_errno=True)
-    pr_set_dumpable = 4
-    if libc.prctl(pr_set_dumpable, 0, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_DUMPABLE)")
-
-
-class Output:
-    """One pipe of the program, forwarded up to a bound."""
-
-    def __init__(self, kind: int, descriptor: int, bound: int) -> None:
-        self.kind = kind
-        self.descriptor = descriptor
-        self.room = bound
-        self.total = 0
-
-    def take(self, report: Report) -> bool:
-        """Reads once; False at the end of the pipe, and when there is nothing to read now."""
-        try:
-            chunk = os.read(self.descriptor, FRAME_BYTES)
-        except BlockingIOError:
-            return False
-        self.total += len(chunk)
-        kept = chunk[: self.room]
-        if kept:
-            self.room -= len(kept)
-            report.send(self.kind, kept)
-        return bool(chunk)
-
-
-class Watch:
-    """Bounds on memory and processes where no control group of the sandbox holds them: a sample, then the
-    end.
-    """
-
-    def __init__(self, memory_bytes: int | None, processes: int | None) -> None:
-        self._memory_bytes = memory_bytes
-        self._processes = processes
-        self._page = os.sysconf("SC_PAGE_SIZE")
-        self.peak = 0
-        self.memory_exceeded = False
-        self.processes_exceeded = False
-
-    def sample(self) -> bool:
-        """True when a bound is exceeded."""
-        files = os.statvfs(ROOT)
-        in_files = (files.f_blocks - files.f_bfree) * files.f_frsize
-        processes = [name for name in os.listdir("/proc") if name.isdigit()]
-        programs = [name for name in processes if name != "1"]
-        # Mapped files of the tmpfs are in both; memory that processes share counts for each of them.
-        shared = sum(self._shared(name) for name in programs)
-        used = max(in_files, shared) + sum(self._private(name) for name in programs)
-        self.peak = max(self.peak, used)
-        if self._memory_bytes is not None and used > self._memory_bytes:
-            self.memory_exceeded = True
-        if self._processes is not None and len(processes) > self._processes:
-            self.processes_exceeded = True
-        return self.memory_exceeded or self.processes_exceeded
-
-    def _private(self, process: str) -> int:
-        try:
-            with open(f"/proc/{process}/statm", "rb") as file:
-                _, resident, shared = file.read().split()[:3]
-        except (OSError, ValueError):
-            return 0
-        return (int(resident) - int(shared)) * self._page
-
-    def _shared(self, process: str) -> int:
-        """Shared memory that no file system bounds: neither rlimit nor `_private` sees it."""
-        if self._memory_bytes is None:
-            return 0
-        try:
-            with open(f"/proc/{process}/status", "rb") as file:
-                lines = [line.split() for line in file if line.startswith(b"RssShmem:")]
-        except OSError:
-            return 0
-        return int(lines[0][1]) * 1024 if lines else 0
-
-
-class Program:
-    """The one child: started with limits, reaped, and everything of it killed."""
-
-    def __init__(self, job: dict[str, Any], out_of_memory_score: int) -> None:
-        self._job = job
-        self._out_of_memory_score = out_of_memory_score
-        self.status: int | None = None
-        self.process = 0
-
-    def start(self) -> list[Output]:
-        bound: int = self._job["output_bytes"]
-        pipes = [os.pipe() for _ in range(3)]
-        # Found before the program exists; none of these directories can be written in a sandbox.
-        path = find_interpreter(self._job["interpreter"])
-        if path is None:
-            raise FileNotFoundError(f"{self._job['interpreter']} is not installed in this sandbox")
-        command: list[str] = [path, *self._job["arguments"]]
-        self._prefer_as_victim(1000)
-        self.process = os.fork()
-        if self.process == 0:
-            self._become(command, [write for _, write in pipes])
-        self._prefer_as_victim(0)
-        outputs: list[Output] = []
-        for kind, (read, write) in zip((STDOUT, STDERR, RESULT), pipes):  # noqa: B905 - 3.9 may run this
-            os.close(write)
-            os.set_blocking(read, False)
-            room = self._job["result_bytes"] if kind == RESULT else bound
-            outputs.append(Output(kind, read, room))
-        return outputs
-
-    def _become(self, command: list[str], writers: list[int]) -> NoReturn:
-        try:
-            os.setsid()
-            nothing = os.open("/dev/null", os.O_RDONLY)
-            # Above every descriptor that is about to be replaced.
-            high = [fcntl.fcntl(writer, fcntl.F_DUPFD, 100) for writer in writers]
-            os.dup2(nothing, 0)
-            for target, writer in zip((1, 2, RESULT_DESCRIPTOR), high):  # noqa: B905
-                os.dup2(writer, target)
-            os.closerange(RESULT_DESCRIPTOR + 1, 1024)
-            for number, value in self._job["resource_limits"]:
-                resource.setrlimit(number, (value, value))
-            for number in (signal.SIGPIPE, signal.SIGXFSZ):
-                signal.signal(number, signal.SIG_DFL)
-            os.chdir(WORK)
-            os.execve(command[0], command, self._job["environment"])  # noqa: S606
-        except BaseException as error:
-            os.write(2, f"the interpreter could not be started: {error}\n".encode())
-        os._exit(127)
-
-    def _prefer_as_victim(self, score: int) -> None:
-        # Inherited at fork: the kernel then kills the program for want of memory, not its supervisor.
-        try:
-            os.write(self._out_of_memory_score, str(score).encode())
-        except OSError:
-            return
-
-    def reap(self) -> None:
-        """Collects every process that has ended, without waiting."""
-        while True:
-            try:
-                process, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if process == 0:
-                return
-            if process == self.process:
-                self.status = status
-
-    def kill_everything(self) -> None:
-        """Returns when this process is the only one left."""
-        while True:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(-1, signal.SIGKILL)
-            try:
-                process, status = os.waitpid(-1, 0)
-            except ChildProcessError:
-                return
-            if process == self.process:
-                self.status = status
-
-
-def write_file(path: str, content: bytes, mode: int) -> None:
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-
-
-def lay_out(job: dict[str, Any]) -> dict[str, bytes]:
-    """Writes what the program is given; returns the digests of the files in its work directory."""
-    os.mkdir(WORK, 0o755)
-    os.umask(0o022)
-    given: dict[str, bytes] = {}
-    for path, encoded in job["files"]:
-        content = base64.b64decode(encoded)
-        write_file(os.path.join(WORK, path), content, 0o644)
-        given[path] = hashlib.sha256(content).digest()
-    if job["driver"] is not None:
-        write_file(job["driver_path"], job["driver"].encode(), 0o444)
-    write_file(INPUT, job["input_json"].encode(), 0o444)
-    return given
+from supervisor_wire import END, EXITED, FAILED, JOB, READY, Report, receive
 
 
 def wake(number: int, frame: object) -> None:
@@ -275,27 +71,6 @@ def run(program: Program, outputs: list[Output], watch: Watch, report: Report, c
             elif not by_descriptor[descriptor].take(report) and program.status is None:
                 poll.unregister(descriptor)
     return False
-
-
-def control_group_facts() -> tuple[int, int]:
-    """Processes killed for want of memory, and peak memory in bytes; 0 where the control group does not
-    tell.
-    """
-    kills = peak = 0
-    for path in ("/sys/fs/cgroup/memory/memory.oom_control", "/sys/fs/cgroup/memory.events"):
-        try:
-            with open(path) as file:
-                facts = dict(line.split() for line in file)
-            kills = max(kills, int(facts.get("oom_kill", 0)))
-        except (OSError, ValueError):
-            continue
-    for path in ("/sys/fs/cgroup/memory/memory.max_usage_in_bytes", "/sys/fs/cgroup/memory.peak"):
-        try:
-            with open(path) as file:
-                peak = max(peak, int(file.read()))
-        except (OSError, ValueError):
-            continue
-    return kills, peak
 
 
 def supervise(report: Report, control: int, out_of_memory_score: int) -> None:
@@ -353,7 +128,7 @@ def main() -> None:
     try:
         # Opened first: an undumpable process may not open its own files under /proc.
         out_of_memory_score = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
-        become_undumpable()
+        Dumpability().set(False)
         supervise(report, control, out_of_memory_score)
     except Exception as error:
         report.send(FAILED, f"{type(error).__name__}: {error}".encode()[:2000])

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import stat
 import struct
 from typing import Any
 
-from supervisor_wire import FILE, FILE_DATA, FRAME_BYTES, Report
+from supervisor_wire import FILE, FILE_DATA, FRAME_BYTES, Report, sha256
 
 
 class Collector:
@@ -85,7 +84,7 @@ class Collector:
 
     @staticmethod
     def _digest(file: Any) -> bytes:
-        digest = hashlib.sha256()
+        digest = sha256()
         for chunk in iter(lambda: file.read(FRAME_BYTES), b""):
             digest.update(chunk)
         return digest.digest()

@@ -116,7 +116,9 @@ async def test_what_a_killed_executor_left_is_ended_and_removed(backend: str) ->
         await until(lambda: not _processes(marker), "the orphaned program ends")
         removed = await successor.remove_leftovers()
         # Control groups are of the host and not of an instance: another killed executor's may be among them.
-        assert removed == 2 if backend in ("docker", "gvisor") else removed >= 0
+        # A pool leaves what waited besides, and what held its networks.
+        least = 0 if backend.startswith("bubblewrap") else 2
+        assert removed == least if backend in ("docker", "gvisor") else removed >= least
         assert _control_groups_of(process.pid) == []
         assert await successor.remove_leftovers() == 0
     finally:

@@ -1,0 +1,272 @@
+"""One warm container, from the moment its interpreter waits until it is handed back to be removed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+
+from executor_mcp.sandbox.docker import DockerEngine
+from executor_mcp.sandbox.docker_container import was_out_of_memory
+from executor_mcp.sandbox.errors import SandboxError
+from executor_mcp.sandbox.frames import Frame, FrameError, FrameKind, encode_frame
+from executor_mcp.sandbox.pool.control import ControlSocket
+from executor_mcp.sandbox.pool.output import OutputPipe
+from executor_mcp.sandbox.process_handle import ProcessHandle
+from executor_mcp.sandbox.run import Aftermath
+
+_MOST_WAITING_FRAMES = 64
+_FEW_WAITING_FRAMES = 8
+_DEATH_SECONDS = 5.0
+_STREAMS = (FrameKind.STDOUT, FrameKind.STDERR)
+_TOTALS = ("stdout_bytes", "stderr_bytes")
+_EXIT_REPORT: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
+
+
+class _Totals(BaseModel):
+    """What is added to: bytes that the sandbox dropped, and which pipes it has emptied."""
+
+    stdout_bytes: int = Field(ge=0)
+    stderr_bytes: int = Field(ge=0)
+    drained: list[bool] = Field(min_length=2, max_length=2)
+
+
+class WarmContainer:
+    """Implements `run.Channel`. Frames come over the control socket, output from the pipes that were passed.
+
+    1. The first thing sent is the job, and with it both ends of two pipes; a second job cannot be sent.
+    2. STDOUT and STDERR frames are made here, of what the pipes had; from the sandbox they are refused.
+    3. EXITED is held back until both pipes have ended, so that no output comes after it.
+    4. `kill` returns at once when the supervisor has reported the end: it had killed and reaped everything.
+    5. `kill` otherwise ends process 1, and with it the namespace, and waits until the kernel has done so.
+    """
+
+    def __init__(
+        self,
+        engine: DockerEngine,
+        container_id: str,
+        *,
+        connection: socket.socket,
+        process: ProcessHandle | None,
+        directory: Path,
+        holder: str | None,
+    ) -> None:
+        self._engine = engine
+        self.container_id = container_id
+        self._process = process
+        self.directory = directory
+        self.holder = holder
+        self._output_bytes = 0
+        self._pipes: list[OutputPipe] = []
+        self._frames: deque[Frame] = deque()
+        self._exit_report: dict[str, Any] | None = None
+        self._held: list[Frame] = []
+        self._error: FrameError | None = None
+        self._news = asyncio.Event()
+        self._begun: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._settled = asyncio.Event()
+        self._ended = False
+        self._reported = False
+        self._killed = False
+        self._paused = False
+        self._network_reported = False
+        self._on_end: Callable[[], None] = lambda: None
+        self._on_release: Callable[[], None] = lambda: None
+        self._control = ControlSocket(connection, taken=self._taken, ended=self._control_ended)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can still be given a program."""
+        return not self._ended and (self._process is None or not self._process.has_ended)
+
+    @property
+    def network_is_unchanged(self) -> bool:
+        """By the supervisor's word, and without one where nothing was ever run."""
+        return self._network_reported or not self._pipes
+
+    def watch(self, *, ended: Callable[[], None], released: Callable[[], None]) -> None:
+        """`ended` when it dies by itself, `released` when its run needs it no more."""
+        self._on_end = ended
+        self._on_release = released
+
+    async def until_ready(self) -> None:
+        """Returns when the supervisor has spoken; its READY is still to be read."""
+        while not self._frames and not self._ended:
+            await self._wait_for_news()
+
+    def expect(self, output_bytes: int) -> None:
+        """The bound on each stream of the job that is going to be sent."""
+        self._output_bytes = output_bytes
+
+    async def begun(self, seconds: float) -> bool:
+        """False when it ended before the program was let go: then nothing of the program has run."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await asyncio.shield(self._begun)
+        except TimeoutError:
+            return True
+
+    async def read_frame(self) -> Frame | None:
+        while not self._frames:
+            if self._error is not None:
+                raise self._error
+            if self._ended:
+                return None
+            await self._wait_for_news()
+        frame = self._frames.popleft()
+        if self._paused and len(self._frames) < _FEW_WAITING_FRAMES:
+            self._paused = False
+            self._control.resume()
+            for pipe in self._pipes:
+                pipe.resume()
+        return frame
+
+    def send(self, data: bytes) -> None:
+        if self._pipes:
+            self._control.send(data)
+            return
+        self._pipes = [self._pipe(number, kind) for number, kind in enumerate(_STREAMS)]
+        passed = [pipe.writer for pipe in self._pipes] + [pipe.reader for pipe in self._pipes]
+        self._control.send(data, passed)
+        for pipe in self._pipes:
+            pipe.begin()
+
+    async def kill(self) -> None:
+        if self._reported:
+            return
+        lives = not self._ended if self._process is None else not self._process.has_ended
+        self._killed = self._killed or lives
+        if self._process is not None and not self._process.has_ended:
+            # Somebody else's process: then the supervisor ends at the end of its socket.
+            with contextlib.suppress(PermissionError):
+                self._process.kill()
+            self._control.close()
+            if await self._process.wait(_DEATH_SECONDS):
+                self._end()
+                return
+        if self._process is None or not self._process.has_ended:
+            with contextlib.suppress(SandboxError):
+                await self._engine.kill(self.container_id)
+        self._end()
+
+    async def remove(self) -> Aftermath:
+        out_of_memory, detail = False, None
+        if not self._reported and not self._killed:
+            try:
+                out_of_memory = await was_out_of_memory(self._engine, self.container_id, ended_alone=True)
+            except SandboxError as error:
+                detail = str(error)
+        self._on_release()
+        return Aftermath(out_of_memory=out_of_memory, detail=detail)
+
+    async def settle(self, seconds: float) -> None:
+        """Waits for the supervisor's word on the network namespace, where one is to be expected."""
+        if self._reported:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._settled.wait()
+
+    def close(self) -> None:
+        """Kills what is left and lets go of every descriptor."""
+        if self._process is not None:
+            with contextlib.suppress(PermissionError):
+                self._process.kill()
+            self._process.close()
+        self._end()
+
+    def _pipe(self, number: int, kind: FrameKind) -> OutputPipe:
+        return OutputPipe(
+            kind,
+            self._output_bytes,
+            deliver=self._deliver,
+            ask_to_drain=lambda: self._control.send(_drain(number)),
+            ended=self._release_held,
+        )
+
+    def _taken(self, frame: Frame) -> None:
+        if frame.kind is FrameKind.BEGUN:
+            self._say_begun(True)
+        elif frame.kind is FrameKind.NETWORK:
+            self._network_reported = frame.payload == b"true"
+            self._settled.set()
+        elif frame.kind in _STREAMS:
+            raise FrameError("output among the frames")
+        elif self._exit_report is not None:
+            self._held.append(frame)
+        elif frame.kind is FrameKind.EXITED and self._pipes:
+            self._exit_report = _checked(frame.payload)
+            for pipe, drained in zip(self._pipes, self._exit_report["drained"], strict=True):
+                pipe.finish(drained=drained)
+            self._release_held()
+        else:
+            self._note_report(frame)
+            self._deliver(frame)
+
+    def _release_held(self) -> None:
+        report = self._exit_report
+        if report is None or not all(pipe.closed for pipe in self._pipes):
+            return
+        for name, pipe in zip(_TOTALS, self._pipes, strict=True):
+            report[name] += pipe.total
+        held, self._held, self._exit_report = self._held, [], None
+        self._deliver(Frame(FrameKind.EXITED, json.dumps(report).encode()))
+        for frame in held:
+            self._note_report(frame)
+            self._deliver(frame)
+
+    def _note_report(self, frame: Frame) -> None:
+        self._reported = self._reported or frame.kind is FrameKind.END
+
+    def _deliver(self, frame: Frame) -> None:
+        self._frames.append(frame)
+        self._news.set()
+        if len(self._frames) > _MOST_WAITING_FRAMES and not self._paused:
+            self._paused = True
+            self._control.pause()
+            for pipe in self._pipes:
+                pipe.pause()
+
+    def _control_ended(self, error: FrameError | None) -> None:
+        self._error = error
+        self._end()
+
+    def _end(self) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        self._control.close()
+        for pipe in self._pipes:
+            pipe.take_the_rest()
+        self._say_begun(False)
+        self._settled.set()
+        self._news.set()
+        self._on_end()
+
+    def _say_begun(self, begun: bool) -> None:
+        if not self._begun.done():
+            self._begun.set_result(begun)
+
+    async def _wait_for_news(self) -> None:
+        self._news.clear()
+        await self._news.wait()
+
+
+def _drain(number: int) -> bytes:
+    return encode_frame(FrameKind.DRAIN, bytes([number]))
+
+
+def _checked(payload: bytes) -> dict[str, Any]:
+    """The exit report, as far as it is completed here. Raises FrameError."""
+    try:
+        report = _EXIT_REPORT.validate_json(payload)
+        _Totals.model_validate(report, strict=True)
+    except ValidationError as error:
+        raise FrameError("an exit report that cannot be read") from error
+    return report
