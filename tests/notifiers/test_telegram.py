@@ -23,8 +23,9 @@ from tests.approvals.world import program
 from tests.emulators.serving import Fault, utf16_length
 from tests.emulators.telegram import TOKEN
 from tests.notifiers.channels import Telegram, open_channel
-from tests.notifiers.conformance import DeafInbox, make_card
+from tests.notifiers.conformance import DeafInbox
 from tests.notifiers.desk import Desk
+from tests.notifiers.made_cards import make_card
 
 ANNA, STRANGER = 1, 666
 

@@ -7,8 +7,9 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -43,7 +44,7 @@ DIGEST = "sha-256:" + "x" * 43
 DETAILS = {"action_digest": DIGEST, "seal": "hmac-sha256:" + "y" * 43, "verdict": "approve"}
 
 
-def chained(*acts: tuple[str, str, dict[str, object]], chain: str = "hitl") -> list[bytes]:
+def chained(*acts: tuple[str, str, Mapping[str, Any]], chain: str = "hitl") -> list[bytes]:
     """The lines of an export of these acts (event, subject, details), signed at its end."""
     lines: list[bytes] = []
     previous = genesis_hash(chain)
