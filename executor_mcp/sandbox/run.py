@@ -27,6 +27,7 @@ from executor_mcp.sandbox.results import BoundedBuffer, FileReceiver, checked_re
 STOP_GRACE_SECONDS = 1.0
 COLLECT_SECONDS = 10.0
 _FRAMES_AT_A_TIME = 64
+_QUICKLY_PARSED_BYTES = 4096
 _SIGKILL = int(signal.SIGKILL)
 
 
@@ -128,8 +129,12 @@ class SupervisedRun:
             receiving.cancel()
             await asyncio.gather(receiving, return_exceptions=True)
         aftermath = await self._channel.remove()
-        # In a thread: a program chooses what there is to parse.
-        result_json = await asyncio.to_thread(checked_result, self._whole_result())
+        result = self._whole_result()
+        if len(result) <= _QUICKLY_PARSED_BYTES:
+            result_json = checked_result(result)
+        else:
+            # In a thread: a program chooses what there is to parse.
+            result_json = await asyncio.to_thread(checked_result, result)
         return self._outcome(verdict, aftermath, result_json)
 
     async def _supervise(self, receiving: asyncio.Task[Termination | None]) -> Termination | None:

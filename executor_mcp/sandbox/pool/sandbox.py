@@ -79,11 +79,11 @@ class PooledDockerSandbox:
     async def try_one(self) -> str:
         """Makes one warm container and removes it; one line for people. Raises SandboxError."""
         kind = WarmClass.of(await self._cold.image_id(), Limits())
+        living, left = await self._cold.census()
         began = time.monotonic()
         container = await self._launcher.launch(kind)
         seconds = time.monotonic() - began
         await self._launcher.remove(container)
-        living, left = await self._cold.census()
         return (
             f"a container was warm after {seconds:.1f} s; {living} of this executor are up now, "
             f"{left} were left by dead processes (the next start removes them)"
