@@ -6,10 +6,11 @@ import base64
 import binascii
 import hashlib
 import json
+import json.encoder
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from json.encoder import c_make_encoder, encode_basestring
+from json.encoder import encode_basestring
 from operator import itemgetter
 from typing import Any, NoReturn, TypeVar, cast
 
@@ -51,10 +52,9 @@ def canonical_json(value: object) -> bytes:
 # a third of the time: the same escapes, the shortest digits, ASCII keys in the order that encodings share.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), check_circular=False)
 # It makes itself anew for each value, which costs as much as a small one.
-_SHARED_ENCODER: Any = (
-    None
-    if c_make_encoder is None
-    else c_make_encoder(None, None, encode_basestring, None, ":", ",", True, False, True)
+_MAKE_ENCODER: Any = getattr(json.encoder, "c_make_encoder", None)
+_SHARED_ENCODER: Any = _MAKE_ENCODER and _MAKE_ENCODER(
+    None, None, encode_basestring, None, ":", ",", True, False, True
 )
 _POSITIONAL_FROM, _POSITIONAL_BELOW = 1e-4, 1e16
 
@@ -79,7 +79,7 @@ def canonical_object(value: Mapping[str, object]) -> str:
 
 
 @lru_cache(1024)
-def _form(names: tuple[object, ...]) -> tuple[str, Callable[[object], Iterable[Any]] | None]:
+def _form(names: tuple[object, ...]) -> tuple[str, Callable[[Any], Iterable[Any]] | None]:
     """The canonical object with these names and a place for each value, and what gets the values in order."""
     if len(names) < 2 or not all(type(name) is str for name in names):
         return "", None
@@ -87,7 +87,7 @@ def _form(names: tuple[object, ...]) -> tuple[str, Callable[[object], Iterable[A
         cast("tuple[str, ...]", names), key=lambda name: name.encode("utf-16-be", "surrogatepass")
     )
     members = ",".join(f"{encode_basestring(name)}:".replace("%", "%%") + "%s" for name in ordered)
-    return f"{{{members}}}", itemgetter(*ordered)
+    return f"{{{members}}}", cast("Callable[[Any], Iterable[Any]]", itemgetter(*ordered))
 
 
 class _BeyondTheEncoder(Exception):
