@@ -16,6 +16,7 @@ from hitl_mcp.settings import Settings
 from hitl_mcp.tools.principal import ConfiguredPrincipal
 from hitl_mcp.wiring import build_application
 from server_kit.errors import ConfigurationError
+from server_kit.garbage import spare_what_is_loaded
 from server_kit.http_serving import Address, bind, serve
 
 
@@ -41,8 +42,10 @@ async def serve_http(
             await running.enter_async_context(application.warmed())
             await running.enter_async_context(_dispatching(application))
             await running.enter_async_context(_announced(settings))
+            app = application.build_http_app()
+            spare_what_is_loaded()
             await serve(
-                application.build_http_app(),
+                app,
                 Address(http.host, port),
                 ready=None if ready is None else lambda _: ready(settings.http.url),
                 stop=stop,
@@ -74,9 +77,13 @@ async def serve_stdio(settings: Settings) -> None:
                 f"agent (HITL_AGENT) has the value {agent!r}, which is no agent of this server; add it with "
                 f"`hitl agents add {agent}`"
             )
+        # The MCP SDK takes more than a second to import, which serving over HTTP pays later.
+        from server_kit.stdio_streams import run_over_stdio
+
         server = application.build_mcp_server(ConfiguredPrincipal(agent, application.agents))
         async with application.warmed(), dispatching_unless_served(application):
-            await server.run_stdio_async()
+            spare_what_is_loaded()
+            await run_over_stdio(server)
 
 
 @contextlib.asynccontextmanager

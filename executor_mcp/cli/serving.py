@@ -13,6 +13,7 @@ from executor_mcp.cli.running import JsonOption, Output, run_command
 from executor_mcp.settings import Settings
 from executor_mcp.wiring import open_executor
 from server_kit.errors import ConfigurationError
+from server_kit.garbage import spare_what_is_loaded
 from server_kit.http_serving import Address, bind
 from server_kit.http_serving import serve as serve_http
 from server_kit.logging import configure_logging
@@ -48,6 +49,7 @@ async def _serve(settings: Settings, output: Output) -> None:
                     f"Executor ready at [bold]{url}[/], MCP at {url}/mcp, sandbox {name}.",
                 )
 
+            spare_what_is_loaded()
             await serve_http(app, asked, ready=ready, listening=listening)
     finally:
         listening.close()
@@ -58,6 +60,7 @@ async def _mcp(settings: Settings, output: Output) -> None:
     # Lazily: the MCP SDK takes more than a second to import, and a command that serves nothing does without.
     from executor_mcp.server import build_server
     from executor_mcp.tools.caller import ConfiguredCaller
+    from server_kit.stdio_streams import run_over_stdio
 
     _configure_logging(settings)
     async with open_executor(settings) as executor:
@@ -69,7 +72,8 @@ async def _mcp(settings: Settings, output: Output) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopped.set)
-        serving = asyncio.create_task(server.run_stdio_async())
+        spare_what_is_loaded()
+        serving = asyncio.create_task(run_over_stdio(server))
         stopping = asyncio.create_task(stopped.wait())
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import typer
+import uvloop
 
 from hitl_mcp.cli.failures import CommandFailed, ExitCode, describe_unexpected
 from hitl_mcp.cli.output import Output
@@ -35,7 +36,7 @@ def run_command(
     """
     output = Output(json_output=json_output)
     try:
-        asyncio.run(_until_signalled(operation(output)))
+        uvloop.run(_until_signalled(operation(output)))
     except KeyboardInterrupt:
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     except asyncio.CancelledError:

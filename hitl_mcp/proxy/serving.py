@@ -15,7 +15,6 @@ import httpx2
 from mcp.client._transport import TransportStreams
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
-from mcp.server.stdio import stdio_server
 
 from hitl_mcp.gate.engine import ApprovalEngine
 from hitl_mcp.processes import clean_environment
@@ -25,6 +24,7 @@ from hitl_mcp.proxy.gatekeeper import Gatekeeper
 from hitl_mcp.proxy.patience import Patience
 from hitl_mcp.proxy.relay import Relay
 from server_kit.errors import ConfigurationError
+from server_kit.stdio_streams import open_stdio
 
 _STARTERS: Final = frozenset(
     {
@@ -99,7 +99,7 @@ async def serve_proxy(
 ) -> bool:
     """Serve one client over stdin and stdout. True when the client ended it, False when the server did."""
     files = ProxyFiles(state, name)
-    async with upstream.open() as behind, stdio_server() as front:
+    async with upstream.open() as behind, open_stdio() as front:
         return await _relay(front, behind, engine, files, name, patience)
 
 
