@@ -40,6 +40,7 @@ from server_kit.audit_tables import AuditTables, audit_tables
 from server_kit.audit_witness import Witness
 from server_kit.clock import Clock, SystemClock
 from server_kit.database.base import Database
+from server_kit.database.row_insert import RowInsert
 from server_kit.errors import AuditUnavailable, DatabaseUnavailable
 
 __all__ = ["AuditLog", "AuditTables", "audit_tables"]
@@ -75,7 +76,7 @@ class AuditLog(AuditRecords):
         self._checkpointing: asyncio.Task[None] | None = None
         self._unsigned = False
         entries, marks = tables.entries, tables.checkpoints
-        self._insert_entry = insert(entries)
+        self._insert_entry = RowInsert(insert(entries))
         self._insert_checkpoint = insert(marks)
         self._select_head = (
             select(entries.c.sequence, entries.c.entry_hash).order_by(entries.c.sequence.desc()).limit(1)
@@ -113,7 +114,7 @@ class AuditLog(AuditRecords):
                 previous_hash=previous_hash,
             )
             row = {**entry_to_json(entry), "details": canonical_json(dict(details)).decode()}
-            await connection.execute(self._insert_entry, row)
+            await self._insert_entry.execute(connection, row)
         except CanonicalizationError as error:
             raise AuditUnavailable(f"the audit entry {event!r} cannot be written: {error}") from error
         except DBAPIError as error:

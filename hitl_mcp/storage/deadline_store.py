@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hitl_mcp.approvals.deadlines import Deadline
 from hitl_mcp.storage.schema import deadlines
 from server_kit.database.base import Dialect
+from server_kit.database.row_insert import RowInsert
 
 _TAKE = delete(deadlines).where(
     deadlines.c.request_id == bindparam("id"),
@@ -43,10 +44,11 @@ class SqlDeadlineStore:
 
     def __init__(self, dialect: Dialect) -> None:
         insert = (sqlite_insert if dialect == "sqlite" else postgresql_insert)(deadlines)
-        self._put_deadline = insert.on_conflict_do_update(
+        self._put_deadlines = insert.on_conflict_do_update(
             index_elements=["request_id", "kind"],
             set_={"due_at": insert.excluded.due_at, "attempts": insert.excluded.attempts},
         )
+        self._put_deadline = RowInsert(self._put_deadlines)
 
     async def add_deadlines(self, connection: AsyncConnection, planned: Sequence[Deadline]) -> None:
         if not planned:
@@ -61,7 +63,10 @@ class SqlDeadlineStore:
             for each in planned
         ]
         # A single row, as most requests have it, saves what a statement for many costs.
-        await connection.execute(self._put_deadline, found[0] if len(found) == 1 else found)
+        if len(found) == 1:
+            await self._put_deadline.execute(connection, found[0])
+        else:
+            await connection.execute(self._put_deadlines, found)
 
     async def take_deadline(self, connection: AsyncConnection, deadline: Deadline, now: datetime) -> bool:
         which = {"id": deadline.request_id, "name": deadline.name, "now": now}

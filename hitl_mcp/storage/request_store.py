@@ -30,6 +30,7 @@ from hitl_mcp.storage.dialogue_store import SqlDialogueStore
 from hitl_mcp.storage.errors import ConcurrentChange, StoredActionDamaged, StoredRowDamaged
 from hitl_mcp.storage.schema import actions, decisions, idempotency_keys, requests, revisions
 from server_kit.database.base import Dialect
+from server_kit.database.row_insert import RowInsert
 
 _CACHED_ACTIONS: Final = 512
 _CACHED_ACTION_BYTES: Final = 65_536
@@ -83,9 +84,9 @@ class SqlRequestStore(SqlDeadlineStore, SqlDialogueStore):
     def __init__(self, dialect: Dialect) -> None:
         super().__init__(dialect)
         insert = sqlite_insert if dialect == "sqlite" else postgresql_insert
-        self._insert_action = insert(actions).on_conflict_do_nothing(index_elements=["digest"])
-        self._insert_request = insert(requests).on_conflict_do_nothing(
-            index_elements=["agent", "attachable_digest"]
+        self._insert_action = RowInsert(insert(actions).on_conflict_do_nothing(index_elements=["digest"]))
+        self._insert_request = RowInsert(
+            insert(requests).on_conflict_do_nothing(index_elements=["agent", "attachable_digest"])
         )
         self._insert_revision = insert(revisions)
         self._insert_decision = insert(decisions)
@@ -94,12 +95,11 @@ class SqlRequestStore(SqlDeadlineStore, SqlDialogueStore):
         self._parsed: OrderedDict[str, Action] = OrderedDict()
 
     async def insert(self, connection: AsyncConnection, request: ApprovalRequest, canonical: bytes) -> bool:
-        await connection.execute(
-            self._insert_action,
+        await self._insert_action.execute(
+            connection,
             {"digest": request.action_digest, "canonical": canonical, "created_at": request.created_at},
         )
-        inserted = await connection.execute(self._insert_request, rows.request_to_row(request))
-        if inserted.rowcount == 0:
+        if await self._insert_request.execute(connection, rows.request_to_row(request)) == 0:
             return False
         self._keep(request.action_digest, request.action, len(canonical))
         return True
@@ -139,8 +139,8 @@ class SqlRequestStore(SqlDeadlineStore, SqlDialogueStore):
         revisions: Sequence[Revision],
     ) -> None:
         """Raises ConcurrentChange when the stored version is not the one before `request.version`."""
-        await connection.execute(
-            self._insert_action,
+        await self._insert_action.execute(
+            connection,
             {"digest": request.action_digest, "canonical": canonical, "created_at": revisions[-1].at},
         )
         await self._write(connection, request, rows.request_to_row(request))

@@ -184,6 +184,10 @@ class InlineConnection(AsyncConnection):
     ) -> Any:
         return (await self.execute(statement, parameters, execution_options=execution_options)).scalar()
 
+    def insert(self, statement: str, values: Sequence[Any]) -> int:
+        """Run an INSERT as it is; return how many rows it made. Raises sqlite3.Error."""
+        return self._driver.raw.execute(statement, values).rowcount
+
     async def exec_driver_sql(
         self, statement: str, parameters: Any = None, execution_options: Any = None
     ) -> CursorResult[Any]:
