@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from hitl_mcp.approvals.errors import DigestChanged
 from hitl_mcp.approvals.models import Assurance, DecisionInput, RequestRecord, Verdict
 from hitl_mcp.interface.answers import AnswerModel, ApprovalAnswer, ApprovalList
 from hitl_mcp.interface.arguments import ListRequestsArguments, RequestApprovalArguments
@@ -165,7 +166,11 @@ async def _decision(
 ) -> DecisionInput:
     action_digest = body.action_digest
     if action_digest is None:
-        action_digest = (await parts.service.get(request_id)).request.action_digest
+        stored = (await parts.service.get(request_id)).request
+        if stored.revision and verdict is Verdict.APPROVE:
+            # Of two wordings a caller has to say which one the person saw.
+            raise DigestChanged(request_id)
+        action_digest = stored.action_digest
     return DecisionInput(
         request_id=request_id,
         person=person.person_id,

@@ -121,7 +121,12 @@ class DenyArguments(Arguments):
     """Body of `deny`."""
 
     reason: Annotated[Reason | None, Field(description="Why, for the agent and the record")] = None
-    action_digest: ReviewedDigest | None = None
+    action_digest: Annotated[
+        ReviewedDigest | None,
+        Field(
+            description="Digest of what the person saw; needed to approve what was edited since it was asked"
+        ),
+    ] = None
     channel: Channel = "api"
 
 

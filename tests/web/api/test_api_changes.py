@@ -86,6 +86,8 @@ async def test_an_edit_changes_the_digest_voids_approvals_and_keeps_both_wording
     assert revisions[1]["reason"] == "two is enough"
     status, again = await call(server, f"{asked['request_id']}/edit", body, person="bob")
     assert (status, again["code"]) == (409, "digest_changed")
+    status, blind = await call(server, f"{asked['request_id']}/approve", {}, person="cleo")
+    assert (status, blind["code"]) == (409, "digest_changed")
 
 
 async def test_conditions_become_part_of_what_is_approved(server: Served) -> None:
