@@ -25,6 +25,7 @@ from hypothesis import HealthCheck, settings
 
 from server_kit.database.base import Database
 from server_kit.database.opening import open_database
+from server_kit.garbage import collect_rarely
 from tests.quick_disk import quick_directory
 from tests.trusted_authorities import authorities_read_once
 
@@ -37,6 +38,7 @@ settings.load_profile("any machine")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    collect_rarely()
     # Before pytest chooses where `tmp_path` is; its workers are told by the process that starts them.
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(quick_directory()))
 

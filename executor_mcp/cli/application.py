@@ -11,6 +11,7 @@ from executor_mcp.cli.machine import doctor, image
 from executor_mcp.cli.records import agents, receipt, tokens
 from executor_mcp.cli.serving import mcp, serve
 from executor_mcp.package_version import package_version
+from server_kit.garbage import collect_rarely
 from server_kit.process_memory import keep_memory_private
 
 application = typer.Typer(
@@ -48,6 +49,7 @@ def _options(
 
 def main() -> None:
     """The console script."""
+    collect_rarely()
     # It holds the receipt key, and the programs and inputs of everybody.
     keep_memory_private()
     application()

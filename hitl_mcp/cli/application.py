@@ -27,6 +27,7 @@ from hitl_mcp.cli.requests import approve, cancel, deny, pending, show
 from hitl_mcp.cli.serve import mcp, serve
 from hitl_mcp.cli.token import token_commands
 from hitl_mcp.cli.up import up
+from server_kit.garbage import collect_rarely
 from server_kit.process_memory import keep_memory_private
 
 
@@ -87,6 +88,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that lacks a character gets its escape, not a traceback.
             stream.reconfigure(errors="backslashreplace")
+    collect_rarely()
     # Every command may come to hold the server's keys or a passphrase.
     keep_memory_private()
     build_application()()

@@ -46,8 +46,8 @@ async def test_an_action_given_as_it_was_approved_runs(ready: Bench) -> None:
     [
         ({"issuer": "https://other.example.test"}, "wrong_issuer", 3),
         ({"audience": "another-executor"}, "wrong_audience", 3),
-        ({"now": time.time() - 400}, "expired", 3),
-        ({"now": time.time() + 400}, "not_yet_valid", 3),
+        ({"now": time.time() - 40_000}, "expired", 3),
+        ({"now": time.time() + 40_000}, "not_yet_valid", 3),
         ({"key_thumbprint": "some-key"}, "proof_of_possession_required", 8),
     ],
 )

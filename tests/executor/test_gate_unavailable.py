@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from executor_mcp.errors import RefusalReason, Refused, RevocationsUnavailable
-from executor_mcp.sandbox.errors import SandboxRefused, SandboxUnavailable
+from executor_mcp.sandbox.errors import SandboxBusy, SandboxRefused, SandboxUnavailable
 from server_kit.database.base import Database
 from server_kit.errors import AuditUnavailable, DatabaseUnavailable
 from tests.executor.support import Bench, bench, eventually, refused
@@ -84,6 +84,17 @@ async def test_an_engine_that_is_away_leaves_the_token_unspent(ready: Bench, whe
     assert (refusal.reason, refusal.retryable) == (RefusalReason.SANDBOX_UNAVAILABLE, True)
 
     setattr(ready.sandbox, where, None)
+    assert await ready.executor.service.execute(token, None)
+
+
+async def test_a_sandbox_that_is_busy_says_for_how_long_and_leaves_the_token_unspent(ready: Bench) -> None:
+    ready.sandbox.fail_prepare = SandboxBusy("3 callers wait for a warm sandbox", 4.2)
+    token = ready.issuer.token()
+    refusal = await refused(ready, token)
+    assert refusal.reason is RefusalReason.BUSY
+    assert "try again in about 4 s" in str(refusal)
+    assert "unspent" in str(refusal)
+    ready.sandbox.fail_prepare = None
     assert await ready.executor.service.execute(token, None)
 
 

@@ -65,6 +65,8 @@ def test_what_is_no_such_event_is_refused(raw: bytes, known: str | None) -> None
                 "permissionDecision": "allow",
                 "permissionDecisionReason": "yes",
                 "updatedInput": {"command": "ls -l"},
+                "additionalContext": "A person edited this call before they approved it: it is made with "
+                "their input, not with yours. Read what it did before you report it.",
             },
         ),
         (

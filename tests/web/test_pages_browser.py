@@ -199,7 +199,7 @@ async def test_everything_that_can_be_pressed_is_reachable_by_keyboard_and_large
     )
     assert small == []
     focused: list[str] = []
-    for _ in range(12):
+    for _ in range(24):
         await phone.keyboard.press("Tab")
         focused.append(await phone.evaluate("document.activeElement.textContent.trim().slice(0, 20)"))
     assert {"Approve", "Deny…", "Sign out"} <= set(focused)
