@@ -203,16 +203,15 @@ def _finite_float(text: str) -> float:
 
 def digest_of_bytes(data: bytes) -> str:
     """Return ``sha-256:`` and the base64url digest (no padding) of bytes that are canonical already."""
-    encoded = binascii.b2a_base64(hashlib.sha256(data).digest()).translate(_URL_SAFE, b"=\n")
-    return DIGEST_PREFIX + encoded.decode("ascii")
-
-
-_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+    return DIGEST_PREFIX + base64url_encode(hashlib.sha256(data).digest())
 
 
 def base64url_encode(data: bytes) -> str:
     """RFC 7515 base64url: no padding."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+    return binascii.b2a_base64(data).translate(_URL_SAFE, b"=\n").decode("ascii")
+
+
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 def base64url_decode(text: str) -> bytes:

@@ -25,15 +25,6 @@ OPERATION: Final = "ask_human"
 MAX_CHOICES: Final = 20
 MAX_CHOICE: Final = 200
 
-# No rule is asked: none may answer for people, and what is answered allows nothing.
-RULING: Final = Ruling(
-    rule="ask-human",
-    verdict=RuleVerdict.ASK,
-    risk=RiskAssessment(RiskLevel.LOW),
-    terms=Terms(required_assurance=Assurance.CHAT, may_edit=False),
-    explanation="An agent asks a question. Anybody who may decide may answer it; the first answer ends it.",
-)
-
 
 @dataclass(frozen=True, slots=True)
 class HumanQuestion:
@@ -61,6 +52,21 @@ def check_question(question: HumanQuestion) -> None:
         check_text(f"choices.{number}", choice, MAX_CHOICE)
     if question.answer_schema is not None:
         check_answer_schema(question.answer_schema)
+
+
+def ruling_on(question: HumanQuestion) -> Ruling:
+    """No rule is asked: none may answer for people, and what is answered allows nothing.
+
+    A choice can be tapped in a chat; any other answer is written by somebody who has signed in.
+    """
+    assurance = Assurance.CHAT if question.choices else Assurance.SESSION
+    return Ruling(
+        rule="ask-human",
+        verdict=RuleVerdict.ASK,
+        risk=RiskAssessment(RiskLevel.LOW),
+        terms=Terms(required_assurance=assurance, may_edit=False),
+        explanation="An agent asks a question. Whoever may decide may answer it; the first answer ends it.",
+    )
 
 
 def action_of(question: HumanQuestion) -> Action:

@@ -16,11 +16,11 @@ from hitl_mcp.approvals.canaries import CanaryDesk, kind_commitment
 from hitl_mcp.approvals.errors import IdempotencyKeyReused, InvalidSubmission, RequestNotFound
 from hitl_mcp.approvals.human_questions import (
     OPERATION,
-    RULING,
     HumanQuestion,
     action_of,
     check_question,
     is_question,
+    ruling_on,
 )
 from hitl_mcp.approvals.models import (
     ApprovalRequest,
@@ -87,7 +87,7 @@ class Submissions:
         check_submission(submission)
         canonical = canonical_action(submission.action)
         request = await self._new_request(
-            agent, submission, canonical, Ruled(RULING), kind=RequestKind.QUESTION
+            agent, submission, canonical, Ruled(ruling_on(question)), kind=RequestKind.QUESTION
         )
         return await self._stored(agent, submission, request, canonical)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Dialect, Insert
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server_kit.database.sqlite_driver import InlineConnection
@@ -34,7 +34,7 @@ class RowInsert:
     async def execute(self, connection: AsyncConnection, row: Mapping[str, Any]) -> int:
         """Insert the row, by the names of columns; return 0 where a conflict clause left it out, and else 1.
 
-        Raises sqlalchemy.exc.DBAPIError.
+        Raises sqlalchemy.exc.DBAPIError, or StatementError for a value that its column does not take.
         """
         if not isinstance(connection, InlineConnection):
             return (await connection.execute(self._statement, dict(row))).rowcount
@@ -42,7 +42,10 @@ class RowInsert:
         compiled = self._compiled.get(names)
         if compiled is None:
             compiled = self._compiled[names] = _compile(self._statement, names, connection.dialect)
-        values = [row[name] if bind is None else bind(row[name]) for name, bind in compiled.values]
+        try:
+            values = [row[name] if bind is None else bind(row[name]) for name, bind in compiled.values]
+        except Exception as error:
+            raise StatementError(str(error), compiled.text, None, error, hide_parameters=True) from error
         try:
             return connection.insert(compiled.text, values)
         except sqlite3.Error as error:

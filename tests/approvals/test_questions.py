@@ -124,6 +124,10 @@ async def test_only_who_may_decide_may_answer_and_only_what_they_saw(world: Worl
             await world.service.answer(given(asked, "red", person))
     with pytest.raises(DigestChanged):
         await world.service.answer(given(asked, "red", "bob", action_digest="sha-256:other"))
+    written = await world.service.ask_human("alice", HumanQuestion("Which colour, and why?"))
+    with pytest.raises(NotEligible):
+        await world.service.answer(given(written, "red", "bob", assurance=Assurance.CHAT))
+    assert (await world.events_about(written.request.request_id)).count(events.ANSWER_REFUSED) == 1
     assert (await world.service.get(asked.request.request_id)).request.status is RequestStatus.PENDING
     assert (await world.events_about(asked.request.request_id)).count(events.ANSWER_REFUSED) == 4
 
