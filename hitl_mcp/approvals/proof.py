@@ -201,7 +201,7 @@ def _check_trail(record: RequestRecord, trail: Sequence[AuditEntry], sealer: Sea
     committed = next(e.details.get("kind_commitment") for e in trail if e.event == events.CREATED)
     salt = sealer.kind_salt(request.request_id)
     # What the first release stored has none.
-    if committed not in {None, kind_commitment(salt, request.request_id, RequestKind.ACTION)}:
+    if committed not in (None, kind_commitment(salt, request.request_id, RequestKind.ACTION)):
         raise SealBroken(request.request_id, "the audit trail has it as something else than an action")
     if sorted(_seals(trail, events.DECIDED)) != sorted(each.seal for each in record.decisions):
         raise SealBroken(request.request_id, "the audit trail and the stored decisions differ")
