@@ -104,11 +104,16 @@ class SandboxHealth:
 
 @dataclass(frozen=True)
 class LanguageDescription:
-    """A language that can be asked for, with the interpreter's version and the packages installed for it."""
+    """A language that can be asked for, with the interpreter's version and the packages installed for it.
+
+    `input` and `result` say in a sentence each how a program finds its input and what becomes its result.
+    """
 
     language: Language
     version: str
     packages: tuple[str, ...] = ()
+    input: str = ""
+    result: str = ""
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,14 @@ from executor_mcp.sandbox.bubblewrap_process import BubblewrapProcess
 from executor_mcp.sandbox.control_groups import ControlGroup, ControlGroups
 from executor_mcp.sandbox.errors import SandboxError, SandboxUnavailable
 from executor_mcp.sandbox.job_message import BoundsInside
+from executor_mcp.sandbox.languages.registry import BUILT_IN, Languages
 from executor_mcp.sandbox.owner import Owner
+from executor_mcp.sandbox.probe import probe_languages
 from executor_mcp.sandbox.refusals import refuse_what_is_not_offered
 from executor_mcp.sandbox.run import Channel
 from executor_mcp.sandbox.seccomp import compile_profile, load_profile
-from executor_mcp.sandbox.supervised import SupervisedSandboxes, probe_languages
+from executor_mcp.sandbox.supervised import SupervisedSandboxes
+from executor_mcp.sandbox.supervisor_program import supervisor_program
 
 _WITHOUT_GROUPS = (
     "no control group can be made here: memory is bounded per process and by a sample every 50 ms, processor "
@@ -42,15 +45,23 @@ class BubblewrapSandbox:
 
     name: SandboxName = "bubblewrap"
 
-    def __init__(self, *, seccomp_profile: Path | None = None, use_control_groups: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        seccomp_profile: Path | None = None,
+        use_control_groups: bool = True,
+        languages: Languages = BUILT_IN,
+    ) -> None:
         self._seccomp_profile = seccomp_profile
         self._use_control_groups = use_control_groups
+        self._languages = languages
+        self._supervisor = supervisor_program(languages)
         self._sandboxes = SupervisedSandboxes(
-            lambda: BoundsInside(memory=self._groups is None, processes_per_user=True)
+            lambda: BoundsInside(memory=self._groups is None, processes_per_user=True), languages
         )
         self._groups: ControlGroups | None = None
         self._filter: bytes | None = None
-        self._languages: tuple[LanguageDescription, ...] | None = None
+        self._described: tuple[LanguageDescription, ...] | None = None
         self._setting_up = asyncio.Lock()
 
     async def check(self) -> SandboxHealth:
@@ -87,7 +98,9 @@ class BubblewrapSandbox:
         async def launch(amounts: Amounts) -> Channel:
             group = await self._make_group(job.execution_id, amounts)
             try:
-                return await BubblewrapProcess.launch(amounts, group, seccomp_filter)
+                return await BubblewrapProcess.launch(
+                    amounts, group, seccomp_filter=seccomp_filter, supervisor=self._supervisor
+                )
             except BaseException:
                 if group is not None:
                     await asyncio.to_thread(group.remove)
@@ -138,6 +151,6 @@ class BubblewrapSandbox:
             raise SandboxUnavailable(f"a control group could not be made: {error}") from error
 
     async def _describe_languages(self) -> tuple[LanguageDescription, ...]:
-        if self._languages is None:
-            self._languages = await probe_languages(self.prepare, self.start)
-        return self._languages
+        if self._described is None:
+            self._described = await probe_languages(self.prepare, self.start, self._languages)
+        return self._described

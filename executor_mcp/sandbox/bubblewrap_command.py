@@ -15,7 +15,8 @@ from pathlib import Path
 from executor_mcp.sandbox.amounts import Amounts
 from executor_mcp.sandbox.control_groups import ControlGroup
 from executor_mcp.sandbox.host_users import user_of_its_own
-from executor_mcp.sandbox.job_message import PROGRAM_PATH, driver_source, supervisor_program
+from executor_mcp.sandbox.job_message import PROGRAM_PATH
+from executor_mcp.sandbox.languages.language import driver_source
 
 TOOLS = ("bwrap", "unshare", "setpriv", "mount", "sh", "python3")
 TOOL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -43,7 +44,10 @@ class Descriptors:
         return (self.filter, self.passwd, self.group, self.hosts, self.status)
 
 
-def bubblewrap_command(amounts: Amounts, group: ControlGroup | None, descriptors: Descriptors) -> list[str]:
+def bubblewrap_command(
+    amounts: Amounts, group: ControlGroup | None, descriptors: Descriptors, supervisor: str
+) -> list[str]:
+    """`supervisor` is the Python program of process 1."""
     groups = [] if group is None else [str(directory) for directory in group.directories]
     options = f"size={amounts.disk_bytes},nr_inodes={amounts.inodes},mode=0755,nosuid,nodev,noexec"
     stage = driver_source("bubblewrap_stage.sh")
@@ -53,7 +57,7 @@ def bubblewrap_command(amounts: Amounts, group: ControlGroup | None, descriptors
         *("unshare", "--user", "--map-root-user", "--mount", "--"),
         *("sh", "-c", stage, "stage", options),
         *_sandbox(descriptors),
-        *("--", "python3", "-I", "-S", "-c", supervisor_program()),
+        *("--", "python3", "-I", "-S", "-c", supervisor),
     ]
 
 

@@ -50,15 +50,19 @@ class BubblewrapProcess:
 
     @classmethod
     async def launch(
-        cls, amounts: Amounts, group: ControlGroup | None, seccomp_filter: bytes
+        cls, amounts: Amounts, group: ControlGroup | None, *, seccomp_filter: bytes, supervisor: str
     ) -> BubblewrapProcess:
-        """Raises SandboxUnavailable, with the last line that bwrap or one of its stages wrote."""
+        """`supervisor`: the program of process 1.
+
+        Raises SandboxUnavailable, with the last line that bwrap or one of its stages wrote.
+        """
         status_reader, status_writer = os.pipe()
         try:
             files = (_memory_file(content) for content in (seccomp_filter, PASSWD, GROUP, HOSTS))
             descriptors = Descriptors(*files, status=status_writer)
             try:
-                process = await _spawn(bubblewrap_command(amounts, group, descriptors), descriptors)
+                command = bubblewrap_command(amounts, group, descriptors, supervisor)
+                process = await _spawn(command, descriptors)
             finally:
                 for descriptor in descriptors.all():
                     os.close(descriptor)

@@ -12,8 +12,10 @@ from executor_mcp.sandbox.amounts import MAX_OPEN_FILES, SHARED_MEMORY_BYTES, Am
 from executor_mcp.sandbox.docker import AttachedStream, DockerEngine
 from executor_mcp.sandbox.errors import SandboxError
 from executor_mcp.sandbox.frames import MAX_FRAME_BYTES, Frame, FrameError, read_frame
-from executor_mcp.sandbox.job_message import PROGRAM_PATH, supervisor_program
+from executor_mcp.sandbox.job_message import PROGRAM_PATH
+from executor_mcp.sandbox.languages.registry import Languages
 from executor_mcp.sandbox.run import Aftermath
+from executor_mcp.sandbox.supervisor_program import supervisor_program
 
 _GVISOR_MEMORY_BYTES = 64 * 1024 * 1024
 _GVISOR_TASKS = 256
@@ -83,8 +85,8 @@ def container_config(labels: Mapping[str, str], *, user: int) -> dict[str, Any]:
     }
 
 
-def supervisor_command() -> list[str]:
-    return ["python3", "-I", "-S", "-c", supervisor_program()]
+def supervisor_command(languages: Languages) -> list[str]:
+    return ["python3", "-I", "-S", "-c", supervisor_program(languages)]
 
 
 class DockerContainer:
@@ -100,10 +102,16 @@ class DockerContainer:
 
     @classmethod
     async def launch(
-        cls, engine: DockerEngine, image: str, host: Mapping[str, Any], container: Mapping[str, Any]
+        cls,
+        engine: DockerEngine,
+        image: str,
+        command: list[str],
+        *,
+        host: Mapping[str, Any],
+        container: Mapping[str, Any],
     ) -> DockerContainer:
         """Raises SandboxError; then nothing is left of the container."""
-        container_id = await engine.create(image, supervisor_command(), host=host, container=container)
+        container_id = await engine.create(image, command, host=host, container=container)
         try:
             stream = await engine.attach(container_id, MAX_FRAME_BYTES)
             try:

@@ -21,16 +21,23 @@ from executor_mcp.sandbox.base import (
     SandboxRun,
 )
 from executor_mcp.sandbox.docker import ContainerFacts, DockerEngine
-from executor_mcp.sandbox.docker_container import DockerContainer, container_config, host_config
+from executor_mcp.sandbox.docker_container import (
+    DockerContainer,
+    container_config,
+    host_config,
+    supervisor_command,
+)
 from executor_mcp.sandbox.errors import SandboxError, SandboxUnavailable
 from executor_mcp.sandbox.host_users import user_of_its_own
 from executor_mcp.sandbox.job_message import BoundsInside
+from executor_mcp.sandbox.languages.registry import BUILT_IN, Languages
 from executor_mcp.sandbox.owner import Owner
+from executor_mcp.sandbox.probe import probe_languages
 from executor_mcp.sandbox.refusals import refuse_what_is_not_offered
 from executor_mcp.sandbox.run import Channel
 from executor_mcp.sandbox.seccomp import gvisor_profile, load_profile
 from executor_mcp.sandbox.settings import DEFAULT_IMAGE
-from executor_mcp.sandbox.supervised import SupervisedSandboxes, probe_languages
+from executor_mcp.sandbox.supervised import SupervisedSandboxes
 
 INSTANCE_LABEL = "hitl.sandbox.instance"
 OWNER_LABEL = "hitl.sandbox.owner"
@@ -51,6 +58,7 @@ class DockerSandbox:
         runtime: str | None = None,
         seccomp_profile: Path | None = None,
         instance: str = "default",
+        languages: Languages = BUILT_IN,
     ) -> None:
         self.name: SandboxName = "docker" if runtime is None else "gvisor"
         self._engine = engine
@@ -59,9 +67,10 @@ class DockerSandbox:
         self._seccomp_profile = seccomp_profile
         self._instance = instance
         self.owner = Owner.current()
-        self._sandboxes = SupervisedSandboxes(self._bounds_inside)
+        self.languages = languages
+        self._sandboxes = SupervisedSandboxes(self._bounds_inside, languages)
         self._seccomp: str | None = None
-        self._languages: tuple[str, tuple[LanguageDescription, ...]] | None = None
+        self._described: tuple[str, tuple[LanguageDescription, ...]] | None = None
 
     async def check(self) -> SandboxHealth:
         try:
@@ -102,7 +111,9 @@ class DockerSandbox:
             user = user_of_its_own()
             host = host_config(amounts, user=user, runtime=self._runtime, seccomp=seccomp)
             container = container_config(labels, user=user)
-            return await DockerContainer.launch(self._engine, image_id, host, container)
+            return await DockerContainer.launch(
+                self._engine, image_id, supervisor_command(self.languages), host=host, container=container
+            )
 
         return await self._sandboxes.prepare(job, launch, image_digest=image_id)
 
@@ -162,6 +173,6 @@ class DockerSandbox:
     async def _describe_languages(self) -> tuple[str, tuple[LanguageDescription, ...]]:
         """Asked again when the image's name has come to mean another image."""
         image_id = await self.image_id()
-        if self._languages is None or self._languages[0] != image_id:
-            self._languages = (image_id, await probe_languages(self.prepare, self.start))
-        return self._languages
+        if self._described is None or self._described[0] != image_id:
+            self._described = (image_id, await probe_languages(self.prepare, self.start, self.languages))
+        return self._described

@@ -6,7 +6,6 @@ import base64
 import json
 import posixpath
 from dataclasses import dataclass
-from importlib import resources
 
 from executor_mcp.sandbox.amounts import (
     MAX_FOLDER_DEPTH,
@@ -16,7 +15,8 @@ from executor_mcp.sandbox.amounts import (
 )
 from executor_mcp.sandbox.base import SandboxJob
 from executor_mcp.sandbox.frames import FrameKind, encode_frame
-from hitl_contract.action_code import InputFile, Language
+from executor_mcp.sandbox.languages.registry import Languages
+from hitl_contract.action_code import InputFile
 
 WORK_DIRECTORY = "/tmp/work"  # noqa: S108 - inside the sandbox
 INPUT_PATH = "/tmp/input.json"  # noqa: S108
@@ -39,79 +39,6 @@ class BoundsInside:
     processes_per_user: bool = False
 
 
-@dataclass(frozen=True)
-class _Runtime:
-    interpreter: str
-    options: tuple[str, ...]
-    driver: str | None
-    program_name: str
-
-
-_SUPERVISOR_MODULES = ("supervisor_wire", "supervisor_parts", "supervisor_files", "supervisor")
-_WARM_MODULES = (
-    "supervisor_wire",
-    "supervisor_parts",
-    "supervisor_files",
-    "warm_child",
-    "warm_drivers",
-    "warm_supervisor",
-)
-_PRELOADED_DRIVERS = ("python_driver.py", "sql_driver.py")
-_PYTHON_OPTIONS = ("-I", "-B", "-X", "utf8")
-
-_RUNTIMES = {
-    Language.PYTHON: _Runtime("python3", _PYTHON_OPTIONS, "python_driver.py", "program.py"),
-    Language.NODEJS: _Runtime("node", (), "node_driver.cjs", "program.mjs"),
-    Language.BASH: _Runtime("bash", ("--noprofile", "--norc"), None, "program.sh"),
-    Language.SQL: _Runtime("python3", _PYTHON_OPTIONS, "sql_driver.py", "program.sql"),
-}
-
-INTERPRETERS = tuple(dict.fromkeys(runtime.interpreter for runtime in _RUNTIMES.values()))
-
-
-def interpreter_of(language: Language) -> str:
-    return _RUNTIMES[language].interpreter
-
-
-def driver_source(name: str) -> str:
-    """Source text of a file that runs inside a sandbox."""
-    return (resources.files("executor_mcp.sandbox") / "drivers" / name).read_text(encoding="utf-8")
-
-
-def supervisor_program() -> str:
-    """The supervisor's modules as one program for `python3 -c`: in a sandbox there is no file to import."""
-    return _program(_SUPERVISOR_MODULES, "")
-
-
-def warm_supervisor_command(socket_path: str, compiled_path: str | None) -> list[str]:
-    """The command of a warm sandbox's process 1, with the options that its programs run under."""
-    if compiled_path is not None:
-        return ["python3", *_PYTHON_OPTIONS, compiled_path, socket_path]
-    modules, drivers = warm_supervisor_sources()
-    fill = f"    if name == 'warm_drivers': sys.modules[name].DRIVERS.update({drivers!r})\n"
-    return ["python3", *_PYTHON_OPTIONS, "-c", _program(tuple(modules), fill), socket_path]
-
-
-def warm_supervisor_sources() -> tuple[dict[str, str], dict[str, str]]:
-    """The modules of a warm sandbox's supervisor by name, and the drivers it loads in advance by path."""
-    modules = {name: driver_source(f"{name}.py") for name in _WARM_MODULES}
-    return modules, {_driver_path(name): driver_source(name) for name in _PRELOADED_DRIVERS}
-
-
-def _program(modules: tuple[str, ...], after_each: str) -> str:
-    sources = {name: driver_source(f"{name}.py") for name in modules}
-    return (
-        "import sys, types\n"
-        f"for name, source in {sources!r}.items():\n"
-        "    sys.modules[name] = types.ModuleType(name)\n"
-        "    exec(compile(source, name, 'exec'), sys.modules[name].__dict__)\n" + after_each
-    )
-
-
-def _driver_path(name: str) -> str:
-    return f"/tmp/.{name}"  # noqa: S108
-
-
 def file_content(file: InputFile) -> bytes:
     if file.content is not None:
         return file.content.encode("utf-8")
@@ -126,28 +53,21 @@ def amounts_of(job: SandboxJob) -> Amounts:
     return Amounts.of(job.limits, given + 65536)
 
 
-def warm_job_frame(job: SandboxJob, amounts: Amounts, bounds: BoundsInside) -> bytes:
-    """`job_frame` for a sandbox that has the Python drivers already."""
-    return job_frame(job, amounts, bounds, preloaded=_PRELOADED_DRIVERS)
-
-
 def job_frame(
-    job: SandboxJob, amounts: Amounts, bounds: BoundsInside, *, preloaded: tuple[str, ...] = ()
+    job: SandboxJob, amounts: Amounts, bounds: BoundsInside, languages: Languages, *, warm: bool = False
 ) -> bytes:
-    """Everything that the supervisor needs, as one frame."""
-    runtime = _RUNTIMES[job.language]
-    program = _free_name(runtime.program_name, {file.path for file in job.files})
-    driver_path = None if runtime.driver is None else _driver_path(runtime.driver)
-    given_driver = None if runtime.driver is None or runtime.driver in preloaded else runtime.driver
-    arguments = [*runtime.options, *([driver_path] if driver_path else []), f"{WORK_DIRECTORY}/{program}"]
+    """Everything that the supervisor needs, as one frame; a warm one holds some drivers already."""
+    language = languages.of(job.language)
+    driver = language.driver
+    program = _free_name(language.program_name, {file.path for file in job.files})
     files = [(file.path, file_content(file)) for file in job.files]
     files.append((program, job.code.encode("utf-8")))
     message = {
-        "interpreter": runtime.interpreter,
-        "arguments": arguments,
-        "environment": _environment(amounts),
-        "driver_path": driver_path,
-        "driver": None if given_driver is None else driver_source(given_driver),
+        "interpreter": language.interpreter,
+        "arguments": language.arguments(f"{WORK_DIRECTORY}/{program}"),
+        "environment": _environment(job, amounts) | language.environment(job.input_data),
+        "driver_path": None if driver is None else driver.path,
+        "driver": None if driver is None or (warm and driver in languages.preloaded) else driver.source(),
         "input_json": _input_json(job),
         "files": [(path, base64.b64encode(content).decode()) for path, content in files],
         "output_bytes": amounts.output_bytes,
@@ -167,7 +87,7 @@ def job_frame(
     return encode_frame(FrameKind.JOB, json.dumps(message).encode())
 
 
-def _environment(amounts: Amounts) -> dict[str, str]:
+def _environment(job: SandboxJob, amounts: Amounts) -> dict[str, str]:
     return {
         "PATH": PROGRAM_PATH,
         "HOME": WORK_DIRECTORY,
@@ -175,6 +95,7 @@ def _environment(amounts: Amounts) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "INPUT_DATA": INPUT_PATH,
         "RESULT_BYTES": str(amounts.result_bytes),
+        "MEMORY_MB": str(job.limits.memory_mb),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
 

@@ -14,6 +14,7 @@ from executor_mcp.sandbox.bubblewrap import BubblewrapSandbox
 from executor_mcp.sandbox.docker import DockerEngine
 from executor_mcp.sandbox.docker_sandbox import DockerSandbox
 from executor_mcp.sandbox.image_building import build_image
+from executor_mcp.sandbox.languages.registry import BUILT_IN, Languages
 from executor_mcp.sandbox.pool.sandbox import PooledDockerSandbox
 from executor_mcp.sandbox.settings import DEFAULT_IMAGE, PoolSettings
 
@@ -49,16 +50,17 @@ def docker_image() -> str:
     return DEFAULT_IMAGE
 
 
-def make_sandbox(backend: str, instance: str = "tests") -> Sandbox:
+def make_sandbox(backend: str, instance: str = "tests", languages: Languages = BUILT_IN) -> Sandbox:
     if backend == "bubblewrap":
-        return BubblewrapSandbox()
+        return BubblewrapSandbox(languages=languages)
     if backend == "bubblewrap-without-groups":
-        return BubblewrapSandbox(use_control_groups=False)
+        return BubblewrapSandbox(use_control_groups=False, languages=languages)
     engine = DockerEngine()
     if backend == "docker-warm":
-        cold = DockerSandbox(engine, instance=instance)
+        cold = DockerSandbox(engine, instance=instance, languages=languages)
         return PooledDockerSandbox(engine, cold, PoolSettings(minimum=1, maximum=8, worth_keeping=0))
-    return DockerSandbox(engine, runtime="runsc" if backend == "gvisor" else None, instance=instance)
+    runtime = "runsc" if backend == "gvisor" else None
+    return DockerSandbox(engine, runtime=runtime, instance=instance, languages=languages)
 
 
 @pytest.fixture(params=BACKENDS)

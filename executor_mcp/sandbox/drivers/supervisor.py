@@ -23,9 +23,9 @@ import sys
 import time
 from typing import Any
 
+from sandbox_languages import INTERPRETERS
 from supervisor_files import Collector
 from supervisor_parts import (
-    INTERPRETERS,
     WATCH_SECONDS,
     WORK,
     Dumpability,

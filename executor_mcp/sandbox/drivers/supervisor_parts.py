@@ -20,7 +20,6 @@ ROOT = "/tmp"  # noqa: S108 - the sandbox's own, the only place that can be writ
 WORK = ROOT + "/work"
 INPUT = ROOT + "/input.json"
 WATCH_SECONDS = 0.05
-INTERPRETERS = ("python3", "node", "bash")
 
 
 def find_interpreter(name: str) -> str | None:

@@ -23,6 +23,7 @@ import sys
 import types
 from typing import Any, NoReturn
 
+from sandbox_languages import PREFLIGHTS
 from supervisor_parts import RESULT_DESCRIPTOR, ROOT, WORK, Child, Dumpability, find_interpreter
 
 # What programs import most, loaded while nobody waits.
@@ -30,10 +31,6 @@ PRELOADED = (
     "atexit", "collections", "contextlib", "copy", "datetime", "functools", "io", "itertools", "json", "math",
     "operator", "random", "re", "sqlite3", "string", "threading", "time", "traceback", "types", "typing",
 )  # fmt: skip
-PREFLIGHTS = {
-    ".python_driver.py": "import json\nprint(input_data)\n[{'value': f'{1}'}]\n",
-    ".sql_driver.py": "SELECT 1 AS value",
-}
 ORDER_BYTES = struct.Struct(">I")
 FLUSH_FAILED = 120
 
@@ -143,7 +140,7 @@ class WarmChild(Child):
 def preflight(driver: types.ModuleType, path: str) -> None:
     """Runs something small, so that the first program finds everything in place. Leaves nothing behind."""
     program, given, search_path = ROOT + "/.preflight", ROOT + "/.preflight.json", list(sys.path)
-    for name, content in ((program, PREFLIGHTS[path.rsplit("/", 1)[-1]]), (given, "null")):
+    for name, content in ((program, PREFLIGHTS[path]), (given, "null")):
         with open(name, "w", encoding="utf-8") as file:
             file.write(content)
     os.environ.update(INPUT_DATA=given, RESULT_BYTES="1000")

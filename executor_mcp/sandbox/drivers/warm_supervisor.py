@@ -27,9 +27,9 @@ import struct
 import sys
 from typing import Any
 
+from sandbox_languages import INTERPRETERS
 from supervisor_files import Collector
 from supervisor_parts import (
-    INTERPRETERS,
     WORK,
     Dumpability,
     Output,

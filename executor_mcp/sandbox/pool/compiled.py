@@ -13,8 +13,9 @@ from typing import cast
 
 from executor_mcp.sandbox.base import OutputSink, PreparedRun, SandboxJob, SandboxRun
 from executor_mcp.sandbox.errors import SandboxError
-from executor_mcp.sandbox.job_message import warm_supervisor_sources
-from executor_mcp.sandbox.supervised import NoSink
+from executor_mcp.sandbox.languages.registry import Languages
+from executor_mcp.sandbox.probe import NoSink
+from executor_mcp.sandbox.supervisor_program import warm_supervisor_sources
 from hitl_contract.action_code import Language, Limits, NetworkMode, Profile
 
 _COMPILE = """
@@ -44,7 +45,9 @@ class CompiledSupervisors:
         self,
         prepare: Callable[[SandboxJob], Awaitable[PreparedRun]],
         start: Callable[[PreparedRun, OutputSink], Awaitable[SandboxRun]],
+        languages: Languages,
     ) -> None:
+        self._languages = languages
         self._prepare = prepare
         self._start = start
         self._by_image: dict[str, bytes | None] = {}
@@ -59,7 +62,7 @@ class CompiledSupervisors:
         return self._by_image[image]
 
     async def _compile(self, image: str) -> bytes | None:
-        modules, drivers = warm_supervisor_sources()
+        modules, drivers = warm_supervisor_sources(self._languages)
         job = SandboxJob(
             execution_id="compile",
             language=Language.PYTHON,

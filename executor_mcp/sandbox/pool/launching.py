@@ -18,12 +18,13 @@ from executor_mcp.sandbox.docker import DockerEngine
 from executor_mcp.sandbox.docker_container import container_config, host_config
 from executor_mcp.sandbox.errors import SandboxError, SandboxUnavailable
 from executor_mcp.sandbox.host_users import user_of_its_own
-from executor_mcp.sandbox.job_message import warm_supervisor_command
+from executor_mcp.sandbox.languages.registry import Languages
 from executor_mcp.sandbox.owner import Owner
 from executor_mcp.sandbox.pool.classes import WarmClass
 from executor_mcp.sandbox.pool.container import WarmContainer
 from executor_mcp.sandbox.pool.network import NetworkHolders
 from executor_mcp.sandbox.process_handle import ProcessHandle
+from executor_mcp.sandbox.supervisor_program import warm_supervisor_command
 
 READY_SECONDS = 20.0
 _SETTLE_SECONDS = 0.5
@@ -65,9 +66,11 @@ class DockerLauncher:
         holders: NetworkHolders,
         seccomp: Callable[[], Awaitable[str]],
         compiled: Callable[[str], Awaitable[bytes | None]],
+        languages: Languages,
         labels: Mapping[str, str],
         owner: Owner,
     ) -> None:
+        self._languages = languages
         self._engine = engine
         self._holders = holders
         self._seccomp = seccomp
@@ -123,7 +126,9 @@ class DockerLauncher:
         if compiled is not None:
             (directory / _SUPERVISOR).write_bytes(compiled)
         command = warm_supervisor_command(
-            f"{_INSIDE}/{_SOCKET}", f"{_INSIDE}/{_SUPERVISOR}" if compiled is not None else None
+            f"{_INSIDE}/{_SOCKET}",
+            f"{_INSIDE}/{_SUPERVISOR}" if compiled is not None else None,
+            self._languages,
         )
         container_id = await self._engine.create(kind.image, command, host=host, container=config)
         try:

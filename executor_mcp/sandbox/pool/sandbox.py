@@ -21,7 +21,7 @@ from executor_mcp.sandbox.base import (
 from executor_mcp.sandbox.docker import DockerEngine
 from executor_mcp.sandbox.docker_sandbox import DockerSandbox
 from executor_mcp.sandbox.errors import SandboxError, SandboxFailed
-from executor_mcp.sandbox.job_message import BoundsInside, warm_job_frame
+from executor_mcp.sandbox.job_message import BoundsInside
 from executor_mcp.sandbox.pool.classes import WarmClass
 from executor_mcp.sandbox.pool.compiled import CompiledSupervisors
 from executor_mcp.sandbox.pool.container import WarmContainer
@@ -56,12 +56,13 @@ class PooledDockerSandbox:
             engine,
             holders=self._holders,
             seccomp=cold.seccomp_text,
-            compiled=CompiledSupervisors(cold.prepare, cold.start).of,
+            compiled=CompiledSupervisors(cold.prepare, cold.start, cold.languages).of,
+            languages=cold.languages,
             labels=cold.labels("pool"),
             owner=cold.owner,
         )
         self._pool = WarmPool(self._launcher, settings)
-        self._sandboxes = SupervisedSandboxes(BoundsInside, warm_job_frame)
+        self._sandboxes = SupervisedSandboxes(BoundsInside, cold.languages, warm=True)
         self._description: SandboxDescription | None = None
         self._known_image: tuple[float, str] | None = None
         self._refreshing: asyncio.Task[None] | None = None

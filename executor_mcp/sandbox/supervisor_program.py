@@ -1,0 +1,53 @@
+"""Puts the supervisor together: in a sandbox there is no file of this project to import."""
+
+from __future__ import annotations
+
+from executor_mcp.sandbox.languages.language import driver_source
+from executor_mcp.sandbox.languages.python import PYTHON_OPTIONS
+from executor_mcp.sandbox.languages.registry import Languages
+
+_LANGUAGES_MODULE = "sandbox_languages"
+_SUPERVISOR_MODULES = ("supervisor_wire", "supervisor_parts", "supervisor_files", "supervisor")
+_WARM_MODULES = (
+    "supervisor_wire",
+    "supervisor_parts",
+    "supervisor_files",
+    "warm_child",
+    "warm_drivers",
+    "warm_supervisor",
+)
+
+
+def supervisor_program(languages: Languages) -> str:
+    """The supervisor's modules as one program for `python3 -c`."""
+    return _program(_sources(_SUPERVISOR_MODULES, languages), "")
+
+
+def warm_supervisor_command(socket_path: str, compiled_path: str | None, languages: Languages) -> list[str]:
+    """The command of a warm sandbox's process 1, with the options that its programs run under."""
+    if compiled_path is not None:
+        return ["python3", *PYTHON_OPTIONS, compiled_path, socket_path]
+    modules, drivers = warm_supervisor_sources(languages)
+    fill = f"    if name == 'warm_drivers': sys.modules[name].DRIVERS.update({drivers!r})\n"
+    return ["python3", *PYTHON_OPTIONS, "-c", _program(modules, fill), socket_path]
+
+
+def warm_supervisor_sources(languages: Languages) -> tuple[dict[str, str], dict[str, str]]:
+    """The modules of a warm sandbox's supervisor by name, and the drivers it loads in advance by path."""
+    drivers = {driver.path: driver.source() for driver in languages.preloaded}
+    return _sources(_WARM_MODULES, languages), drivers
+
+
+def _sources(modules: tuple[str, ...], languages: Languages) -> dict[str, str]:
+    preflights = {driver.path: driver.preflight for driver in languages.preloaded}
+    facts = f"INTERPRETERS = {languages.interpreters!r}\nPREFLIGHTS = {preflights!r}\n"
+    return {_LANGUAGES_MODULE: facts, **{name: driver_source(f"{name}.py") for name in modules}}
+
+
+def _program(sources: dict[str, str], after_each: str) -> str:
+    return (
+        "import sys, types\n"
+        f"for name, source in {sources!r}.items():\n"
+        "    sys.modules[name] = types.ModuleType(name)\n"
+        "    exec(compile(source, name, 'exec'), sys.modules[name].__dict__)\n" + after_each
+    )
