@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,12 +13,14 @@ from code_safety.analysis import BuiltInStaticAnalysis, StaticAnalysis
 from executor_mcp.agents import AgentDirectory
 from executor_mcp.capacity import Capacity
 from executor_mcp.end_record import EndRecord
+from executor_mcp.examination import Examiner
 from executor_mcp.executor_policy import ExecutorPolicy
 from executor_mcp.gate import Gate, GateRules
 from executor_mcp.issuer_actions import ActionSource
 from executor_mcp.issuer_keys import IssuerKeys
 from executor_mcp.live_output import LiveExecutions
 from executor_mcp.measurements import Measurements
+from executor_mcp.policy_keeping import PolicyKeeper, PolicyReader
 from executor_mcp.receipt_key import ReceiptKey
 from executor_mcp.receipts import ReceiptSigner
 from executor_mcp.recovery import Recovery
@@ -64,6 +66,7 @@ class Parts:
     analysis: StaticAnalysis = field(default_factory=BuiltInStaticAnalysis)
     clock: Clock = field(default_factory=SystemClock)
     steps: StepObserver = field(default_factory=PassThrough)
+    read_policy: PolicyReader | None = None
     places: int = 8
     patience_seconds: float = 30.0
     lease_seconds: float = 60.0
@@ -92,6 +95,7 @@ class Executor:
     keys: IssuerKeys
     receipt_key: ReceiptKey
     measurements: Measurements
+    policies: PolicyKeeper
 
 
 def assemble_ledger(
@@ -161,6 +165,9 @@ def assemble(parts: Parts) -> Executor:
         clock=clock,
         steps=steps,
     )
+    policies = PolicyKeeper(parts.policy, parts.read_policy, audit=audit, database=database)
+    measurements.watch_policy(lambda: policies.problem)
+    examiner = Examiner(sandbox=sandbox, policies=policies, analysis=parts.analysis)
     gate = Gate(
         rules=GateRules(
             verification=parts.verification,
@@ -168,9 +175,8 @@ def assemble(parts: Parts) -> Executor:
             revocations=ledger.revocations,
             issuer_revocations=parts.issuer_revocations,
             actions=parts.actions,
-            policy=parts.policy,
-            analysis=parts.analysis,
         ),
+        examiner=examiner,
         sandbox=sandbox,
         capacity=capacity,
         start_record=StartRecord(
@@ -203,8 +209,7 @@ def assemble(parts: Parts) -> Executor:
         executions=executions,
         live=live,
         sandbox=sandbox,
-        policy=parts.policy,
-        analysis=parts.analysis,
+        examiner=examiner,
         database=database,
         audit=audit,
         clock=clock,
@@ -219,7 +224,7 @@ def assemble(parts: Parts) -> Executor:
         lock_directory=parts.state / "processes",
         interval_seconds=parts.heartbeat_seconds,
     )
-    return Executor(ledger, service, recovery, sandbox, parts.keys, parts.receipt_key, measurements)
+    return Executor(ledger, service, recovery, sandbox, parts.keys, parts.receipt_key, measurements, policies)
 
 
 @asynccontextmanager
@@ -228,14 +233,17 @@ async def running(executor: Executor) -> AsyncGenerator[Executor]:
     await executor.ledger.audit.begin()
     await executor.recovery.begin()
     await executor.sandbox.remove_leftovers()
-    heartbeat = asyncio.create_task(executor.recovery.run())
+    background = [
+        asyncio.create_task(executor.recovery.run()),
+        asyncio.create_task(executor.policies.run()),
+    ]
     try:
         yield executor
     finally:
         await executor.service.close()
-        heartbeat.cancel()
-        with suppress(asyncio.CancelledError):
-            await heartbeat
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
         await executor.recovery.end()
         await executor.sandbox.close()
         await executor.ledger.audit.close()

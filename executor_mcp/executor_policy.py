@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
-from code_safety.findings import Finding, Rule
+from code_safety.findings import Finding, Rule, Severity
 from executor_mcp.sandbox.base import SandboxDescription
+from executor_mcp.text_rules import ImportRule, PatternRule
 from hitl_contract.action import Action, CodeExecution
-from hitl_contract.action_code import Limits, NetworkMode
+from hitl_contract.action_code import Language, Limits, NetworkMode
 
 
 @dataclass(frozen=True)
@@ -23,31 +25,76 @@ class Ceilings:
 
 
 @dataclass(frozen=True)
+class FindingRules:
+    """Which findings of static analysis a policy minds: those named, and all of a severity but those left
+    out.
+    """
+
+    named: frozenset[str] = frozenset()
+    from_severity: Severity | None = None
+    left_out: frozenset[str] = frozenset()
+
+    def minds(self, finding: Finding) -> bool:
+        if finding.rule in self.named:
+            return True
+        severe = self.from_severity is not None and finding.severity.rank >= self.from_severity.rank
+        return severe and finding.rule not in self.left_out
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Names, with `*` for any part of one. `only` None lets all in that `never` does not keep out."""
+
+    only: tuple[str, ...] | None = None
+    never: tuple[str, ...] = ()
+
+    def allows(self, name: str) -> bool:
+        if any(fnmatchcase(name, pattern) for pattern in self.never):
+            return False
+        return self.only is None or any(fnmatchcase(name, pattern) for pattern in self.only)
+
+
+@dataclass(frozen=True)
 class ExecutorPolicy:
-    """`problems` are what step 6 of the gate refuses, `blocking` what step 7 refuses."""
+    """`problems` are what step 6 of the gate refuses; `blocked` and the rules that block, what step 7 does.
+
+    `digest` names this very policy in the audit log.
+    """
 
     ceilings: Ceilings = Ceilings()
+    languages: frozenset[str] = field(default_factory=lambda: frozenset(Language))
     profiles: frozenset[str] = frozenset({"restricted", "standard"})
-    blocked_rules: frozenset[str] = field(
-        default_factory=lambda: frozenset(
-            {Rule.PYTHON_SYNTAX_ERROR, Rule.PYTHON_SOURCE_ENCODING, Rule.BIDIRECTIONAL_CONTROL}
+    agents: Selection = Selection()
+    images: Selection = Selection()
+    blocked: FindingRules = field(
+        default_factory=lambda: FindingRules(
+            frozenset({Rule.PYTHON_SYNTAX_ERROR, Rule.PYTHON_SOURCE_ENCODING, Rule.BIDIRECTIONAL_CONTROL})
         )
     )
+    warned: FindingRules = FindingRules(from_severity=Severity.HIGH)
+    patterns: tuple[PatternRule, ...] = ()
+    imports: tuple[ImportRule, ...] = ()
+    digest: str = field(default="built-in", compare=False)
 
-    def problems(self, action: Action, sandbox: SandboxDescription) -> tuple[str, ...]:
-        """One sentence each: the field, its value, what is allowed. Empty when the action may run here."""
+    def problems(self, action: Action, sandbox: SandboxDescription, agent: str | None) -> tuple[str, ...]:
+        """One sentence each: the field, its value, what is allowed. Empty when the action may run here.
+
+        `agent` None is somebody of whom no name is known: rules about agents are then not looked at.
+        """
         if not isinstance(action, CodeExecution):
             return (f"type: this executor runs code_execution, not {action.type}",)
         return (
+            *self._agent_problems(agent),
             *self._language_problems(action, sandbox),
             *self._limit_problems(action.limits),
             *self._reach_problems(action),
-            *_image_problems(action, sandbox),
+            *self._image_problems(action, sandbox),
         )
 
-    def blocking(self, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
-        """Those findings that this executor does not run past."""
-        return tuple(finding for finding in findings if finding.rule in self.blocked_rules)
+    def _agent_problems(self, agent: str | None) -> tuple[str, ...]:
+        if agent is None or self.agents.allows(agent):
+            return ()
+        return (f"agent: this executor runs nothing for {agent[:128]!a}; use another executor",)
 
     def _limit_problems(self, limits: Limits) -> tuple[str, ...]:
         ceilings = self.ceilings
@@ -77,14 +124,16 @@ class ExecutorPolicy:
         return tuple(found)
 
     def _language_problems(self, action: CodeExecution, sandbox: SandboxDescription) -> tuple[str, ...]:
-        offered = sorted(language.language.value for language in sandbox.languages)
+        offered = sorted({one.language.value for one in sandbox.languages} & self.languages)
         if action.language.value in offered:
             return ()
         return (f"language: {action.language} is not offered here; offered: {', '.join(offered) or 'none'}",)
 
-
-def _image_problems(action: CodeExecution, sandbox: SandboxDescription) -> tuple[str, ...]:
-    if action.runtime is None or action.runtime == sandbox.image_digest:
-        return ()
-    here = sandbox.image_digest or f"no image ({sandbox.backend})"
-    return (f"runtime: approved for {action.runtime}, and this executor has {here}",)
+    def _image_problems(self, action: CodeExecution, sandbox: SandboxDescription) -> tuple[str, ...]:
+        found: list[str] = []
+        here = sandbox.image_digest or f"no image ({sandbox.backend})"
+        if action.runtime is not None and action.runtime != sandbox.image_digest:
+            found.append(f"runtime: approved for {action.runtime}, and this executor has {here}")
+        if not self.images.allows(sandbox.image_digest or ""):
+            found.append(f"runtime: this executor's policy does not allow {here}; its operator has to act")
+        return tuple(found)

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from code_safety.analysis import StaticAnalysis
-from code_safety.findings import Finding
 from executor_mcp.admission import GATE_SEAL, AdmittedCall
 from executor_mcp.capacity import Capacity, NoCapacity
 from executor_mcp.errors import (
@@ -18,18 +16,19 @@ from executor_mcp.errors import (
     Refused,
     RevocationsUnavailable,
 )
-from executor_mcp.executor_policy import ExecutorPolicy
+from executor_mcp.examination import Examiner, Verdict
 from executor_mcp.issuer_actions import ActionSource
 from executor_mcp.issuer_keys import IssuerKeys, named_key
+from executor_mcp.jobs import job_of
 from executor_mcp.models import Execution, ExecutionStatus, SandboxIdentity
 from executor_mcp.refusals import RefusalLog, from_contract, revoked
 from executor_mcp.revocation_list import IssuerRevocations
 from executor_mcp.revoked_tokens import RevokedTokens
-from executor_mcp.sandbox.base import PreparedRun, Sandbox, SandboxDescription, SandboxJob
+from executor_mcp.sandbox.base import PreparedRun, Sandbox, SandboxJob
 from executor_mcp.sandbox.errors import SandboxBusy, SandboxError, SandboxRefused
 from executor_mcp.start_record import StartRecord
 from executor_mcp.steps import Step, StepObserver
-from hitl_contract.action import Action, CodeExecution, parse_action
+from hitl_contract.action import CodeExecution, parse_action
 from hitl_contract.capability import MAX_TOKEN_BYTES
 from hitl_contract.errors import InvalidAction, TokenRefused
 from hitl_contract.verify import (
@@ -54,15 +53,13 @@ class _Attempt:
 
 @dataclass(frozen=True)
 class GateRules:
-    """What the gate holds a call against: whom it trusts, what was withdrawn, what this executor allows."""
+    """What the gate holds a call against: whom it trusts and what was withdrawn."""
 
     verification: VerificationPolicy
     keys: IssuerKeys
     revocations: RevokedTokens
     issuer_revocations: IssuerRevocations
     actions: ActionSource
-    policy: ExecutorPolicy
-    analysis: StaticAnalysis
 
 
 class Gate:
@@ -72,6 +69,7 @@ class Gate:
         self,
         *,
         rules: GateRules,
+        examiner: Examiner,
         sandbox: Sandbox,
         capacity: Capacity,
         start_record: StartRecord,
@@ -81,6 +79,7 @@ class Gate:
         steps: StepObserver,
     ) -> None:
         self._rules = rules
+        self._examiner = examiner
         self._sandbox = sandbox
         self._capacity = capacity
         self._start_record = start_record
@@ -97,8 +96,8 @@ class Gate:
         3. Type, issuer, audience and times are right.
         4. The token was not revoked: not here, and not on the issuer's list where there is one.
         5. The digest of the action, as given or as read from the issuer, is the token's.
-        6. Limits, packages, network and image are within this executor's policy.
-        7. Static analysis finds nothing that this executor's policy blocks.
+        6. Agent, language, limits, profile, packages, network and image are within this executor's policy.
+        7. Static analysis and the policy's own rules about text and imports find nothing that it blocks.
         8. Possession of the agent's key is proved when the token asks for it.
         9. The token id is spent by one durable unique insert.
         10. The audit entry "execution.started" is durable, in the same transaction.
@@ -131,12 +130,10 @@ class Gate:
         await self._refuse_revoked(token)  # 4
         capability = await self._bind(token, capability_token, action)  # 5
         await self._start_record.refuse_if_known(token.claims.token_id)
-        description = await self._describe_sandbox()
-        program = self._within_policy(capability.action, description)  # 6
-        findings = await self._analyse(program)  # 7
+        program, verdict = await self._examine(capability)  # 6, 7
         _require_no_proof(token)  # 8
         await self._steps.reached(Step.ACTION_CHECKED)
-        return await self._spend(capability, program, description, findings)  # 9, 10
+        return await self._spend(capability, program, verdict)  # 9, 10
 
     async def _verify(self, capability_token: str) -> VerifiedToken:
         try:
@@ -187,35 +184,23 @@ class Gate:
         except TokenRefused as error:
             raise from_contract(error) from error
 
-    async def _describe_sandbox(self) -> SandboxDescription:
+    async def _examine(self, capability: VerifiedCapability) -> tuple[CodeExecution, Verdict]:
         try:
-            return await self._sandbox.describe()
+            verdict = await self._examiner.examine(capability.action, agent=capability.token.claims.subject)
         except SandboxError as error:
             raise _sandbox_unavailable(error, step=6) from error
-
-    def _within_policy(self, action: Action, sandbox: SandboxDescription) -> CodeExecution:
-        problems = self._rules.policy.problems(action, sandbox)
-        if problems or not isinstance(action, CodeExecution):
-            raise Refused(RefusalReason.NOT_ALLOWED_HERE, "; ".join(problems), step=6)
-        return action
-
-    async def _analyse(self, program: CodeExecution) -> tuple[Finding, ...]:
-        findings = await asyncio.to_thread(self._rules.analysis.findings, program)
-        blocking = self._rules.policy.blocking(findings)
-        if blocking:
-            detail = "; ".join(
-                f"{finding.rule} at {finding.where} line {finding.line}: {finding.message}"
-                for finding in blocking
-            )
-            raise Refused(RefusalReason.UNSAFE_CODE, detail, step=7)
-        return findings
+        action = capability.action
+        if verdict.not_allowed or not isinstance(action, CodeExecution):  # 6
+            raise Refused(RefusalReason.NOT_ALLOWED_HERE, "; ".join(verdict.not_allowed), step=6)
+        if verdict.unsafe:  # 7
+            raise Refused(RefusalReason.UNSAFE_CODE, "; ".join(verdict.unsafe), step=7)
+        return action, verdict
 
     async def _spend(
         self,
         capability: VerifiedCapability,
         program: CodeExecution,
-        description: SandboxDescription,
-        findings: tuple[Finding, ...],
+        verdict: Verdict,
     ) -> AdmittedCall:
         try:
             await self._capacity.take()
@@ -223,15 +208,15 @@ class Gate:
             detail = f"every place for a program is taken and {error}; try again with the same token"
             raise Refused(RefusalReason.BUSY, detail, step=9) from error
         try:
-            job = _job(new_identifier("exe"), program)
+            job = job_of(new_identifier("exe"), program)
             prepared = await self._prepare(job)
             try:
                 await self._steps.reached(Step.SANDBOX_PREPARED)
                 self._refuse_late(capability.token)
                 # The wait for a place may have been long enough for somebody to change their mind.
                 await self._refuse_withdrawn(capability.token)
-                execution = self._execution(capability, program, description, prepared)
-                await self._start_record.write(execution, capability.token, findings)
+                execution = self._execution(capability, program, verdict, prepared)
+                await self._start_record.write(execution, capability.token, verdict)
                 await self._steps.reached(Step.ADMITTED)
             except BaseException:
                 await self._sandbox.discard(prepared)
@@ -263,10 +248,10 @@ class Gate:
         self,
         capability: VerifiedCapability,
         program: CodeExecution,
-        description: SandboxDescription,
+        verdict: Verdict,
         prepared: PreparedRun,
     ) -> Execution:
-        claims = capability.token.claims
+        claims, sandbox = capability.token.claims, verdict.sandbox
         return Execution(
             execution_id=prepared.execution_id,
             token_id=claims.token_id,
@@ -276,7 +261,7 @@ class Gate:
             language=program.language.value,
             owner=self._owner,
             # The image of this very sandbox: since it was described its name may have come to mean another.
-            sandbox=SandboxIdentity(description.backend, description.runtime, prepared.image_digest),
+            sandbox=SandboxIdentity(sandbox.backend, sandbox.runtime, prepared.image_digest),
             status=ExecutionStatus.PENDING,
             created_at=self._clock.now(),
             started_at=None,
@@ -284,6 +269,7 @@ class Gate:
             outcome=None,
             receipt=None,
             cancel_requested=False,
+            warnings=verdict.warnings,
         )
 
 
@@ -310,21 +296,6 @@ def _require_no_proof(token: VerifiedToken) -> None:
             "ask for a token that is not bound to a key"
         )
         raise Refused(RefusalReason.PROOF_OF_POSSESSION_REQUIRED, detail, step=8)
-
-
-def _job(execution_id: str, program: CodeExecution) -> SandboxJob:
-    return SandboxJob(
-        execution_id=execution_id,
-        language=program.language,
-        code=program.code,
-        input_data=program.input_data,
-        files=program.files,
-        limits=program.limits,
-        profile=program.profile,
-        network_mode=program.network.mode,
-        packages=program.packages,
-        runtime=program.runtime,
-    )
 
 
 def _sandbox_unavailable(error: SandboxError, *, step: int) -> Refused:

@@ -35,6 +35,15 @@ class Measurements:
         """Show how far the audit log's second witness lags behind."""
         self._registry.register(WitnessLag("hitl_executor", state))
 
+    def watch_policy(self, problem: Callable[[], str | None]) -> None:
+        """Show whether the policy in force is the one in the settings file."""
+        stale = Gauge(
+            "hitl_executor_policy_stale",
+            "1 while the settings file holds a policy that could not be put in force",
+            registry=self._registry,
+        )
+        stale.set_function(lambda: float(problem() is not None))
+
     def refused(self, reason: str) -> None:
         self._refused.labels(reason).inc()
 

@@ -96,6 +96,8 @@ class Execution:
     outcome: Outcome | None
     receipt: str | None
     cancel_requested: bool
+    warnings: tuple[str, ...] = ()
+    """What the executor's policy minded and let pass."""
 
     @property
     def duration_seconds(self) -> float | None:

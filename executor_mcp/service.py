@@ -14,9 +14,8 @@ from typing import Any, TypeVar
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from code_safety.analysis import StaticAnalysis
-from code_safety.findings import Finding
 from executor_mcp.errors import ExecutionNotFound, InvalidArgument, OutputFileNotFound, RefusalReason, Refused
+from executor_mcp.examination import Examiner, Verdict
 from executor_mcp.executor_policy import ExecutorPolicy
 from executor_mcp.gate import Gate
 from executor_mcp.live_output import LiveExecution, LiveExecutions
@@ -46,8 +45,7 @@ class Validation:
     """What would be said about an action, without a token and without running it."""
 
     action_digest: str
-    findings: tuple[Finding, ...]
-    refused_because: tuple[str, ...]
+    verdict: Verdict
 
 
 @dataclass(frozen=True)
@@ -69,8 +67,7 @@ class ExecutionService:
         executions: ExecutionStore,
         live: LiveExecutions,
         sandbox: Sandbox,
-        policy: ExecutorPolicy,
-        analysis: StaticAnalysis,
+        examiner: Examiner,
         database: Database,
         audit: AuditLog,
         clock: Clock,
@@ -80,8 +77,7 @@ class ExecutionService:
         self._executions = executions
         self._live = live
         self._sandbox = sandbox
-        self._policy = policy
-        self._analysis = analysis
+        self._examiner = examiner
         self._database = database
         self._audit = audit
         self._clock = clock
@@ -178,15 +174,15 @@ class ExecutionService:
 
     async def describe(self) -> tuple[SandboxDescription, ExecutorPolicy]:
         """What can be run here, and within which bounds. Raises SandboxError."""
-        return await self._sandbox.describe(), self._policy
+        return await self._sandbox.describe(), self._examiner.policy
 
-    async def validate(self, action: object) -> Validation:
-        """Raises InvalidAction, or SandboxError when the sandbox cannot say what it offers."""
+    async def validate(self, action: object, *, agent: str | None = None) -> Validation:
+        """What steps 6 and 7 of the gate would say now.
+
+        Raises InvalidAction, or SandboxError when the sandbox cannot say what it offers.
+        """
         parsed = await asyncio.to_thread(parse_action, action)
-        findings = await asyncio.to_thread(self._analysis.findings, parsed)
-        problems = self._policy.problems(parsed, await self._sandbox.describe())
-        blocking = tuple(f"{finding.rule}: {finding.message}" for finding in self._policy.blocking(findings))
-        return Validation(action_digest(parsed), findings, (*problems, *blocking))
+        return Validation(action_digest(parsed), await self._examiner.examine(parsed, agent=agent))
 
     async def close(self, *, grace_seconds: float = 10.0) -> None:
         """End every program, wait until the ends are recorded or the grace is over."""

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from code_safety.findings import Rule
-from executor_mcp.executor_policy import Ceilings, ExecutorPolicy
+from executor_mcp.executor_policy import ExecutorPolicy
+from executor_mcp.policy_settings import PolicySettings
 from executor_mcp.sandbox.settings import DEFAULT_IMAGE, PoolSettings
 from server_kit.audit_settings import AuditSettings
 from server_kit.logging import LogFormat, LogLevel
@@ -56,35 +56,6 @@ class HttpSettings(SettingsModel):
     metrics_token: SecretStr | None = Field(
         default=None, min_length=16, description="bearer token that may read /metrics; an API key may too"
     )
-
-
-class LimitSettings(SettingsModel):
-    """The largest value of each limit that an approved action may ask for."""
-
-    wall_seconds: float = Field(default=300, ge=0.1, le=3600)
-    memory_mb: int = Field(default=2048, ge=16, le=65536)
-    cpus: float = Field(default=4, ge=0.05, le=64)
-    pids: int = Field(default=256, ge=1, le=4096)
-    disk_mb: int = Field(default=1024, ge=1, le=65536)
-    output_kb: int = Field(default=8192, ge=1, le=65536)
-
-
-class PolicySettings(SettingsModel):
-    """What this executor is willing to run, whatever was approved."""
-
-    limits: LimitSettings = LimitSettings()
-    profiles: tuple[Literal["restricted", "standard", "trusted"], ...] = ("restricted", "standard")
-    blocked_findings: tuple[Rule, ...] = Field(
-        default=(Rule.PYTHON_SYNTAX_ERROR, Rule.PYTHON_SOURCE_ENCODING, Rule.BIDIRECTIONAL_CONTROL),
-        description="findings of static analysis that stop a program",
-    )
-
-    def policy(self) -> ExecutorPolicy:
-        return ExecutorPolicy(
-            ceilings=Ceilings(**self.limits.model_dump()),
-            profiles=frozenset(self.profiles),
-            blocked_rules=frozenset(rule.value for rule in self.blocked_findings),
-        )
 
 
 class WarmPoolSettings(SettingsModel):
@@ -217,3 +188,20 @@ def load(environment: Mapping[str, str]) -> Settings:
         file=Path(file) if file else None,
         not_settings={CONFIG_VARIABLE},
     )
+
+
+class SettingsFilePolicy:
+    """Implements `policy_keeping.PolicyReader`: the policy as the file and the environment say it now."""
+
+    def __init__(self, environment: Mapping[str, str], file: Path) -> None:
+        self._environment = environment
+        self.file = file
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> Self | None:
+        """None where no file was named: the environment of a process does not change."""
+        file = environment.get(CONFIG_VARIABLE)
+        return cls(dict(environment), Path(file)) if file else None
+
+    def read(self) -> ExecutorPolicy:
+        return load(self._environment).policy.policy()

@@ -4,13 +4,11 @@ log.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from pydantic import JsonValue
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from code_safety.findings import Finding
 from executor_mcp.errors import RefusalReason, Refused
+from executor_mcp.examination import Verdict
 from executor_mcp.models import Execution
 from executor_mcp.refusals import already_executed, revoked
 from executor_mcp.revoked_tokens import RevokedTokens
@@ -56,7 +54,7 @@ class StartRecord:
         if execution_id is not None:
             raise already_executed(execution_id)
 
-    async def write(self, execution: Execution, token: VerifiedToken, findings: Sequence[Finding]) -> None:
+    async def write(self, execution: Execution, token: VerifiedToken, verdict: Verdict) -> None:
         """Steps 9 and 10 of the gate.
 
         Raises:
@@ -64,7 +62,8 @@ class StartRecord:
         """
         claims = token.claims
         approvers: list[JsonValue] = [approver.person for approver in claims.approved_by]
-        rules: list[JsonValue] = [*sorted({finding.rule.value for finding in findings})]
+        rules: list[JsonValue] = [*sorted({finding.rule.value for finding in verdict.findings})]
+        warnings: list[JsonValue] = [*verdict.warnings]
 
         async def write(connection: AsyncConnection) -> None:
             if await self._revocations.is_revoked_within(connection, claims.token_id):
@@ -87,7 +86,9 @@ class StartRecord:
                     "language": execution.language,
                     "backend": execution.sandbox.backend,
                     "image_digest": execution.sandbox.image_digest,
+                    "policy": verdict.policy,
                     "findings": rules,
+                    "warnings": warnings,
                 },
             )
             await self._steps.reached(Step.AUDITED_NOT_COMMITTED)

@@ -11,6 +11,7 @@ import httpx2
 from executor_mcp.assembly import Executor, Ledger, Parts, assemble, assemble_ledger, running
 from executor_mcp.issuer_actions import ActionSource, IssuerActions, NoActionSource
 from executor_mcp.issuer_keys import FetchedKeys, FileKeys, IssuerKeys
+from executor_mcp.policy_keeping import PolicyReader
 from executor_mcp.receipt_key import load_or_create_receipt_key
 from executor_mcp.revocation_list import (
     IssuerRevocations,
@@ -39,8 +40,11 @@ class NoSandbox(ServerError):
 
 
 @asynccontextmanager
-async def open_executor(settings: Settings, *, steps: StepObserver | None = None) -> AsyncGenerator[Executor]:
-    """A started executor; ended, with every program, when left.
+async def open_executor(
+    settings: Settings, *, steps: StepObserver | None = None, policy_reader: PolicyReader | None = None
+) -> AsyncGenerator[Executor]:
+    """A started executor; ended, with every program, when left. `policy_reader` is for one that is to take a
+    changed policy while it runs.
 
     Raises:
         ServerError: one line saying what stops the start.
@@ -73,6 +77,7 @@ async def open_executor(settings: Settings, *, steps: StepObserver | None = None
                 receipt_key=receipt_key,
                 state=settings.home,
                 policy=settings.policy.policy(),
+                read_policy=policy_reader,
                 steps=steps or PassThrough(),
                 places=settings.max_concurrent,
                 patience_seconds=settings.max_queue_seconds,

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from executor_mcp.assembly import Executor
 from executor_mcp.cli.running import JsonOption, Output, run_command
-from executor_mcp.settings import Settings
+from executor_mcp.settings import Settings, SettingsFilePolicy
 from executor_mcp.wiring import open_executor
 from server_kit.errors import ConfigurationError
 from server_kit.garbage import spare_what_is_loaded
@@ -38,7 +38,8 @@ async def _serve(settings: Settings, output: Output) -> None:
         # opens, because what it then keeps alive must not wait for an import.
         from executor_mcp.web.app import build_app
 
-        async with open_executor(settings) as executor:
+        async with open_executor(settings, policy_reader=SettingsFilePolicy.of(os.environ)) as executor:
+            _reload_on_hangup(executor)
             app = build_app(executor, settings.http, require_api_key=settings.require_api_key)
 
             def ready(address: Address) -> None:
@@ -63,7 +64,7 @@ async def _mcp(settings: Settings, output: Output) -> None:
     from server_kit.stdio_streams import run_over_stdio
 
     _configure_logging(settings)
-    async with open_executor(settings) as executor:
+    async with open_executor(settings, policy_reader=SettingsFilePolicy.of(os.environ)) as executor:
         agent = await _configured_agent(executor, settings)
         server = build_server(
             executor.service, ConfiguredCaller(agent), require_api_key=settings.require_api_key
@@ -85,6 +86,19 @@ async def _mcp(settings: Settings, output: Output) -> None:
         with suppress(BaseException):
             serving.cancel()
         os._exit(0)
+
+
+def _reload_on_hangup(executor: Executor) -> None:
+    """`kill -HUP` reads the policy again at once; a changed file is noticed within a second anyway."""
+    loop = asyncio.get_running_loop()
+    reloading: set[asyncio.Task[bool]] = set()
+
+    def reload() -> None:
+        task = loop.create_task(executor.policies.reload())
+        reloading.add(task)
+        task.add_done_callback(reloading.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
 
 
 def _configure_logging(settings: Settings) -> None:

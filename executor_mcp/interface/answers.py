@@ -88,6 +88,9 @@ class ExecutionAnswer(ExecutionSummary):
             "with the keys at /.well-known/jwks.json"
         ),
     ]
+    warnings: Annotated[
+        tuple[str, ...], Field(description="What this executor's policy minded about it and let pass")
+    ] = ()
     next_step: Annotated[str, Field(description="What to do now")]
 
 
@@ -159,6 +162,12 @@ class ValidationAnswer(AnswerModel):
     would_be_allowed: Annotated[
         bool, Field(description="Nothing in the action itself would be refused; it still needs an approval")
     ]
-    refused_because: tuple[str, ...]
+    refused_because: Annotated[
+        tuple[str, ...], Field(description="Exactly what execute would say of it now; empty: it would run")
+    ]
+    warnings: Annotated[
+        tuple[str, ...],
+        Field(description="What would be written into the execution's record, and not refused"),
+    ]
     findings: tuple[FindingAnswer, ...]
     action_digest: Annotated[str, Field(description="What an approval of exactly this action would name")]

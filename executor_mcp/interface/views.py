@@ -83,6 +83,7 @@ def execution_answer(execution: Execution, live: LiveExecution | None) -> Execut
         ),
         detail=None if outcome is None else outcome.detail,
         receipt=execution.receipt,
+        warnings=execution.warnings,
         next_step=_next_step(execution, clipped=clipped),
     )
 
@@ -121,6 +122,7 @@ def languages(description: SandboxDescription, policy: ExecutorPolicy) -> Langua
         languages=tuple(
             LanguageAnswer(language=one.language.value, version=one.version, packages=one.packages)
             for one in description.languages
+            if one.language in policy.languages
         ),
         default_limits=_limits(Limits()),
         limits=_limits(policy.ceilings),
@@ -132,8 +134,9 @@ def languages(description: SandboxDescription, policy: ExecutorPolicy) -> Langua
 
 def validation(found: Validation) -> ValidationAnswer:
     return ValidationAnswer(
-        would_be_allowed=not found.refused_because,
-        refused_because=found.refused_because,
+        would_be_allowed=not found.verdict.refused_because,
+        refused_because=found.verdict.refused_because,
+        warnings=found.verdict.warnings,
         findings=tuple(
             FindingAnswer(
                 rule=finding.rule.value,
@@ -143,7 +146,7 @@ def validation(found: Validation) -> ValidationAnswer:
                 line=finding.line,
                 column=finding.column,
             )
-            for finding in found.findings
+            for finding in found.verdict.findings
         ),
         action_digest=found.action_digest,
     )

@@ -5,6 +5,7 @@ A final state is written once: every update names the unfinished states it leave
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -66,6 +67,7 @@ class ExecutionStore:
                 image_digest=execution.sandbox.image_digest,
                 status=execution.status.value,
                 created_at=execution.created_at,
+                warnings=json.dumps(execution.warnings) if execution.warnings else None,
             )
         )
 
@@ -245,6 +247,7 @@ def _bare_execution(row: Row[Any], outcome: Outcome | None = None) -> Execution:
         outcome=outcome,
         receipt=row.receipt,
         cancel_requested=row.cancel_requested_at is not None,
+        warnings=() if row.warnings is None else tuple(json.loads(row.warnings)),
     )
 
 

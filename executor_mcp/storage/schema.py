@@ -58,6 +58,8 @@ executions = Table(
     Column("finished_at", UtcTime),
     Column("cancel_requested_at", UtcTime),
     Column("receipt", Text),
+    # A JSON list of texts; NULL for none.
+    Column("warnings", Text),
     Index("ix_executions_agent_created_at", "agent", "created_at"),
     Index("ix_executions_status_owner", "status", "owner"),
 )

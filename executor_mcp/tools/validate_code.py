@@ -14,15 +14,15 @@ from server_kit.mcp_tools import ToolDefinition
 def validate_code(service: ExecutionService) -> ToolDefinition[Call, ValidationAnswer]:
     async def run(call: Call) -> ValidationAnswer:
         arguments = parse_arguments(ValidateCodeArguments, call.arguments)
-        return validation(await service.validate(arguments.action))
+        return validation(await service.validate(arguments.action, agent=call.agent))
 
     return ToolDefinition(
         name="validate_code",
         title="Check an action before asking for approval",
         description=(
-            "What this executor would refuse in an action, what static analysis finds in its code, and "
-            "the digest that "
-            "an approval of it would name. Runs nothing and needs no token."
+            "What this executor's policy would refuse in an action or write into its record, exactly as "
+            "execute would, what static analysis finds in its code, and the digest that an approval of it "
+            "would name. Runs nothing and needs no token; with an API key also what holds for you by name."
         ),
         input_schema=input_schema(ValidateCodeArguments),
         answer=ValidationAnswer,

@@ -40,9 +40,9 @@ def api_router(service: ExecutionService) -> APIRouter:
         return await answer(execution_id, HELD_SECONDS if body.wait_seconds is None else body.wait_seconds)
 
     @router.post("/validate")
-    async def validate(body: ValidateCodeArguments) -> ValidationAnswer:
+    async def validate(request: Request, body: ValidateCodeArguments) -> ValidationAnswer:
         """What would be refused in an action, and what static analysis finds. Runs nothing."""
-        return validation(await service.validate(body.action))
+        return validation(await service.validate(body.action, agent=request.scope.get(AGENT_SCOPE_KEY)))
 
     @router.get("/languages")
     async def list_languages() -> LanguagesAnswer:

@@ -17,7 +17,7 @@ import pytest
 
 from executor_mcp.admission import AdmittedCall
 from executor_mcp.errors import RefusalReason, Refused
-from executor_mcp.executor_policy import Ceilings, ExecutorPolicy
+from executor_mcp.executor_policy import Ceilings, ExecutorPolicy, FindingRules
 from executor_mcp.models import ExecutionStatus
 from hitl_contract.canonical import base64url_encode
 from hitl_contract.capability import claims_to_json
@@ -286,7 +286,7 @@ async def test_an_audit_entry_of_a_refusal_holds_nothing_that_an_unsigned_token_
 
 
 async def test_a_policy_can_block_less_and_allow_less(store: Database, tmp_path: Path) -> None:
-    policy = ExecutorPolicy(ceilings=Ceilings(wall_seconds=10), blocked_rules=frozenset())
+    policy = ExecutorPolicy(ceilings=Ceilings(wall_seconds=10), blocked=FindingRules())
     made = bench(store, tmp_path, policy=policy)
 
     assert (await refused(made, made.issuer.token())).detail.startswith("limits.wall_seconds: 30 ")

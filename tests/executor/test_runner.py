@@ -249,8 +249,11 @@ async def test_validation_says_what_would_be_refused_and_stores_nothing(ready: B
     good = await ready.executor.service.validate(PROGRAM)
     bad = await ready.executor.service.validate({**PROGRAM, "code": "print(", "packages": ["numpy"]})
 
-    assert good.refused_because == ()
-    assert [reason.split(":")[0] for reason in bad.refused_because] == ["packages", "python.syntax_error"]
+    assert good.verdict.refused_because == ()
+    assert [reason.split(":")[0].split(" at ")[0] for reason in bad.verdict.refused_because] == [
+        "packages",
+        "python.syntax_error",
+    ]
     assert await ready.counts() == (0, 0)
     assert await ready.events() == []
     assert ready.sandbox.prepared == 0

@@ -1,0 +1,120 @@
+"""Steps 6 and 7 of the gate: what this executor's policy says of an action.
+
+Asked by the gate before it admits, and by `validate_code` for whoever wants to know beforehand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Protocol
+
+from code_safety.analysis import StaticAnalysis
+from code_safety.findings import Finding
+from executor_mcp.executor_policy import ExecutorPolicy
+from executor_mcp.jobs import job_of
+from executor_mcp.sandbox.base import Sandbox, SandboxDescription
+from executor_mcp.sandbox.errors import SandboxRefused
+from executor_mcp.sandbox.refusals import refuse_what_is_not_offered
+from executor_mcp.text_rules import matches
+from hitl_contract.action import Action, CodeExecution
+
+_MAX_WARNINGS = 50
+
+
+class PolicySource(Protocol):
+    """Where the policy in force is."""
+
+    def current(self) -> ExecutorPolicy: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FixedPolicy:
+    """A policy that does not change while the executor runs."""
+
+    policy: ExecutorPolicy
+
+    def current(self) -> ExecutorPolicy:
+        return self.policy
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the policy says. With neither `not_allowed` (step 6) nor `unsafe` (step 7) the action may run;
+    `warnings` go into the record of its execution. `policy` is the digest of the policy that was asked.
+    """
+
+    not_allowed: tuple[str, ...]
+    unsafe: tuple[str, ...]
+    warnings: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    sandbox: SandboxDescription
+    policy: str
+
+    @property
+    def refused_because(self) -> tuple[str, ...]:
+        return (*self.not_allowed, *self.unsafe)
+
+
+class Examiner:
+    """Judges actions. Runs nothing, spends nothing, stores nothing."""
+
+    def __init__(self, *, sandbox: Sandbox, policies: PolicySource, analysis: StaticAnalysis) -> None:
+        self._sandbox = sandbox
+        self._policies = policies
+        self._analysis = analysis
+
+    @property
+    def policy(self) -> ExecutorPolicy:
+        """The policy in force."""
+        return self._policies.current()
+
+    async def examine(self, action: Action, *, agent: str | None) -> Verdict:
+        """`agent` is `sub` of the token; None where no token says who asks.
+
+        Raises:
+            SandboxError: the sandbox cannot say what it offers.
+        """
+        policy = self._policies.current()
+        description = await self._sandbox.describe()
+        # In a thread: a large program takes long enough to be felt by every other caller.
+        return await asyncio.to_thread(self._judge, policy, description, action, agent)
+
+    def _judge(
+        self, policy: ExecutorPolicy, description: SandboxDescription, action: Action, agent: str | None
+    ) -> Verdict:
+        not_allowed = policy.problems(action, description, agent)
+        if not not_allowed and isinstance(action, CodeExecution):
+            not_allowed = _not_offered(action, description)
+        findings = self._analysis.findings(action)
+        unsafe = [_worded(finding) for finding in findings if policy.blocked.minds(finding)]
+        warnings = [
+            _worded(finding)
+            for finding in findings
+            if policy.warned.minds(finding) and not policy.blocked.minds(finding)
+        ]
+        if isinstance(action, CodeExecution):
+            for match in matches(action, policy.patterns, policy.imports):
+                (unsafe if match.effect == "block" else warnings).append(match.text)
+        return Verdict(
+            not_allowed=not_allowed,
+            unsafe=tuple(unsafe),
+            warnings=tuple(dict.fromkeys(warnings))[:_MAX_WARNINGS],
+            findings=findings,
+            sandbox=description,
+            policy=policy.digest,
+        )
+
+
+def _not_offered(action: CodeExecution, description: SandboxDescription) -> tuple[str, ...]:
+    """What the sandbox itself would refuse when it is prepared."""
+    try:
+        refuse_what_is_not_offered(job_of("", action), image_digest=description.image_digest)
+    except SandboxRefused as error:
+        return (str(error),)
+    return ()
+
+
+def _worded(finding: Finding) -> str:
+    line = "" if finding.line is None else f" line {finding.line}"
+    return f"{finding.rule} at {finding.where}{line}: {finding.message}"
