@@ -20,6 +20,7 @@ from executor_mcp.issuer_actions import ActionSource
 from executor_mcp.issuer_keys import IssuerKeys
 from executor_mcp.live_output import LiveExecutions
 from executor_mcp.measurements import Measurements
+from executor_mcp.packages.offering import NoPackages, PackageOffer
 from executor_mcp.policy_keeping import PolicyKeeper, PolicyReader
 from executor_mcp.receipt_key import ReceiptKey
 from executor_mcp.receipts import ReceiptSigner
@@ -63,6 +64,7 @@ class Parts:
     audit: AuditSettings = field(default_factory=AuditSettings)
     courier: WitnessCourier | None = None
     policy: ExecutorPolicy = field(default_factory=ExecutorPolicy)
+    packages: PackageOffer = field(default_factory=NoPackages)
     analysis: StaticAnalysis = field(default_factory=BuiltInStaticAnalysis)
     clock: Clock = field(default_factory=SystemClock)
     steps: StepObserver = field(default_factory=PassThrough)
@@ -167,7 +169,7 @@ def assemble(parts: Parts) -> Executor:
     )
     policies = PolicyKeeper(parts.policy, parts.read_policy, audit=audit, database=database)
     measurements.watch_policy(lambda: policies.problem)
-    examiner = Examiner(sandbox=sandbox, policies=policies, analysis=parts.analysis)
+    examiner = Examiner(sandbox=sandbox, policies=policies, packages=parts.packages, analysis=parts.analysis)
     gate = Gate(
         rules=GateRules(
             verification=parts.verification,
@@ -208,7 +210,6 @@ def assemble(parts: Parts) -> Executor:
         runner=runner,
         executions=executions,
         live=live,
-        sandbox=sandbox,
         examiner=examiner,
         database=database,
         audit=audit,

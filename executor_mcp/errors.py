@@ -25,6 +25,7 @@ class RefusalReason(StrEnum):
     KEYS_UNAVAILABLE = "keys_unavailable"
     REVOCATIONS_UNAVAILABLE = "revocations_unavailable"
     NOT_ALLOWED_HERE = "not_allowed_here"
+    PACKAGE_NOT_ALLOWED = "package_not_allowed"
     UNSAFE_CODE = "unsafe_code"
     PROOF_OF_POSSESSION_REQUIRED = "proof_of_possession_required"
     SANDBOX_UNAVAILABLE = "sandbox_unavailable"

@@ -6,18 +6,21 @@ Asked by the gate before it admits, and by `validate_code` for whoever wants to 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from code_safety.analysis import StaticAnalysis
 from code_safety.findings import Finding
 from executor_mcp.executor_policy import ExecutorPolicy
 from executor_mcp.jobs import job_of
-from executor_mcp.sandbox.base import Sandbox, SandboxDescription
+from executor_mcp.packages.errors import PackageNotAllowed
+from executor_mcp.packages.offering import PackageOffer
+from executor_mcp.sandbox.base import PackageLayer, Sandbox, SandboxDescription
 from executor_mcp.sandbox.errors import SandboxRefused
 from executor_mcp.sandbox.refusals import refuse_what_is_not_offered
 from executor_mcp.text_rules import matches
 from hitl_contract.action import Action, CodeExecution
+from hitl_contract.action_code import Language
 
 _MAX_WARNINGS = 50
 
@@ -40,8 +43,9 @@ class FixedPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the policy says. With neither `not_allowed` (step 6) nor `unsafe` (step 7) the action may run;
-    `warnings` go into the record of its execution. `policy` is the digest of the policy that was asked.
+    """What the policy says. With neither `not_allowed`, `packages_refused` (step 6) nor `unsafe` (step 7) the
+    action may run, with `layers` for its packages; `warnings` go into the record of its execution. `policy`
+    is the digest of the policy that was asked.
     """
 
     not_allowed: tuple[str, ...]
@@ -50,17 +54,22 @@ class Verdict:
     findings: tuple[Finding, ...]
     sandbox: SandboxDescription
     policy: str
+    packages_refused: tuple[str, ...] = ()
+    layers: tuple[PackageLayer, ...] = ()
 
     @property
     def refused_because(self) -> tuple[str, ...]:
-        return (*self.not_allowed, *self.unsafe)
+        return (*self.not_allowed, *self.packages_refused, *self.unsafe)
 
 
 class Examiner:
     """Judges actions. Runs nothing, spends nothing, stores nothing."""
 
-    def __init__(self, *, sandbox: Sandbox, policies: PolicySource, analysis: StaticAnalysis) -> None:
+    def __init__(
+        self, *, sandbox: Sandbox, policies: PolicySource, packages: PackageOffer, analysis: StaticAnalysis
+    ) -> None:
         self._sandbox = sandbox
+        self._packages = packages
         self._policies = policies
         self._analysis = analysis
 
@@ -78,7 +87,26 @@ class Examiner:
         policy = self._policies.current()
         description = await self._sandbox.describe()
         # In a thread: a large program takes long enough to be felt by every other caller.
-        return await asyncio.to_thread(self._judge, policy, description, action, agent)
+        verdict = await asyncio.to_thread(self._judge, policy, description, action, agent)
+        return await self._with_packages(verdict, action)
+
+    async def describe(self) -> SandboxDescription:
+        """What the sandbox offers, with the packages that programs may have. Raises SandboxError."""
+        description = await self._sandbox.describe()
+        packages = await self._packages.offered(description)
+        languages = tuple(
+            replace(one, offered_packages=packages) if one.language is Language.PYTHON else one
+            for one in description.languages
+        )
+        return replace(description, languages=languages)
+
+    async def _with_packages(self, verdict: Verdict, action: Action) -> Verdict:
+        if not isinstance(action, CodeExecution):
+            return verdict
+        try:
+            return replace(verdict, layers=await self._packages.layers(action, verdict.sandbox))
+        except PackageNotAllowed as error:
+            return replace(verdict, packages_refused=(str(error),))
 
     def _judge(
         self, policy: ExecutorPolicy, description: SandboxDescription, action: Action, agent: str | None
@@ -107,9 +135,11 @@ class Examiner:
 
 
 def _not_offered(action: CodeExecution, description: SandboxDescription) -> tuple[str, ...]:
-    """What the sandbox itself would refuse when it is prepared."""
+    """What the sandbox itself would refuse when it is prepared, but for packages."""
     try:
-        refuse_what_is_not_offered(job_of("", action), image_digest=description.image_digest)
+        refuse_what_is_not_offered(
+            replace(job_of("", action), packages=()), image_digest=description.image_digest
+        )
     except SandboxRefused as error:
         return (str(error),)
     return ()

@@ -114,8 +114,6 @@ class ExecutorPolicy:
 
     def _reach_problems(self, action: CodeExecution) -> tuple[str, ...]:
         found: list[str] = []
-        if action.packages:
-            found.append("packages: this executor installs none; leave packages empty")
         if action.network.mode is not NetworkMode.NONE:
             found.append(f"network.mode: {action.network.mode} is not offered here; only none is")
         if action.profile not in self.profiles:

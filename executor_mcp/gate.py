@@ -20,7 +20,7 @@ from executor_mcp.examination import Examiner, Verdict
 from executor_mcp.issuer_actions import ActionSource
 from executor_mcp.issuer_keys import IssuerKeys, named_key
 from executor_mcp.jobs import job_of
-from executor_mcp.models import Execution, ExecutionStatus, SandboxIdentity
+from executor_mcp.models import Execution, ExecutionStatus, SandboxIdentity, UsedPackage
 from executor_mcp.refusals import RefusalLog, from_contract, revoked
 from executor_mcp.revocation_list import IssuerRevocations
 from executor_mcp.revoked_tokens import RevokedTokens
@@ -192,6 +192,8 @@ class Gate:
         action = capability.action
         if verdict.not_allowed or not isinstance(action, CodeExecution):  # 6
             raise Refused(RefusalReason.NOT_ALLOWED_HERE, "; ".join(verdict.not_allowed), step=6)
+        if verdict.packages_refused:  # 6
+            raise Refused(RefusalReason.PACKAGE_NOT_ALLOWED, "; ".join(verdict.packages_refused), step=6)
         if verdict.unsafe:  # 7
             raise Refused(RefusalReason.UNSAFE_CODE, "; ".join(verdict.unsafe), step=7)
         return action, verdict
@@ -208,7 +210,7 @@ class Gate:
             detail = f"every place for a program is taken and {error}; try again with the same token"
             raise Refused(RefusalReason.BUSY, detail, step=9) from error
         try:
-            job = job_of(new_identifier("exe"), program)
+            job = job_of(new_identifier("exe"), program, verdict.layers)
             prepared = await self._prepare(job)
             try:
                 await self._steps.reached(Step.SANDBOX_PREPARED)
@@ -270,6 +272,7 @@ class Gate:
             receipt=None,
             cancel_requested=False,
             warnings=verdict.warnings,
+            packages=tuple(UsedPackage(layer.package, layer.digest) for layer in verdict.layers),
         )
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from executor_mcp.sandbox.base import SandboxJob
+from executor_mcp.sandbox.base import PackageLayer, SandboxJob
 from hitl_contract.action import CodeExecution
 
 
-def job_of(execution_id: str, program: CodeExecution) -> SandboxJob:
-    """All of the job comes from the approved action."""
+def job_of(execution_id: str, program: CodeExecution, layers: tuple[PackageLayer, ...] = ()) -> SandboxJob:
+    """All of the job comes from the approved action; `layers` hold the packages that it names."""
     return SandboxJob(
         execution_id=execution_id,
         language=program.language,
@@ -19,4 +19,5 @@ def job_of(execution_id: str, program: CodeExecution) -> SandboxJob:
         network_mode=program.network.mode,
         packages=program.packages,
         runtime=program.runtime,
+        layers=layers,
     )

@@ -41,6 +41,14 @@ class SandboxIdentity:
 
 
 @dataclass(frozen=True)
+class UsedPackage:
+    """A package that the program was given; `layer` is the digest of the files it lies in."""
+
+    package: str
+    layer: str
+
+
+@dataclass(frozen=True)
 class Usage:
     """What the run cost; None where the sandbox could not measure it."""
 
@@ -98,6 +106,7 @@ class Execution:
     cancel_requested: bool
     warnings: tuple[str, ...] = ()
     """What the executor's policy minded and let pass."""
+    packages: tuple[UsedPackage, ...] = ()
 
     @property
     def duration_seconds(self) -> float | None:

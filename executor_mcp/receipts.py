@@ -29,7 +29,10 @@ _MAX_BYTES: Final = 16_384
 
 @dataclass(frozen=True)
 class Receipt:
-    """What the executor vouches for. `finished_at` is in POSIX seconds."""
+    """What the executor vouches for. `finished_at` is in POSIX seconds.
+
+    `packages` has `name==version` and the digest of its files for each package that was laid in.
+    """
 
     executor: str
     execution_id: str
@@ -44,6 +47,7 @@ class Receipt:
     runtime: str
     image_digest: str | None
     finished_at: int
+    packages: tuple[str, ...] = ()
 
 
 def output_document(
@@ -110,6 +114,7 @@ class ReceiptSigner:
             runtime=execution.sandbox.runtime,
             image_digest=execution.sandbox.image_digest,
             finished_at=finished_at,
+            packages=tuple(f"{one.package} {one.layer}" for one in execution.packages),
         )
         headers = {"typ": RECEIPT_TYPE, "kid": self._key.key_id}
         payload = json.dumps(asdict(receipt), separators=(",", ":"), sort_keys=True).encode()
@@ -122,7 +127,7 @@ def verify_receipt(text: str, keys: PublicKeys) -> Receipt:
     1. The text is at most 16 KiB and has a header with exactly alg EdDSA, our typ and a kid.
     2. The kid is one of the keys.
     3. The Ed25519 signature holds.
-    4. The payload has every field of a receipt and no other.
+    4. The payload has every field of a receipt and no other; receipts of before packages have no `packages`.
 
     Raises:
         ReceiptInvalid: naming what does not hold.
@@ -148,6 +153,9 @@ def verify_receipt(text: str, keys: PublicKeys) -> Receipt:
     except (PyJWTError, CanonicalizationError) as error:
         raise ReceiptInvalid("the signature does not hold") from error
     names = {field.name for field in fields(Receipt)}
-    if not isinstance(document, dict) or set(cast("dict[str, object]", document)) != names:  # 4
+    found = cast("dict[str, object]", document) if isinstance(document, dict) else {}
+    packages = found.setdefault("packages", [])
+    if set(found) != names or not isinstance(packages, list):  # 4
         raise ReceiptInvalid(f"the fields of a receipt are {', '.join(sorted(names))}")
-    return Receipt(**cast("dict[str, object]", document))  # pyright: ignore[reportArgumentType]
+    found["packages"] = tuple(cast("list[object]", packages))
+    return Receipt(**found)  # pyright: ignore[reportArgumentType]

@@ -21,7 +21,7 @@ from executor_mcp.gate import Gate
 from executor_mcp.live_output import LiveExecution, LiveExecutions
 from executor_mcp.models import Execution, StoredFile
 from executor_mcp.runner import Runner
-from executor_mcp.sandbox.base import Sandbox, SandboxDescription
+from executor_mcp.sandbox.base import SandboxDescription
 from executor_mcp.storage.executions import MAX_PAGE, ExecutionStore, FileContent
 from hitl_contract.action import action_digest, parse_action
 from server_kit.audit_log import AuditLog
@@ -66,7 +66,6 @@ class ExecutionService:
         runner: Runner,
         executions: ExecutionStore,
         live: LiveExecutions,
-        sandbox: Sandbox,
         examiner: Examiner,
         database: Database,
         audit: AuditLog,
@@ -76,7 +75,6 @@ class ExecutionService:
         self._runner = runner
         self._executions = executions
         self._live = live
-        self._sandbox = sandbox
         self._examiner = examiner
         self._database = database
         self._audit = audit
@@ -173,8 +171,8 @@ class ExecutionService:
         raise OutputFileNotFound(f"path: {execution_id} has no file {path[:200]!a}; its files: {names}")
 
     async def describe(self) -> tuple[SandboxDescription, ExecutorPolicy]:
-        """What can be run here, and within which bounds. Raises SandboxError."""
-        return await self._sandbox.describe(), self._examiner.policy
+        """What can be run here, with which packages and within which bounds. Raises SandboxError."""
+        return await self._examiner.describe(), self._examiner.policy
 
     async def validate(self, action: object, *, agent: str | None = None) -> Validation:
         """What steps 6 and 7 of the gate would say now.

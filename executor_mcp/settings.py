@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from executor_mcp.executor_policy import ExecutorPolicy
+from executor_mcp.packages.settings import PackageSettings
 from executor_mcp.policy_settings import PolicySettings
 from executor_mcp.sandbox.settings import DEFAULT_IMAGE, PoolSettings
 from server_kit.audit_settings import AuditSettings
@@ -134,6 +135,7 @@ class Settings(SettingsModel):
         default=None, min_length=1, description="the key under which `hitl-executor mcp` works over stdio"
     )
     policy: PolicySettings = PolicySettings()
+    packages: PackageSettings = PackageSettings()
     audit: AuditSettings = AuditSettings()
     log: LogSettings = LogSettings()
 
@@ -171,6 +173,11 @@ class Settings(SettingsModel):
         if keys is None or not keys.startswith(("http://", "https://")) or not keys.endswith(usual):
             return None
         return keys.removesuffix(usual) + "/.well-known/revoked-tokens"
+
+    @property
+    def packages_directory(self) -> Path:
+        """Where locked packages are."""
+        return (self.packages.directory or self.home / "packages").expanduser().absolute()
 
     @property
     def keys_directory(self) -> Path:

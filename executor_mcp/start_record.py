@@ -62,6 +62,7 @@ class StartRecord:
         """
         claims = token.claims
         approvers: list[JsonValue] = [approver.person for approver in claims.approved_by]
+        packages: list[JsonValue] = [f"{one.package} {one.layer}" for one in execution.packages]
         rules: list[JsonValue] = [*sorted({finding.rule.value for finding in verdict.findings})]
         warnings: list[JsonValue] = [*verdict.warnings]
 
@@ -89,6 +90,7 @@ class StartRecord:
                     "policy": verdict.policy,
                     "findings": rules,
                     "warnings": warnings,
+                    **({"packages": packages} if packages else {}),
                 },
             )
             await self._steps.reached(Step.AUDITED_NOT_COMMITTED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import httpx2
@@ -11,6 +12,18 @@ import httpx2
 from executor_mcp.assembly import Executor, Ledger, Parts, assemble, assemble_ledger, running
 from executor_mcp.issuer_actions import ActionSource, IssuerActions, NoActionSource
 from executor_mcp.issuer_keys import FetchedKeys, FileKeys, IssuerKeys
+from executor_mcp.packages.keeping import PackageKeeper
+from executor_mcp.packages.offering import ShelfOffer
+from executor_mcp.packages.requirements import AllowList
+from executor_mcp.packages.shelf import Shelf
+from executor_mcp.packages.uv_installer import UvInstaller
+from executor_mcp.packages.vulnerabilities import (
+    IndexMetadata,
+    NoVulnerabilitySource,
+    OsvApi,
+    OsvSnapshot,
+    VulnerabilitySource,
+)
 from executor_mcp.policy_keeping import PolicyReader
 from executor_mcp.receipt_key import load_or_create_receipt_key
 from executor_mcp.revocation_list import (
@@ -78,6 +91,7 @@ async def open_executor(
                 state=settings.home,
                 policy=settings.policy.policy(),
                 read_policy=policy_reader,
+                packages=package_offer(settings),
                 steps=steps or PassThrough(),
                 places=settings.max_concurrent,
                 patience_seconds=settings.max_queue_seconds,
@@ -173,6 +187,45 @@ def issuer_revocations(settings: Settings, keys: IssuerKeys, client: httpx2.Asyn
         required=settings.revocations_required,
         clock=SystemClock(),
     )
+
+
+def package_offer(settings: Settings) -> ShelfOffer:
+    return ShelfOffer(
+        Shelf(settings.packages_directory),
+        AllowList(settings.packages.python),
+        max_age=timedelta(hours=settings.packages.vulnerabilities.max_age_hours),
+        clock=SystemClock(),
+    )
+
+
+def vulnerability_source(settings: Settings, client: httpx2.AsyncClient) -> VulnerabilitySource:
+    chosen = settings.packages.vulnerabilities
+    match chosen.source:
+        case "osv_snapshot":
+            file = (chosen.file or Path()).expanduser()
+            return OsvSnapshot(file, max_age_days=chosen.snapshot_max_age_days, clock=SystemClock())
+        case "osv_api":
+            return OsvApi(chosen.url or "", client)
+        case "pypi":
+            return IndexMetadata(chosen.url or "", client)
+        case "none":
+            return NoVulnerabilitySource()
+
+
+@asynccontextmanager
+async def open_package_keeper(settings: Settings) -> AsyncGenerator[PackageKeeper]:
+    """For an operator's commands. Raises ServerError."""
+    # The operator's own proxy, if there is one: the source is on the internet, unlike the issuer.
+    async with open_ledger(settings) as ledger, httpx2.AsyncClient() as client:
+        yield PackageKeeper(
+            shelf=Shelf(settings.packages_directory),
+            allowed=AllowList(settings.packages.python),
+            source=vulnerability_source(settings, client),
+            installer=UvInstaller(),
+            database=ledger.database,
+            audit=ledger.audit,
+            clock=SystemClock(),
+        )
 
 
 def sandbox_settings(settings: Settings) -> SandboxSettings:

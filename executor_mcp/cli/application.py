@@ -8,6 +8,7 @@ import typer
 
 from executor_mcp.cli.audit import audit
 from executor_mcp.cli.machine import doctor, image
+from executor_mcp.cli.packages import packages
 from executor_mcp.cli.records import agents, receipt, tokens
 from executor_mcp.cli.serving import mcp, serve
 from executor_mcp.package_version import package_version
@@ -30,6 +31,7 @@ application.add_typer(tokens, name="tokens")
 application.add_typer(audit, name="audit")
 application.add_typer(receipt, name="receipt")
 application.add_typer(image, name="image")
+application.add_typer(packages, name="packages")
 
 
 def _show_version(wanted: bool) -> None:

@@ -41,6 +41,13 @@ class SandboxAnswer(AnswerModel):
     image_digest: str | None
 
 
+class PackageAnswer(AnswerModel):
+    """A package that the program was given."""
+
+    package: Annotated[str, Field(description="Name and version, as name==version")]
+    layer: Annotated[str, Field(description="Digest of all its files")]
+
+
 class ExecutionSummary(AnswerModel):
     """One execution without what it put out."""
 
@@ -63,6 +70,7 @@ class ExecutionSummary(AnswerModel):
     started_at: datetime | None
     duration_seconds: float | None
     sandbox: SandboxAnswer
+    packages: tuple[PackageAnswer, ...]
 
 
 class ExecutionAnswer(ExecutionSummary):
@@ -119,7 +127,10 @@ class LanguageAnswer(AnswerModel):
 
     language: str
     version: str
-    packages: tuple[str, ...]
+    packages: Annotated[tuple[str, ...], Field(description="Always there")]
+    offered_packages: Annotated[
+        tuple[str, ...], Field(description="There when an action names them in `packages`")
+    ]
 
 
 class LimitsAnswer(AnswerModel):
@@ -142,7 +153,7 @@ class LanguagesAnswer(AnswerModel):
     limits: Annotated[LimitsAnswer, Field(description="Ceilings: an action may ask for at most this")]
     profiles: tuple[str, ...]
     network_modes: tuple[str, ...]
-    packages: Annotated[bool, Field(description="Whether an action may name packages to be installed")]
+    packages: Annotated[bool, Field(description="Whether an action may name packages in `packages`")]
 
 
 class FindingAnswer(AnswerModel):

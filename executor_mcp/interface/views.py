@@ -22,6 +22,7 @@ from executor_mcp.interface.answers import (
     LanguagesAnswer,
     LimitsAnswer,
     OutputFileAnswer,
+    PackageAnswer,
     SandboxAnswer,
     UsageAnswer,
     ValidationAnswer,
@@ -53,6 +54,7 @@ def execution_summary(execution: Execution) -> ExecutionSummary:
         started_at=execution.started_at,
         duration_seconds=execution.duration_seconds,
         sandbox=_sandbox(execution),
+        packages=tuple(PackageAnswer(package=one.package, layer=one.layer) for one in execution.packages),
     )
 
 
@@ -120,7 +122,12 @@ def languages(description: SandboxDescription, policy: ExecutorPolicy) -> Langua
             backend=description.backend, runtime=description.runtime, image_digest=description.image_digest
         ),
         languages=tuple(
-            LanguageAnswer(language=one.language.value, version=one.version, packages=one.packages)
+            LanguageAnswer(
+                language=one.language.value,
+                version=one.version,
+                packages=one.packages,
+                offered_packages=one.offered_packages,
+            )
             for one in description.languages
             if one.language in policy.languages
         ),
@@ -128,7 +135,7 @@ def languages(description: SandboxDescription, policy: ExecutorPolicy) -> Langua
         limits=_limits(policy.ceilings),
         profiles=tuple(sorted(policy.profiles)),
         network_modes=("none",),
-        packages=False,
+        packages=any(one.offered_packages for one in description.languages),
     )
 
 

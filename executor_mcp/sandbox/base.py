@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Protocol
 
 from pydantic import JsonValue
@@ -25,10 +26,20 @@ SandboxName = Literal["docker", "gvisor", "bubblewrap"]
 
 
 @dataclass(frozen=True)
+class PackageLayer:
+    """A locked package: `package` is `name==version`, `digest` that of its files in `directory`."""
+
+    package: str
+    digest: str
+    directory: Path
+
+
+@dataclass(frozen=True)
 class SandboxJob:
     """One program with everything it is given; all of it comes from the approved action.
 
-    `packages` and `runtime` are carried so that a sandbox refuses what it cannot honour, never ignores it.
+    `packages` and `runtime` are carried so that a sandbox refuses what it cannot honour, never ignores it;
+    `layers` are what the gate has chosen for `packages`.
     """
 
     execution_id: str
@@ -41,6 +52,7 @@ class SandboxJob:
     network_mode: NetworkMode
     packages: tuple[str, ...] = ()
     runtime: str | None = None
+    layers: tuple[PackageLayer, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -107,6 +119,7 @@ class LanguageDescription:
     """A language that can be asked for, with the interpreter's version and the packages installed for it.
 
     `input` and `result` say in a sentence each how a program finds its input and what becomes its result.
+    `offered_packages` are those that an action may name besides, as `name==version`.
     """
 
     language: Language
@@ -114,6 +127,7 @@ class LanguageDescription:
     packages: tuple[str, ...] = ()
     input: str = ""
     result: str = ""
+    offered_packages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

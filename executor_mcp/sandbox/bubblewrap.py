@@ -22,6 +22,7 @@ from executor_mcp.sandbox.bubblewrap_command import TOOL_PATH, TOOLS
 from executor_mcp.sandbox.bubblewrap_process import BubblewrapProcess
 from executor_mcp.sandbox.control_groups import ControlGroup, ControlGroups
 from executor_mcp.sandbox.errors import SandboxError, SandboxUnavailable
+from executor_mcp.sandbox.host_directories import host_directories
 from executor_mcp.sandbox.job_message import BoundsInside
 from executor_mcp.sandbox.languages.registry import BUILT_IN, Languages
 from executor_mcp.sandbox.owner import Owner
@@ -99,7 +100,11 @@ class BubblewrapSandbox:
             group = await self._make_group(job.execution_id, amounts)
             try:
                 return await BubblewrapProcess.launch(
-                    amounts, group, seccomp_filter=seccomp_filter, supervisor=self._supervisor
+                    amounts,
+                    group,
+                    seccomp_filter=seccomp_filter,
+                    supervisor=self._supervisor,
+                    directories=host_directories(job),
                 )
             except BaseException:
                 if group is not None:

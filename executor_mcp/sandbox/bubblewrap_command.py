@@ -14,6 +14,7 @@ from pathlib import Path
 
 from executor_mcp.sandbox.amounts import Amounts
 from executor_mcp.sandbox.control_groups import ControlGroup
+from executor_mcp.sandbox.host_directories import HostDirectory
 from executor_mcp.sandbox.host_users import user_of_its_own
 from executor_mcp.sandbox.job_message import PROGRAM_PATH
 from executor_mcp.sandbox.languages.language import driver_source
@@ -24,6 +25,7 @@ SANDBOX_USER = 1000
 
 _LOADER_FILES = ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives")
 _TOP_FOLDERS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+_BINDING_PLACES = ("/mnt", "/media", "/srv")
 _MASKED = ("/proc/acpi", "/proc/bus", "/proc/fs", "/proc/irq", "/proc/scsi", "/proc/driver")
 _NAMES = "root:x:0:0::/:/usr/sbin/nologin\nnobody:x:65534:65534::/:/usr/sbin/nologin\n"
 PASSWD = f"{_NAMES}sandbox:x:{SANDBOX_USER}:{SANDBOX_USER}::/tmp/work:/bin/sh\n".encode()
@@ -45,18 +47,24 @@ class Descriptors:
 
 
 def bubblewrap_command(
-    amounts: Amounts, group: ControlGroup | None, descriptors: Descriptors, supervisor: str
+    amounts: Amounts,
+    group: ControlGroup | None,
+    descriptors: Descriptors,
+    supervisor: str,
+    directories: tuple[HostDirectory, ...] = (),
 ) -> list[str]:
     """`supervisor` is the Python program of process 1."""
     groups = [] if group is None else [str(directory) for directory in group.directories]
     options = f"size={amounts.disk_bytes},nr_inodes={amounts.inodes},mode=0755,nosuid,nodev,noexec"
     stage = driver_source("bubblewrap_stage.sh")
+    bindings, reachable = _made_reachable(directories)
     return [
         *("sh", "-c", driver_source("bubblewrap_launcher.sh"), "launcher", *groups, "--"),
+        *bindings,
         *_as_nobody(),
         *("unshare", "--user", "--map-root-user", "--mount", "--"),
         *("sh", "-c", stage, "stage", options),
-        *_sandbox(descriptors),
+        *_sandbox(descriptors, reachable),
         *("--", "python3", "-I", "-S", "-c", supervisor),
     ]
 
@@ -68,7 +76,26 @@ def _as_nobody() -> list[str]:
     return ["setpriv", "--reuid", user, "--regid", user, "--clear-groups", "--bounding-set=-all", "--"]
 
 
-def _sandbox(descriptors: Descriptors) -> list[str]:
+def _made_reachable(
+    directories: tuple[HostDirectory, ...],
+) -> tuple[list[str], tuple[HostDirectory, ...]]:
+    """As root: a stage that binds them where the sandbox's unprivileged user may go, in a mount namespace
+    of its own; they lie where only root may enter.
+    """
+    if not directories or os.geteuid() != 0:
+        return [], directories
+    sources = [str(directory.source) for directory in directories]
+    place = next(
+        (place for place in _BINDING_PLACES if not any(one.startswith(f"{place}/") for one in sources)),
+        _BINDING_PLACES[0],
+    )
+    stage = driver_source("bubblewrap_bindings.sh")
+    command = ["unshare", "--mount", "--", "sh", "-c", stage, "bindings", place, *sources, "--"]
+    bound = (HostDirectory(Path(f"{place}/{number}"), one.target) for number, one in enumerate(directories))
+    return command, tuple(bound)
+
+
+def _sandbox(descriptors: Descriptors, directories: tuple[HostDirectory, ...]) -> list[str]:
     arguments = [
         *("--unshare-all", "--unshare-user", "--disable-userns"),
         *("--uid", str(SANDBOX_USER), "--gid", str(SANDBOX_USER), "--hostname", "sandbox"),
@@ -88,6 +115,8 @@ def _sandbox(descriptors: Descriptors) -> list[str]:
     for path in _MASKED:
         if Path(path).is_dir():
             arguments += ["--tmpfs", path, "--remount-ro", path]
+    for directory in directories:
+        arguments += ["--ro-bind", str(directory.source), directory.target]
     return [
         *arguments,
         *("--dev", "/dev", "--bind", "/tmp/shm", "/dev/shm", "--bind", "/tmp/tmp", "/tmp"),  # noqa: S108

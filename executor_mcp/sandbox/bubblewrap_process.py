@@ -20,6 +20,7 @@ from executor_mcp.sandbox.bubblewrap_command import (
 from executor_mcp.sandbox.control_groups import ControlGroup
 from executor_mcp.sandbox.errors import SandboxUnavailable
 from executor_mcp.sandbox.frames import MAX_FRAME_BYTES, Frame, read_frame
+from executor_mcp.sandbox.host_directories import HostDirectory
 from executor_mcp.sandbox.job_message import HOSTS
 from executor_mcp.sandbox.run import Aftermath
 
@@ -50,7 +51,13 @@ class BubblewrapProcess:
 
     @classmethod
     async def launch(
-        cls, amounts: Amounts, group: ControlGroup | None, *, seccomp_filter: bytes, supervisor: str
+        cls,
+        amounts: Amounts,
+        group: ControlGroup | None,
+        *,
+        seccomp_filter: bytes,
+        supervisor: str,
+        directories: tuple[HostDirectory, ...] = (),
     ) -> BubblewrapProcess:
         """`supervisor`: the program of process 1.
 
@@ -61,7 +68,7 @@ class BubblewrapProcess:
             files = (_memory_file(content) for content in (seccomp_filter, PASSWD, GROUP, HOSTS))
             descriptors = Descriptors(*files, status=status_writer)
             try:
-                command = bubblewrap_command(amounts, group, descriptors, supervisor)
+                command = bubblewrap_command(amounts, group, descriptors, supervisor, directories)
                 process = await _spawn(command, descriptors)
             finally:
                 for descriptor in descriptors.all():

@@ -12,6 +12,7 @@ from executor_mcp.sandbox.amounts import MAX_OPEN_FILES, SHARED_MEMORY_BYTES, Am
 from executor_mcp.sandbox.docker import AttachedStream, DockerEngine
 from executor_mcp.sandbox.errors import SandboxError
 from executor_mcp.sandbox.frames import MAX_FRAME_BYTES, Frame, FrameError, read_frame
+from executor_mcp.sandbox.host_directories import HostDirectory
 from executor_mcp.sandbox.job_message import PROGRAM_PATH
 from executor_mcp.sandbox.languages.registry import Languages
 from executor_mcp.sandbox.run import Aftermath
@@ -27,12 +28,20 @@ _MEMORY_ATTEMPTS = 10
 _MEMORY_PAUSE_SECONDS = 0.1
 
 
-def host_config(amounts: Amounts, *, user: int, runtime: str | None, seccomp: str) -> dict[str, Any]:
+def host_config(
+    amounts: Amounts,
+    *,
+    user: int,
+    runtime: str | None,
+    seccomp: str,
+    directories: tuple[HostDirectory, ...] = (),
+) -> dict[str, Any]:
     """1. No network. 2. Nothing can be written but two bounded tmpfs. 3. No capability, and no way to gain
     one.
     4. Only the system calls of the profile. 5. Memory without swap, processor, processes and files bounded.
-    6. No mount, device, or socket of the host; no shared namespace. 7. No log: it would lie on the host's
-       disk. 8. `user` is of this container alone: the kernel keeps some accounts by user.
+    6. No device or socket of the host, no mount but `directories`, read-only; no shared namespace.
+    7. No log: it would lie on the host's disk.
+    8. `user` is of this container alone: the kernel keeps some accounts by user.
     """
     gvisor = runtime is not None
     # gVisor keeps its own kernel and one task for each of the program's in the same control group.
@@ -65,6 +74,11 @@ def host_config(amounts: Amounts, *, user: int, runtime: str | None, seccomp: st
         "privileged": False,
         "init": False,
         "log_config": {"Type": "none", "Config": {}},
+        # In this form the engine refuses a directory that it does not have; "binds" would make it.
+        "mounts": [
+            {"Type": "bind", "Source": str(one.source), "Target": one.target, "ReadOnly": True}
+            for one in directories
+        ],
         **({"runtime": runtime} if runtime is not None else {}),
     }
 

@@ -28,6 +28,7 @@ from executor_mcp.sandbox.docker_container import (
     supervisor_command,
 )
 from executor_mcp.sandbox.errors import SandboxError, SandboxUnavailable
+from executor_mcp.sandbox.host_directories import host_directories
 from executor_mcp.sandbox.host_users import user_of_its_own
 from executor_mcp.sandbox.job_message import BoundsInside
 from executor_mcp.sandbox.languages.registry import BUILT_IN, Languages
@@ -109,7 +110,13 @@ class DockerSandbox:
 
         async def launch(amounts: Amounts) -> Channel:
             user = user_of_its_own()
-            host = host_config(amounts, user=user, runtime=self._runtime, seccomp=seccomp)
+            host = host_config(
+                amounts,
+                user=user,
+                runtime=self._runtime,
+                seccomp=seccomp,
+                directories=host_directories(job),
+            )
             container = container_config(labels, user=user)
             return await DockerContainer.launch(
                 self._engine, image_id, supervisor_command(self.languages), host=host, container=container

@@ -15,6 +15,7 @@ from executor_mcp.sandbox.amounts import (
 )
 from executor_mcp.sandbox.base import SandboxJob
 from executor_mcp.sandbox.frames import FrameKind, encode_frame
+from executor_mcp.sandbox.host_directories import layer_directories
 from executor_mcp.sandbox.languages.registry import Languages
 from hitl_contract.action_code import InputFile
 
@@ -88,6 +89,7 @@ def job_frame(
 
 
 def _environment(job: SandboxJob, amounts: Amounts) -> dict[str, str]:
+    packages = ":".join(directory.target for directory in layer_directories(job))
     return {
         "PATH": PROGRAM_PATH,
         "HOME": WORK_DIRECTORY,
@@ -97,6 +99,8 @@ def _environment(job: SandboxJob, amounts: Amounts) -> dict[str, str]:
         "RESULT_BYTES": str(amounts.result_bytes),
         "MEMORY_MB": str(job.limits.memory_mb),
         "PYTHONDONTWRITEBYTECODE": "1",
+        # The driver reads the first; the second is for Pythons that the program starts.
+        **({"PACKAGE_PATHS": packages, "PYTHONPATH": packages} if packages else {}),
     }
 
 

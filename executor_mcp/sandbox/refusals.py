@@ -25,7 +25,7 @@ def refuse_what_is_not_offered(job: SandboxJob, *, image_digest: str | None) -> 
             raise SandboxRefused(
                 f"files: a path has {len(file.path.encode())} bytes; at most {MAX_PATH_BYTES} are allowed"
             )
-    if job.packages:
+    if job.packages and not job.layers:
         raise SandboxRefused(
             f"packages cannot be installed by this executor ({len(job.packages)} were asked for); use what "
             "list_languages names, or give the code as input files"

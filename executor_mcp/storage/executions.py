@@ -22,6 +22,7 @@ from executor_mcp.models import (
     SandboxIdentity,
     StoredFile,
     Usage,
+    UsedPackage,
 )
 from executor_mcp.storage.schema import execution_files, execution_outcomes, executions
 from server_kit.database.base import Database
@@ -65,6 +66,7 @@ class ExecutionStore:
                 backend=execution.sandbox.backend,
                 runtime=execution.sandbox.runtime,
                 image_digest=execution.sandbox.image_digest,
+                packages=_packages_text(execution.packages),
                 status=execution.status.value,
                 created_at=execution.created_at,
                 warnings=json.dumps(execution.warnings) if execution.warnings else None,
@@ -230,6 +232,10 @@ def _outcome_values(execution_id: str, outcome: Outcome) -> dict[str, object]:
     }
 
 
+def _packages_text(packages: Sequence[UsedPackage]) -> str | None:
+    return json.dumps([[one.package, one.layer] for one in packages]) if packages else None
+
+
 def _bare_execution(row: Row[Any], outcome: Outcome | None = None) -> Execution:
     return Execution(
         execution_id=row.execution_id,
@@ -248,6 +254,7 @@ def _bare_execution(row: Row[Any], outcome: Outcome | None = None) -> Execution:
         receipt=row.receipt,
         cancel_requested=row.cancel_requested_at is not None,
         warnings=() if row.warnings is None else tuple(json.loads(row.warnings)),
+        packages=tuple(UsedPackage(*one) for one in json.loads(row.packages or "[]")),
     )
 
 

@@ -52,6 +52,8 @@ executions = Table(
     Column("backend", String(32), nullable=False),
     Column("runtime", String(255), nullable=False),
     Column("image_digest", String(255)),
+    # JSON: the packages that were laid in, each with the digest of its files; null for none.
+    Column("packages", Text),
     Column("status", String(16), nullable=False),
     Column("created_at", UtcTime, nullable=False),
     Column("started_at", UtcTime),

@@ -29,6 +29,7 @@ _STATUS: Final = {
     RefusalReason.REVOKED: 403,
     RefusalReason.ACTION_MISMATCH: 403,
     RefusalReason.NOT_ALLOWED_HERE: 403,
+    RefusalReason.PACKAGE_NOT_ALLOWED: 403,
     RefusalReason.ALREADY_USED: 409,
     RefusalReason.INVALID_ACTION: 422,
     RefusalReason.UNSAFE_CODE: 422,

@@ -226,7 +226,6 @@ async def test_of_a_hundred_simultaneous_uses_one_runs(ready: Bench) -> None:
         ({**PROGRAM, "limits": {"pids": 300}}, "limits.pids"),
         ({**PROGRAM, "limits": {"disk_mb": 2000}}, "limits.disk_mb"),
         ({**PROGRAM, "limits": {"output_kb": 9000}}, "limits.output_kb"),
-        ({**PROGRAM, "packages": ["numpy"]}, "packages"),
         ({**PROGRAM, "network": {"mode": "allowlist", "domains": ["example.com"]}}, "network.mode"),
         ({**PROGRAM, "profile": "trusted"}, "profile"),
         ({**PROGRAM, "runtime": "sha256:" + "b" * 64}, "runtime"),

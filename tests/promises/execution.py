@@ -106,4 +106,17 @@ EXECUTION = (
             "tests/executor/test_runner.py::test_a_receipt_that_was_changed_or_signed_by_another_is_not_one",
         ),
     ),
+    Promise(
+        "E9",
+        (
+            "Programs get packages that an operator has locked, of which nothing bad is known, and no other; "
+            "the receipt names their files."
+        ),
+        tests=(
+            "tests/packages/test_keeping.py",
+            "tests/packages/test_vulnerabilities.py",
+            "tests/packages/test_admission.py",
+            "tests/packages/test_in_sandboxes.py",
+        ),
+    ),
 )

@@ -49,6 +49,15 @@ def run(path: str, namespace: dict[str, object]) -> None:
     report(eval(compile(ast.Expression(last.value), path, "eval", dont_inherit=True), namespace))  # noqa: S307
 
 
+def add_packages() -> None:
+    """Locked packages come after the standard library and before what the system has installed."""
+    paths = os.environ.get("PACKAGE_PATHS")
+    if paths:
+        system = [place for place, entry in enumerate(sys.path) if entry.endswith("-packages")]
+        place = system[0] if system else len(sys.path)
+        sys.path[place:place] = paths.split(":")
+
+
 def show(error: BaseException) -> None:
     """Prints the traceback without the driver's own frames."""
     frames = error.__traceback__
@@ -65,6 +74,7 @@ def main() -> int:
     with open(os.environ["INPUT_DATA"], encoding="utf-8") as file:
         input_data = json.load(file)
     sys.argv = [path]
+    add_packages()
     sys.path.insert(0, os.path.dirname(path))
     # The program is the main module, as multiprocessing, pickle and `if __name__ == "__main__"` expect.
     module = types.ModuleType("__main__")

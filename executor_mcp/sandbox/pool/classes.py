@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from executor_mcp.sandbox.amounts import Amounts
 from executor_mcp.sandbox.base import SandboxJob
+from executor_mcp.sandbox.host_directories import host_directories
 from executor_mcp.sandbox.job_message import amounts_of
 from hitl_contract.action_code import Limits
 
@@ -38,5 +39,5 @@ class WarmClass:
         return Amounts.of(limits, INPUT_BYTES)
 
     def fits(self, job: SandboxJob) -> bool:
-        """Whether the job's input fits beside its files."""
-        return amounts_of(job).disk_bytes <= self.amounts.disk_bytes
+        """Whether the job's input fits beside its files, and nothing has to be mounted for it."""
+        return not host_directories(job) and amounts_of(job).disk_bytes <= self.amounts.disk_bytes

@@ -1,0 +1,166 @@
+"""`packages`: what programs may import, locked by an operator and never installed for an execution."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from pydantic import JsonValue
+
+from executor_mcp.cli.running import CommandFailed, ExitCode, JsonOption, Output, run_command
+from executor_mcp.packages.keeping import Scanned
+from executor_mcp.packages.locked import LockedPackage
+from executor_mcp.packages.offering import interpreter_of
+from executor_mcp.packages.shelf import Shelf
+from executor_mcp.packages.uv_installer import Target, target_here
+from executor_mcp.sandbox.selection import choose_sandbox
+from executor_mcp.settings import Settings
+from executor_mcp.wiring import open_package_keeper, package_offer, sandbox_settings
+
+packages = typer.Typer(no_args_is_help=True, help="Packages that programs may use.")
+
+_MIB = 1024 * 1024
+PythonOption = Annotated[
+    str | None,
+    typer.Option("--python", metavar="3.11", help="The sandbox's Python; it is asked when left out."),
+]
+
+
+@packages.command("add")
+def add(
+    requirement: Annotated[str, typer.Argument(help="One exact version, such as requests==2.32.3")],
+    accept: Annotated[
+        list[str] | None, typer.Option(help="A known vulnerability that is accepted; may be repeated.")
+    ] = None,
+    python: PythonOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Resolve, lock with hashes, check and keep a package with everything it needs.
+
+    Its name and version have to be on the list in the settings (packages.python).
+    """
+
+    async def operation(settings: Settings, output: Output) -> None:
+        target = await _target(settings, python)
+        async with open_package_keeper(settings) as keeper:
+            package = await keeper.add(requirement, target, accepted=frozenset(accept or ()))
+        contents = ", ".join(str(one) for one in package.distributions)
+        output.result(
+            _document(package, None),
+            f"[bold]{package}[/] is locked for Python {package.interpreter}: {contents}",
+            f"layer {package.layer}, {package.size_bytes / _MIB:.1f} MiB",
+        )
+
+    run_command(operation, json_output=json_output)
+
+
+@packages.command("list")
+def list_packages(json_output: JsonOption = False) -> None:
+    """List locked packages, and whether programs may have them now."""
+
+    async def operation(settings: Settings, output: Output) -> None:
+        offer = package_offer(settings)
+        found = [
+            Scanned(package, offer.problem(package))
+            for package in Shelf(settings.packages_directory).packages()
+        ]
+        _table(output, found)
+
+    run_command(operation, json_output=json_output)
+
+
+@packages.command("scan")
+def scan(json_output: JsonOption = False) -> None:
+    """Compare every file with its digest, and ask again which vulnerabilities are known.
+
+    Exit 1 when there is something to do.
+    """
+
+    async def operation(settings: Settings, output: Output) -> None:
+        async with open_package_keeper(settings) as keeper:
+            found = await keeper.scan()
+        _table(output, found)
+        bad = [str(one.package) for one in found if one.problem is not None]
+        if bad:
+            raise CommandFailed(f"something is wrong with {', '.join(bad)}", exit_code=ExitCode.REFUSED)
+
+    run_command(operation, json_output=json_output)
+
+
+@packages.command("accept")
+def accept_vulnerabilities(
+    package: Annotated[str, typer.Argument(help="As packages list names it, such as requests==2.32.3")],
+    identifiers: Annotated[list[str], typer.Argument(help="The vulnerabilities, by any of their names")],
+    json_output: JsonOption = False,
+) -> None:
+    """Let programs have a package in spite of vulnerabilities that are known."""
+
+    async def operation(settings: Settings, output: Output) -> None:
+        async with open_package_keeper(settings) as keeper:
+            changed = await keeper.accept(package, identifiers)
+        names = ", ".join(changed[0].accepted)
+        output.result(_document(changed[0], None), f"Accepted in [bold]{package}[/]: {names}")
+
+    run_command(operation, json_output=json_output)
+
+
+@packages.command("remove")
+def remove(
+    package: Annotated[str, typer.Argument(help="As packages list names it, such as requests==2.32.3")],
+    json_output: JsonOption = False,
+) -> None:
+    """Take a locked package away."""
+
+    async def operation(settings: Settings, output: Output) -> None:
+        async with open_package_keeper(settings) as keeper:
+            await keeper.remove(package)
+        output.result({"package": package, "removed": True}, f"[bold]{package}[/] is removed.")
+
+    run_command(operation, json_output=json_output)
+
+
+async def _target(settings: Settings, python: str | None) -> Target:
+    if python is not None:
+        return target_here(python)
+    sandbox = await choose_sandbox(settings.sandbox, sandbox_settings(settings))
+    try:
+        interpreter = interpreter_of(await sandbox.describe())
+    finally:
+        await sandbox.close()
+    if interpreter is None:
+        raise CommandFailed(
+            "the sandbox has no Python; name one with --python", exit_code=ExitCode.ENVIRONMENT
+        )
+    return target_here(interpreter)
+
+
+def _table(output: Output, found: tuple[Scanned, ...] | list[Scanned]) -> None:
+    document: list[JsonValue] = [_document(one.package, one.problem) for one in found]
+    rows = [
+        (
+            str(one.package),
+            one.package.interpreter,
+            f"{one.package.size_bytes / _MIB:.1f} MiB",
+            one.package.report.checked_at.date().isoformat(),
+            one.problem or "offered",
+        )
+        for one in found
+    ]
+    output.table(document, ("Package", "Python", "Size", "Checked", "State"), rows)
+
+
+def _document(package: LockedPackage, problem: str | None) -> JsonValue:
+    contents: list[JsonValue] = [str(one) for one in package.distributions]
+    return {
+        "package": str(package),
+        "language": package.language,
+        "python": package.interpreter,
+        "platform": package.platform,
+        "layer": package.layer,
+        "size_bytes": package.size_bytes,
+        "contents": contents,
+        "accepted": [*package.accepted],
+        "source": package.report.source,
+        "checked_at": package.report.checked_at.isoformat(),
+        "problem": problem,
+    }

@@ -1,0 +1,167 @@
+"""Which layers a program gets for the packages that its action names: step 6 of the gate asks here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Protocol
+
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from executor_mcp.packages.errors import PackageError, PackageNotAllowed
+from executor_mcp.packages.locked import LockedPackage
+from executor_mcp.packages.requirements import AllowList, Wanted, parse_requirement
+from executor_mcp.packages.shelf import Shelf
+from executor_mcp.sandbox.base import PackageLayer, SandboxDescription
+from hitl_contract.action_code import CodeExecution, Language
+from server_kit.clock import Clock
+
+
+class PackageOffer(Protocol):
+    """What programs may have."""
+
+    async def layers(self, program: CodeExecution, sandbox: SandboxDescription) -> tuple[PackageLayer, ...]:
+        """One for each package the action names, in its order. Raises PackageNotAllowed."""
+        ...
+
+    async def offered(self, sandbox: SandboxDescription) -> tuple[str, ...]:
+        """`name==version` of every Python package that would be given now."""
+        ...
+
+
+class NoPackages:
+    """Offers nothing."""
+
+    async def layers(self, program: CodeExecution, sandbox: SandboxDescription) -> tuple[PackageLayer, ...]:
+        del sandbox
+        if program.packages:
+            raise PackageNotAllowed("packages: this executor offers none; leave packages empty")
+        return ()
+
+    async def offered(self, sandbox: SandboxDescription) -> tuple[str, ...]:
+        del sandbox
+        return ()
+
+
+class ShelfOffer:
+    """Offers what is locked, while all of this holds:
+
+    1. The program is Python, and each entry names a package and versions.
+    2. It is locked in such a version, with those extras, for the sandbox's Python. The newest that passes is
+       taken, and of one version the one that was locked last.
+    3. The allow-list has it, today.
+    4. What is known of its vulnerabilities is no older than `max_age`, and each that is known was accepted.
+    5. No two layers hold different versions of one package.
+    6. Its files are those that were locked.
+    """
+
+    def __init__(self, shelf: Shelf, allowed: AllowList, *, max_age: timedelta, clock: Clock) -> None:
+        self._shelf = shelf
+        self._allowed = allowed
+        self._max_age = max_age
+        self._clock = clock
+
+    async def layers(self, program: CodeExecution, sandbox: SandboxDescription) -> tuple[PackageLayer, ...]:
+        if not program.packages:
+            return ()
+        if program.language is not Language.PYTHON:  # 1
+            raise PackageNotAllowed(
+                f"packages: none are offered for {program.language}; leave packages empty"
+            )
+        return await asyncio.to_thread(self._choose, program.packages, sandbox)
+
+    async def offered(self, sandbox: SandboxDescription) -> tuple[str, ...]:
+        return await asyncio.to_thread(self._offered, interpreter_of(sandbox))
+
+    def _choose(self, requirements: Sequence[str], sandbox: SandboxDescription) -> tuple[PackageLayer, ...]:
+        interpreter = interpreter_of(sandbox)
+        try:
+            packages = self._shelf.packages()
+            chosen = [
+                self._find(packages, parse_requirement(text), interpreter) for text in requirements
+            ]  # 1
+            _refuse_conflicts(chosen)
+            # One that is named twice, in two ways, is one layer.
+            return tuple(
+                PackageLayer(str(package), package.layer, self._shelf.layer(package))  # 6
+                for package in {package.key: package for package in chosen}.values()
+            )
+        except PackageError as error:
+            raise PackageNotAllowed(f"packages: {error}") from error
+
+    def _find(
+        self, packages: Sequence[LockedPackage], wanted: Wanted, interpreter: str | None
+    ) -> LockedPackage:
+        fitting = [
+            package
+            for package in packages
+            if package.name == wanted.name
+            and wanted.admits(package.version)
+            and wanted.extras <= set(package.extras)
+            and package.interpreter == interpreter
+        ]
+        fitting.sort(key=lambda package: (Version(package.version), package.added_at), reverse=True)
+        problems: list[str] = []
+        for package in fitting:  # 2
+            problem = self.problem(package)
+            if problem is None:
+                return package
+            problems.append(problem)
+        if problems:
+            raise PackageNotAllowed(problems[0])
+        offered = ", ".join(self._offered(interpreter)) or "none"
+        raise PackageNotAllowed(
+            f"{wanted.text!r} is not among those offered here: {offered}. Use one of these, do without, "
+            f"or have the operator run: hitl-executor packages add {wanted.name}==VERSION"
+        )
+
+    def problem(self, package: LockedPackage) -> str | None:
+        """Why programs may not have it now, or None."""
+        if not self._allowed.allows(package.name, package.version):  # 3
+            return f"{package} is no longer on this executor's list"
+        age = self._clock.now() - package.report.checked_at
+        if age > self._max_age:  # 4
+            return (
+                f"{package} was last checked for vulnerabilities {age.days} days ago, which counts as "
+                "unknown, and unknown is not allowed; have the operator run: hitl-executor packages scan"
+            )
+        found = package.report.open_vulnerabilities(frozenset(package.accepted))
+        if found:
+            return (
+                f"{package} has known vulnerabilities: {'; '.join(found)}; have the operator add a fixed "
+                f"version, or accept them with: hitl-executor packages accept {package} ID"
+            )
+        return None
+
+    def _offered(self, interpreter: str | None) -> tuple[str, ...]:
+        return tuple(
+            sorted(
+                {
+                    str(package)
+                    for package in self._shelf.packages()
+                    if package.interpreter == interpreter and self.problem(package) is None
+                }
+            )
+        )
+
+
+def interpreter_of(sandbox: SandboxDescription) -> str | None:
+    """The sandbox's Python as packages are locked for it: major and minor version."""
+    for language in sandbox.languages:
+        if language.language is Language.PYTHON:
+            return ".".join(language.version.split(".")[:2])
+    return None
+
+
+def _refuse_conflicts(chosen: Sequence[LockedPackage]) -> None:
+    seen: dict[str, tuple[str, LockedPackage]] = {}
+    for package in chosen:
+        for one in package.distributions:
+            version, other = seen.setdefault(canonicalize_name(one.name), (one.version, package))
+            if version != one.version:  # 5
+                raise PackageNotAllowed(
+                    f"{other} brings {one.name}=={version} and {package} brings {one.name}=={one.version}: "
+                    "they cannot be used together"
+                )

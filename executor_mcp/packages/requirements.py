@@ -1,0 +1,69 @@
+"""What an action or operator asks for: a Python package by name, extras and versions (PEP 508, PEP 440)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from executor_mcp.packages.errors import RequirementInvalid
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A package by its normalised name, the extras it must have, and the versions that will do."""
+
+    text: str
+    name: str
+    extras: frozenset[str]
+    versions: SpecifierSet
+
+    def admits(self, version: str) -> bool:
+        """Whether this version will do; a pre-release only where the versions name one."""
+        return self.versions.contains(version)
+
+    @property
+    def exact_version(self) -> str | None:
+        """The one version that is named with `==`, or None."""
+        found = [one for one in self.versions if one.operator == "==" and not one.version.endswith(".*")]
+        return str(Version(found[0].version)) if len(self.versions) == 1 and found else None
+
+
+def parse_requirement(text: str) -> Wanted:
+    """Raises RequirementInvalid for anything but a name, extras and versions: no address, no marker."""
+    try:
+        parsed = Requirement(text)
+        for one in parsed.specifier:
+            Version(one.version.removesuffix(".*"))
+    except (InvalidRequirement, InvalidVersion) as error:
+        raise RequirementInvalid(
+            f"{text[:200]!r} is no Python requirement; write requests==2.32.3 or requests>=2.31,<3"
+        ) from error
+    if parsed.url is not None or parsed.marker is not None:
+        raise RequirementInvalid(
+            f"{text[:200]!r}: an address or a marker is not allowed; name versions alone"
+        )
+    extras = frozenset(canonicalize_name(extra) for extra in parsed.extras)
+    return Wanted(text, canonicalize_name(parsed.name), extras, parsed.specifier)
+
+
+class AllowList:
+    """Which packages, in which versions, an operator allows at all."""
+
+    def __init__(self, requirements: Iterable[str]) -> None:
+        """Raises RequirementInvalid."""
+        self._allowed = tuple(parse_requirement(text) for text in requirements)
+
+    def allows(self, name: str, version: str) -> bool:
+        return any(one.name == name and one.admits(version) for one in self._allowed)
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(sorted({one.name for one in self._allowed}))
+
+
+def newest(versions: Iterable[str]) -> str:
+    return max(versions, key=Version)

@@ -1,0 +1,55 @@
+"""What an operator sets about packages."""
+
+# No `from __future__ import annotations`: pydantic reads these annotations at run time.
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from executor_mcp.packages.errors import RequirementInvalid
+from executor_mcp.packages.requirements import parse_requirement
+from server_kit.settings import SettingsModel
+
+
+def _requirement(value: str) -> str:
+    try:
+        parse_requirement(value)
+    except RequirementInvalid as error:
+        raise ValueError(str(error)) from error
+    return value
+
+
+class VulnerabilitySettings(SettingsModel):
+    """Who is asked whether a package is known to be vulnerable."""
+
+    source: Literal["none", "osv_snapshot", "osv_api", "pypi"] = "none"
+    file: Path | None = Field(default=None, description="osv_snapshot: a zip archive or JSON of OSV records")
+    url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s?#@]+$",
+        description="osv_api: the service; pypi: the package index",
+    )
+    max_age_hours: float = Field(
+        default=168, gt=0, le=8760, description="after this long without a scan a package counts as unknown"
+    )
+    snapshot_max_age_days: float = Field(
+        default=14, gt=0, le=365, description="age at which a file is too old"
+    )
+
+    @model_validator(mode="after")
+    def _has_where_to_look(self) -> Self:
+        if self.source == "osv_snapshot" and self.file is None:
+            raise ValueError("file is needed for the source osv_snapshot")
+        if self.source in ("osv_api", "pypi") and self.url is None:
+            raise ValueError(f"url is needed for the source {self.source}")
+        return self
+
+
+class PackageSettings(SettingsModel):
+    """Packages that programs may use, once an operator has locked them."""
+
+    python: tuple[Annotated[str, AfterValidator(_requirement)], ...] = Field(
+        default=(), description="names with the versions that are allowed, such as requests>=2.31,<3"
+    )
+    directory: Path | None = Field(default=None, description="where layers lie; packages in home by default")
+    vulnerabilities: VulnerabilitySettings = VulnerabilitySettings()

@@ -1,0 +1,133 @@
+"""Resolves, locks and unpacks Python packages with `uv`, from the indexes that this machine is set up with.
+
+1. Wheels alone: a source distribution would run its own code to be built, so it is refused.
+2. Versions and hashes are written down first; what is unpacked has to have one of the hashes.
+3. It runs in an empty directory, without this executor's own settings in its environment, within a time.
+4. No command that a package brings is kept, so that the files do not depend on this machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import os
+import platform
+import re
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from executor_mcp.packages.errors import PackageNotInstallable
+from executor_mcp.packages.locked import Distribution
+
+_SECONDS = 600.0
+_KEPT_OUTPUT = 4000
+_PINNED = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[^\s;\\]+)")
+_HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
+_OWN_SETTINGS = ("EXECUTOR_", "HITL_", "PYTHON", "VIRTUAL_ENV")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What packages are for: the sandbox's Python ("3.11") and a platform by uv's name for it."""
+
+    interpreter: str
+    platform: str
+
+
+def target_here(interpreter: str) -> Target:
+    """Sandboxes are of this machine's kind; their C library is of 2018 or later."""
+    return Target(interpreter, f"{platform.machine()}-manylinux_2_28")
+
+
+class Installer(Protocol):
+    """Where packages come from."""
+
+    async def install(self, requirement: str, target: Target, staged: Path) -> tuple[Distribution, ...]:
+        """Fills `staged/layer` and writes `staged/requirements.txt`. Raises PackageNotInstallable."""
+        ...
+
+
+class UvInstaller:
+    """Implements `Installer`."""
+
+    def __init__(self, environment: Mapping[str, str] | None = None, *, seconds: float = _SECONDS) -> None:
+        given = os.environ if environment is None else environment
+        self._environment = {
+            name: value for name, value in given.items() if not name.startswith(_OWN_SETTINGS)
+        }  # 3
+        self._seconds = seconds
+
+    async def install(self, requirement: str, target: Target, staged: Path) -> tuple[Distribution, ...]:
+        # The one that was installed with this executor, before whatever else is there.
+        path = os.pathsep.join((str(Path(sys.executable).parent), self._environment.get("PATH", "")))
+        uv = shutil.which("uv", path=path)
+        if uv is None:
+            raise PackageNotInstallable("uv is needed to lock packages: pip install 'hitl-mcp[packages]'")
+        wanted, lock, layer = staged / "wanted.in", staged / "requirements.txt", staged / "layer"
+        wanted.write_text(requirement + "\n", encoding="utf-8")
+        common = [
+            *("--quiet", "--no-build", "--no-python-downloads", "--python", sys.executable),  # 1
+            *("--python-version", target.interpreter, "--python-platform", target.platform),
+        ]
+        compile_options = ["--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url"]
+        await self._run(staged, uv, "pip", "compile", *common, *compile_options, "-o", str(lock), str(wanted))
+        distributions = locked_distributions(lock.read_text(encoding="utf-8"))  # 2
+        install_options = ["--require-hashes", "--no-deps", "--link-mode", "copy", "--target", str(layer)]
+        await self._run(staged, uv, "pip", "install", *common, *install_options, "-r", str(lock))
+        wanted.unlink()
+        await asyncio.to_thread(drop_commands, layer)  # 4
+        return distributions
+
+    async def _run(self, directory: Path, *command: str) -> None:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            cwd=directory,
+            env=self._environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            async with asyncio.timeout(self._seconds):
+                _, errors = await process.communicate()
+        except TimeoutError as error:
+            raise PackageNotInstallable(f"uv was not done within {self._seconds:g} s; try again") from error
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        if process.returncode != 0:
+            said = " ".join(errors.decode("utf-8", "replace").split())[-_KEPT_OUTPUT:]
+            raise PackageNotInstallable(f"uv could not provide it as wheels: {said or 'it did not say why'}")
+
+
+def locked_distributions(lock: str) -> tuple[Distribution, ...]:
+    """What a requirements file names. Raises PackageNotInstallable for anything without a hash."""
+    found: list[Distribution] = []
+    for entry in lock.replace("\\\n", " ").splitlines():
+        if not entry.strip() or entry.lstrip().startswith("#"):
+            continue
+        pinned, hashes = _PINNED.match(entry), tuple(_HASH.findall(entry))
+        if pinned is None or not hashes:
+            raise PackageNotInstallable(f"{entry.split()[0]} has no exact version and hash")
+        found.append(Distribution(name=pinned["name"], version=pinned["version"], hashes=hashes))
+    if not found:
+        raise PackageNotInstallable("nothing was resolved")
+    return tuple(found)
+
+
+def drop_commands(layer: Path) -> None:
+    """Removes scripts, which name this machine's interpreter, from the files and from the lists of them."""
+    shutil.rmtree(layer / "bin", ignore_errors=True)
+    (layer / ".lock").unlink(missing_ok=True)
+    for record in layer.glob("*.dist-info/RECORD"):
+        rows = list(csv.reader(io.StringIO(record.read_text(encoding="utf-8"), newline="")))
+        kept = [row for row in rows if row and not re.match(r"(\.\./)*bin/", row[0])]
+        written = io.StringIO(newline="")
+        csv.writer(written, lineterminator="\n").writerows(kept)
+        record.write_text(written.getvalue(), encoding="utf-8")

@@ -1,0 +1,177 @@
+"""Whether something is known to be wrong with a package, whoever is asked.
+
+A source answers for every distribution or raises: what was skipped is not "none".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol, cast
+
+import httpx2
+
+from executor_mcp.bounded_fetch import FetchFailed, fetch
+from executor_mcp.packages.errors import VulnerabilitiesUnknown
+from executor_mcp.packages.locked import Distribution, Vulnerability
+from executor_mcp.packages.osv import ECOSYSTEM, Advisories, parse_object, read_snapshot, summaries
+from server_kit.clock import Clock
+
+Found = dict[str, tuple[Vulnerability, ...]]
+_PAGE_BYTES = 4 * 1024 * 1024
+_TIMEOUT_SECONDS = 20.0
+_AT_A_TIME = 8
+
+
+class VulnerabilitySource(Protocol):
+    """Knows what was published about packages."""
+
+    @property
+    def name(self) -> str:
+        """For records: which source, and as of when where it has a date of its own."""
+        ...
+
+    async def known(self, distributions: Sequence[Distribution]) -> Found:
+        """By `name==version`, for those that have any. Raises VulnerabilitiesUnknown."""
+        ...
+
+
+class NoVulnerabilitySource:
+    """Knows nothing, so that nothing is allowed."""
+
+    name = "none"
+
+    async def known(self, distributions: Sequence[Distribution]) -> Found:
+        del distributions
+        raise VulnerabilitiesUnknown(
+            "no source of vulnerabilities is set, and a package of which nothing is known is not allowed; "
+            "set packages.vulnerabilities.source"
+        )
+
+
+class OsvSnapshot:
+    """Records in the OSV format from a file: a zip archive, or JSON (one record, a list, or one a line).
+
+    It counts as out of date `max_age_days` after the file was written.
+    """
+
+    def __init__(self, path: Path, *, max_age_days: float, clock: Clock) -> None:
+        self._path = path
+        self._max_age_days = max_age_days
+        self._clock = clock
+        self._read: tuple[float, Advisories] | None = None
+
+    @property
+    def name(self) -> str:
+        return f"osv_snapshot {self._path.name}"
+
+    async def known(self, distributions: Sequence[Distribution]) -> Found:
+        advisories = await asyncio.to_thread(self._advisories)
+        return await asyncio.to_thread(advisories.about, distributions)
+
+    def _advisories(self) -> Advisories:
+        try:
+            written = self._path.stat().st_mtime
+        except OSError as error:
+            raise VulnerabilitiesUnknown(
+                f"the snapshot {self._path} cannot be read: {error.strerror}"
+            ) from error
+        age_days = (self._clock.now().timestamp() - written) / 86400
+        if age_days > self._max_age_days:
+            raise VulnerabilitiesUnknown(
+                f"the snapshot {self._path} is {age_days:.0f} days old; at most "
+                f"{self._max_age_days:g} are allowed: fetch a new one"
+            )
+        if self._read is None or self._read[0] != written:
+            self._read = (written, read_snapshot(self._path))
+        return self._read[1]
+
+
+class OsvApi:
+    """A service with the OSV API: `POST {url}/v1/query`, one question a distribution."""
+
+    def __init__(self, url: str, client: httpx2.AsyncClient) -> None:
+        self._url = url.rstrip("/")
+        self._client = client
+
+    @property
+    def name(self) -> str:
+        return f"osv_api {self._url}"
+
+    async def known(self, distributions: Sequence[Distribution]) -> Found:
+        return await _ask_each(distributions, self._ask)
+
+    async def _ask(self, distribution: Distribution) -> tuple[Vulnerability, ...]:
+        package = {"name": distribution.name, "ecosystem": ECOSYSTEM}
+        question = {"version": distribution.version, "package": package}
+        answer = parse_object(await _post(self._client, f"{self._url}/v1/query", question))
+        if answer.get("next_page_token"):
+            raise VulnerabilitiesUnknown(f"the answer about {distribution} has more pages than one")
+        records = answer.get("vulns", [])
+        if not isinstance(records, list):
+            raise VulnerabilitiesUnknown(f"the answer about {distribution} is none of the OSV API")
+        return summaries(cast("list[object]", records))
+
+
+class IndexMetadata:
+    """A package index that publishes vulnerabilities: `GET {url}/pypi/{name}/{version}/json`."""
+
+    def __init__(self, url: str, client: httpx2.AsyncClient) -> None:
+        self._url = url.rstrip("/")
+        self._client = client
+
+    @property
+    def name(self) -> str:
+        return f"pypi {self._url}"
+
+    async def known(self, distributions: Sequence[Distribution]) -> Found:
+        return await _ask_each(distributions, self._ask)
+
+    async def _ask(self, distribution: Distribution) -> tuple[Vulnerability, ...]:
+        address = f"{self._url}/pypi/{distribution.name}/{distribution.version}/json"
+        try:
+            body = await fetch(self._client, address, limit=_PAGE_BYTES, timeout_seconds=_TIMEOUT_SECONDS)
+        except FetchFailed as error:
+            raise VulnerabilitiesUnknown(f"{address}: {error}") from error
+        records = parse_object(body).get("vulnerabilities")
+        if not isinstance(records, list):
+            raise VulnerabilitiesUnknown(f"{address} does not say which vulnerabilities are known")
+        return summaries(cast("list[object]", records))
+
+
+class _Ask(Protocol):
+    async def __call__(self, distribution: Distribution, /) -> tuple[Vulnerability, ...]: ...
+
+
+async def _ask_each(distributions: Sequence[Distribution], ask: _Ask) -> Found:
+    places = asyncio.Semaphore(_AT_A_TIME)
+
+    async def one(distribution: Distribution) -> tuple[Vulnerability, ...]:
+        async with places:
+            return await ask(distribution)
+
+    answers = await asyncio.gather(*(one(distribution) for distribution in distributions))
+    return {str(asked): answer for asked, answer in zip(distributions, answers, strict=True) if answer}
+
+
+async def _post(client: httpx2.AsyncClient, url: str, question: Mapping[str, object]) -> bytes:
+    try:
+        async with asyncio.timeout(_TIMEOUT_SECONDS):
+            request = client.build_request("POST", url, json=question)
+            response = await client.send(request, stream=True, follow_redirects=False)
+            try:
+                if response.status_code != 200:
+                    raise VulnerabilitiesUnknown(f"{url} answered {response.status_code}")
+                body = bytearray()
+                async for chunk in response.aiter_bytes():
+                    body += chunk
+                    if len(body) > _PAGE_BYTES:
+                        raise VulnerabilitiesUnknown(f"{url} answered more than {_PAGE_BYTES} bytes")
+                return bytes(body)
+            finally:
+                await response.aclose()
+    except TimeoutError as error:
+        raise VulnerabilitiesUnknown(f"{url} did not answer within {_TIMEOUT_SECONDS:g} s") from error
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        raise VulnerabilitiesUnknown(f"{url} cannot be asked: {type(error).__name__}") from error
