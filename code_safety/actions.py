@@ -17,7 +17,8 @@ from code_safety.operations.tool_call import inspect_generic, inspect_tool_call
 from code_safety.paths import runs_later
 from code_safety.source_encoding import find_source_encodings
 from hitl_contract.action import Action
-from hitl_contract.action_code import CodeExecution, InputFile, NetworkMode, Profile
+from hitl_contract.action_code import CodeExecution, NetworkMode, Profile
+from hitl_contract.action_files import FileReference, InputFile
 from hitl_contract.action_operations import FileChange, Generic, HttpRequest, ShellCommand, ToolCall
 
 _NETWORK_RULES: Final = frozenset(
@@ -86,13 +87,18 @@ def _inspect_execution(action: CodeExecution, inspection: Inspection) -> None:
         inspection.at("profile").add(Rule.EXECUTION_PROFILE)
 
 
-def _inspect_file(file: InputFile, left: int, inspection: Inspection) -> int:
+def _inspect_file(file: InputFile | FileReference, left: int, inspection: Inspection) -> int:
     """Analyse an input file that is a program; returns how many characters were read."""
-    text = _text(file)
     suffix = file.path[file.path.rfind(".") :].lower() if "." in file.path else ""
     language = _LANGUAGES_OF_FILES.get(suffix)
     if runs_later(file.path):
         inspection.add(Rule.PATH_RUNS_LATER, severity=Severity.MEDIUM)
+    if isinstance(file, FileReference):
+        inspection.add(Rule.EXECUTION_FILE_REFERENCE)
+        if language is not None:
+            inspection.add(Rule.NOT_ANALYSED)
+        return 0
+    text = _text(file)
     if language is None and text.startswith("#!"):
         first = text.partition("\n")[0]
         words = {"python": "python", "node": "nodejs", "sh": "bash"}

@@ -142,6 +142,10 @@ DESCRIPTIONS: Final[Mapping[Rule, tuple[Severity, str]]] = {
     Rule.TOOL_UNFAMILIAR: (_MEDIUM, "its name does not say what it does"),
     Rule.EXECUTION_NETWORK: (_LOW, "is given access to the network"),
     Rule.EXECUTION_PACKAGES: (_MEDIUM, "installs packages, whose own install steps run too"),
+    Rule.EXECUTION_FILE_REFERENCE: (
+        _MEDIUM,
+        "is given a file of an earlier execution, of which only the digest is known here",
+    ),
     Rule.EXECUTION_PROFILE: (_MEDIUM, "asks for the least restricted profile"),
     Rule.BIDIRECTIONAL_CONTROL: (
         _HIGH,

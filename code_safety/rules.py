@@ -134,6 +134,7 @@ class Rule(StrEnum):
 
     EXECUTION_NETWORK = "execution.network"
     EXECUTION_PACKAGES = "execution.packages"
+    EXECUTION_FILE_REFERENCE = "execution.file_reference"
     EXECUTION_PROFILE = "execution.profile"
 
     BIDIRECTIONAL_CONTROL = "text.bidirectional_control"

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import base64
 import re
+from typing import TypeGuard
 
 from code_safety.descriptions import DESCRIPTIONS
 from code_safety.findings import Finding, Place, Rule
-from hitl_contract.action_code import CodeExecution, InputFile
+from hitl_contract.action_code import CodeExecution
+from hitl_contract.action_files import FileReference, InputFile
 
 _BLANK = re.compile(r"[ \t\f]*(?:#.*)?\Z")
 _DECLARATION = re.compile(r"[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
@@ -51,8 +53,9 @@ def _is_harmless(encoding: str, text: str) -> bool:
     return name in _SAME_FOR_ALL_TEXT or (name in _SAME_FOR_ASCII_TEXT and text.isascii())
 
 
-def _is_python(file: InputFile) -> bool:
-    return file.path.lower().endswith((".py", ".pyw"))
+def _is_python(file: InputFile | FileReference) -> TypeGuard[InputFile]:
+    """Whether there is Python source to be read; what comes by reference is not here."""
+    return isinstance(file, InputFile) and file.path.lower().endswith((".py", ".pyw"))
 
 
 def _text(file: InputFile) -> str:

@@ -25,6 +25,7 @@ from executor_mcp.policy_keeping import PolicyKeeper, PolicyReader
 from executor_mcp.receipt_key import ReceiptKey
 from executor_mcp.receipts import ReceiptSigner
 from executor_mcp.recovery import Recovery
+from executor_mcp.referenced_files import ReferencedFiles
 from executor_mcp.refusals import RefusalLog
 from executor_mcp.revocation_list import IssuerRevocations, NoRevocationList
 from executor_mcp.revoked_tokens import RevokedTokens
@@ -170,6 +171,7 @@ def assemble(parts: Parts) -> Executor:
     policies = PolicyKeeper(parts.policy, parts.read_policy, audit=audit, database=database)
     measurements.watch_policy(lambda: policies.problem)
     examiner = Examiner(sandbox=sandbox, policies=policies, packages=parts.packages, analysis=parts.analysis)
+    referenced_files = ReferencedFiles(executions)
     gate = Gate(
         rules=GateRules(
             verification=parts.verification,
@@ -179,6 +181,7 @@ def assemble(parts: Parts) -> Executor:
             actions=parts.actions,
         ),
         examiner=examiner,
+        files=referenced_files,
         sandbox=sandbox,
         capacity=capacity,
         start_record=StartRecord(
@@ -209,6 +212,7 @@ def assemble(parts: Parts) -> Executor:
         gate=gate,
         runner=runner,
         executions=executions,
+        files=referenced_files,
         live=live,
         examiner=examiner,
         database=database,

@@ -27,6 +27,8 @@ class RefusalReason(StrEnum):
     NOT_ALLOWED_HERE = "not_allowed_here"
     PACKAGE_NOT_ALLOWED = "package_not_allowed"
     UNSAFE_CODE = "unsafe_code"
+    FILE_UNAVAILABLE = "file_unavailable"
+    FILE_MISMATCH = "file_mismatch"
     PROOF_OF_POSSESSION_REQUIRED = "proof_of_possession_required"
     SANDBOX_UNAVAILABLE = "sandbox_unavailable"
     BUSY = "busy"

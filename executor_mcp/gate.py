@@ -21,6 +21,7 @@ from executor_mcp.issuer_actions import ActionSource
 from executor_mcp.issuer_keys import IssuerKeys, named_key
 from executor_mcp.jobs import job_of
 from executor_mcp.models import Execution, ExecutionStatus, SandboxIdentity, UsedPackage
+from executor_mcp.referenced_files import ReferencedFiles
 from executor_mcp.refusals import RefusalLog, from_contract, revoked
 from executor_mcp.revocation_list import IssuerRevocations
 from executor_mcp.revoked_tokens import RevokedTokens
@@ -28,7 +29,7 @@ from executor_mcp.sandbox.base import PreparedRun, Sandbox, SandboxJob
 from executor_mcp.sandbox.errors import SandboxBusy, SandboxError, SandboxRefused
 from executor_mcp.start_record import StartRecord
 from executor_mcp.steps import Step, StepObserver
-from hitl_contract.action import CodeExecution, parse_action
+from hitl_contract.action import Action, CodeExecution, parse_action
 from hitl_contract.capability import MAX_TOKEN_BYTES
 from hitl_contract.errors import InvalidAction, TokenRefused
 from hitl_contract.verify import (
@@ -70,6 +71,7 @@ class Gate:
         *,
         rules: GateRules,
         examiner: Examiner,
+        files: ReferencedFiles,
         sandbox: Sandbox,
         capacity: Capacity,
         start_record: StartRecord,
@@ -80,6 +82,7 @@ class Gate:
     ) -> None:
         self._rules = rules
         self._examiner = examiner
+        self._files = files
         self._sandbox = sandbox
         self._capacity = capacity
         self._start_record = start_record
@@ -96,7 +99,8 @@ class Gate:
         3. Type, issuer, audience and times are right.
         4. The token was not revoked: not here, and not on the issuer's list where there is one.
         5. The digest of the action, as given or as read from the issuer, is the token's.
-        6. Agent, language, limits, profile, packages, network and image are within this executor's policy.
+        6. Agent, language, limits, profile, packages, network and image are within this executor's policy,
+           and each file that is passed by reference is there and has the digest that was approved.
         7. Static analysis and the policy's own rules about text and imports find nothing that it blocks.
         8. Possession of the agent's key is proved when the token asks for it.
         9. The token id is spent by one durable unique insert.
@@ -130,7 +134,8 @@ class Gate:
         await self._refuse_revoked(token)  # 4
         capability = await self._bind(token, capability_token, action)  # 5
         await self._start_record.refuse_if_known(token.claims.token_id)
-        program, verdict = await self._examine(capability)  # 6, 7
+        action = await self._files.resolve(capability.action)  # 6
+        program, verdict = await self._examine(token, action)  # 6, 7
         _require_no_proof(token)  # 8
         await self._steps.reached(Step.ACTION_CHECKED)
         return await self._spend(capability, program, verdict)  # 9, 10
@@ -184,12 +189,11 @@ class Gate:
         except TokenRefused as error:
             raise from_contract(error) from error
 
-    async def _examine(self, capability: VerifiedCapability) -> tuple[CodeExecution, Verdict]:
+    async def _examine(self, token: VerifiedToken, action: Action) -> tuple[CodeExecution, Verdict]:
         try:
-            verdict = await self._examiner.examine(capability.action, agent=capability.token.claims.subject)
+            verdict = await self._examiner.examine(action, agent=token.claims.subject)
         except SandboxError as error:
             raise _sandbox_unavailable(error, step=6) from error
-        action = capability.action
         if verdict.not_allowed or not isinstance(action, CodeExecution):  # 6
             raise Refused(RefusalReason.NOT_ALLOWED_HERE, "; ".join(verdict.not_allowed), step=6)
         if verdict.packages_refused:  # 6

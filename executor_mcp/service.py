@@ -7,7 +7,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -20,6 +20,7 @@ from executor_mcp.executor_policy import ExecutorPolicy
 from executor_mcp.gate import Gate
 from executor_mcp.live_output import LiveExecution, LiveExecutions
 from executor_mcp.models import Execution, StoredFile
+from executor_mcp.referenced_files import ReferencedFiles, without_references
 from executor_mcp.runner import Runner
 from executor_mcp.sandbox.base import SandboxDescription
 from executor_mcp.storage.executions import MAX_PAGE, ExecutionStore, FileContent
@@ -65,6 +66,7 @@ class ExecutionService:
         gate: Gate,
         runner: Runner,
         executions: ExecutionStore,
+        files: ReferencedFiles,
         live: LiveExecutions,
         examiner: Examiner,
         database: Database,
@@ -74,6 +76,7 @@ class ExecutionService:
         self._gate = gate
         self._runner = runner
         self._executions = executions
+        self._files = files
         self._live = live
         self._examiner = examiner
         self._database = database
@@ -180,7 +183,13 @@ class ExecutionService:
         Raises InvalidAction, or SandboxError when the sandbox cannot say what it offers.
         """
         parsed = await asyncio.to_thread(parse_action, action)
-        return Validation(action_digest(parsed), await self._examiner.examine(parsed, agent=agent))
+        try:
+            whole, missing = await self._files.resolve(parsed), ()
+        except Refused as refusal:
+            whole, missing = without_references(parsed), (refusal.detail,)
+        verdict = await self._examiner.examine(whole, agent=agent)
+        found = replace(verdict, not_allowed=(*missing, *verdict.not_allowed))
+        return Validation(action_digest(parsed), found)
 
     async def close(self, *, grace_seconds: float = 10.0) -> None:
         """End every program, wait until the ends are recorded or the grace is over."""

@@ -124,6 +124,9 @@ def _applies(languages: frozenset[str], language: str) -> bool:
 def _texts(program: CodeExecution) -> Iterator[_Text]:
     yield _Text("code", program.language.value, program.code)
     for number, file in enumerate(program.files):
+        if not isinstance(file, InputFile):
+            # Resolved before anything runs; one that is not is reported as missing.
+            continue
         suffix = PurePosixPath(file.path).suffix.lower()
         yield _Text(f"files[{number}]", _LANGUAGE_OF_SUFFIX.get(suffix, ""), _content(file))
 

@@ -17,6 +17,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from hitl_contract.action_code import CodeExecution
 from hitl_contract.action_fields import ActionModel
+from hitl_contract.action_files import InputFile
 from hitl_contract.action_operations import FileChange, Generic, HttpRequest, ShellCommand, ToolCall
 from hitl_contract.action_problems import describe_problems
 from hitl_contract.canonical import canonical_json, digest_of_bytes, parse_strict_json
@@ -112,7 +113,8 @@ def _refuse_hidden_lines(action: Action) -> None:
     """Base64 that holds text is shown as the text that it is."""
     if not isinstance(action, CodeExecution):
         return
-    encoded = (file.content_base64 for file in action.files if file.content_base64)
+    files = (file for file in action.files if isinstance(file, InputFile))
+    encoded = (file.content_base64 for file in files if file.content_base64)
     if sum(base64.b64decode(each).count(b"\n") for each in encoded) > MAX_LINES:
         message = f"holds more than {MAX_LINES} lines of text; nobody could review that"
         raise InvalidAction((FieldProblem("files", message),))

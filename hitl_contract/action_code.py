@@ -9,16 +9,24 @@ from pydantic import Field, JsonValue, field_validator, model_validator
 
 from hitl_contract.action_fields import (
     ActionModel,
-    Base64Text,
     Domain,
     ImageDigest,
-    RelativePath,
     Requirement,
 )
+from hitl_contract.action_files import MAX_FILES, ActionFile, FileReference, InputFile
+
+__all__ = [
+    "CodeExecution",
+    "FileReference",
+    "InputFile",
+    "Language",
+    "Limits",
+    "Network",
+    "NetworkMode",
+    "Profile",
+]
 
 MAX_CODE_CHARACTERS = 1_000_000
-MAX_FILES = 64
-MAX_FILE_CHARACTERS = 4_000_000
 
 
 class Language(StrEnum):
@@ -81,24 +89,6 @@ class Limits(ActionModel):
     ] = 1024
 
 
-class InputFile(ActionModel):
-    """A file laid into the program's work directory before it starts."""
-
-    path: RelativePath
-    content: Annotated[str | None, Field(max_length=MAX_FILE_CHARACTERS, description="The file as text")] = (
-        None
-    )
-    content_base64: Annotated[
-        Base64Text | None, Field(max_length=MAX_FILE_CHARACTERS, description="The file as base64")
-    ] = None
-
-    @model_validator(mode="after")
-    def _has_one_content(self) -> Self:
-        if (self.content is None) == (self.content_base64 is None):
-            raise ValueError("exactly one of content and content_base64 is needed")
-        return self
-
-
 class CodeExecution(ActionModel):
     """Run a program in the executor's sandbox."""
 
@@ -106,7 +96,7 @@ class CodeExecution(ActionModel):
     language: Annotated[Language, Field(strict=False)]
     code: Annotated[str, Field(min_length=1, max_length=MAX_CODE_CHARACTERS, description="The whole program")]
     input_data: Annotated[JsonValue, Field(description="A JSON value that the program can read")] = None
-    files: Annotated[tuple[InputFile, ...], Field(strict=False, max_length=MAX_FILES)] = ()
+    files: Annotated[tuple[ActionFile, ...], Field(strict=False, max_length=MAX_FILES)] = ()
     packages: Annotated[
         tuple[Requirement, ...], Field(strict=False, max_length=64, description="Packages it needs")
     ] = ()

@@ -23,7 +23,8 @@ def _refuse_nul(value: str) -> str:
     return value
 
 
-def _relative_path(value: str) -> str:
+def relative_path(value: str) -> str:
+    """The path itself; ValueError where it is absolute, climbs, or is not in its shortest form."""
     path = PurePosixPath(_refuse_nul(value))
     if not value or path.is_absolute() or ".." in path.parts or str(path) != value or value == ".":
         raise ValueError(
@@ -66,9 +67,7 @@ def _image_digest(value: str) -> str:
 
 
 PlainText = Annotated[str, AfterValidator(_refuse_nul)]
-RelativePath = Annotated[
-    str, StringConstraints(min_length=1, max_length=1024), AfterValidator(_relative_path)
-]
+RelativePath = Annotated[str, StringConstraints(min_length=1, max_length=1024), AfterValidator(relative_path)]
 Base64Text = Annotated[str, AfterValidator(_base64)]
 Domain = Annotated[str, AfterValidator(_domain)]
 ImageDigest = Annotated[str, AfterValidator(_image_digest)]

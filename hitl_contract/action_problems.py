@@ -7,6 +7,7 @@ from typing import Final
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from hitl_contract.action_files import FILE_TAGS
 from hitl_contract.errors import FieldProblem
 
 _TAGS: Final = frozenset(
@@ -28,6 +29,8 @@ _PAYLOAD_FIELDS: Final = frozenset(
     }
 )
 _MAX_PROBLEMS: Final = 20
+_FILE_TAG_PLACE: Final = 3
+"""code_execution, files, number, tag."""
 
 
 def describe_problems(error: ValidationError) -> tuple[FieldProblem, ...]:
@@ -37,7 +40,11 @@ def describe_problems(error: ValidationError) -> tuple[FieldProblem, ...]:
 
 
 def _describe(detail: ErrorDetails) -> FieldProblem:
-    path = tuple(part for index, part in enumerate(detail["loc"]) if not (index == 0 and part in _TAGS))
+    path = tuple(
+        part
+        for index, part in enumerate(detail["loc"])
+        if not ((index == 0 and part in _TAGS) or (index == _FILE_TAG_PLACE and part in FILE_TAGS))
+    )
     field = ".".join(str(part)[:100] for part in path) or "action"
     kind = detail["type"]
     if kind == "union_tag_not_found":

@@ -13,6 +13,7 @@ from typing import assert_never
 
 from hitl_contract.action import Action
 from hitl_contract.action_code import CodeExecution
+from hitl_contract.action_files import FileReference
 from hitl_contract.action_operations import FileChange, Generic, HttpRequest, ShellCommand, ToolCall
 from hitl_contract.canonical import digest_of_bytes
 from hitl_contract.display_code import code_lines
@@ -148,6 +149,10 @@ def _warnings(action: Action) -> tuple[str, ...]:
         warnings.append("holds characters that look like others, shown as \\u{...}")
     if isinstance(action, CodeExecution) and any(len(line) > 500 for line in action.code.split("\n")):
         warnings.append("holds very long lines; read them to their end")
+    if isinstance(action, CodeExecution) and any(isinstance(file, FileReference) for file in action.files):
+        warnings.append(
+            "takes files of earlier executions, told by their SHA-256; their content is not shown"
+        )
     return tuple(warnings)
 
 

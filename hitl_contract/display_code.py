@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 
-from hitl_contract.action_code import CodeExecution, InputFile, Limits
+from hitl_contract.action_code import CodeExecution, Limits
+from hitl_contract.action_files import FileReference, InputFile
 from hitl_contract.canonical import canonical_json, digest_of_bytes
 from hitl_contract.display_parts import GUTTER, counted, json_lines, labelled, numbered, quoted
+from hitl_contract.visible_text import escape_line
 
 _BASE64_COLUMNS = 76
 
@@ -40,8 +42,13 @@ def _number(value: float) -> str:
     return canonical_json(value).decode("ascii")
 
 
-def _file_lines(file: InputFile) -> Iterator[str]:
+def _file_lines(file: InputFile | FileReference) -> Iterator[str]:
     name = quoted(file.path)
+    if isinstance(file, FileReference):
+        yield f"--- file {name}: left by an earlier execution, not shown here ---"
+        yield GUTTER + escape_line(file.reference)
+        yield f"{GUTTER}sha256 {file.sha256}"
+        return
     if file.content is not None:
         yield f"--- file {name}: text, {counted(len(file.content), 'character')} ---"
         yield from numbered(file.content)

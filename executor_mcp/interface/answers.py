@@ -22,6 +22,13 @@ class FileAnswer(AnswerModel):
     size: Annotated[int, Field(description="Bytes")]
     sha256: Annotated[str, Field(description="Hexadecimal SHA-256 of the content")]
     media_type: str
+    reference: Annotated[
+        str,
+        Field(
+            description="Give this and sha256 in files of a later action instead of the content; also the "
+            "file's address as a resource"
+        ),
+    ]
 
 
 class UsageAnswer(AnswerModel):

@@ -73,7 +73,9 @@ def execution_answer(execution: Execution, live: LiveExecution | None) -> Execut
         exit_code=None if outcome is None else outcome.exit_code,
         result=result,
         truncated=clipped or (outcome is not None and outcome.truncated),
-        files_created=() if outcome is None else tuple(_file(file) for file in outcome.files),
+        files_created=()
+        if outcome is None
+        else tuple(_file(execution.execution_id, file) for file in outcome.files),
         files_truncated=outcome is not None and outcome.files_truncated,
         resource_usage=None
         if usage is None
@@ -175,8 +177,14 @@ def _sandbox(execution: Execution) -> SandboxAnswer:
     return SandboxAnswer(backend=sandbox.backend, runtime=sandbox.runtime, image_digest=sandbox.image_digest)
 
 
-def _file(file: StoredFile) -> FileAnswer:
-    return FileAnswer(path=file.path, size=file.size, sha256=file.sha256, media_type=file.media_type)
+def _file(execution_id: str, file: StoredFile) -> FileAnswer:
+    return FileAnswer(
+        path=file.path,
+        size=file.size,
+        sha256=file.sha256,
+        media_type=file.media_type,
+        reference=f"execution://{execution_id}/files/{file.path}",
+    )
 
 
 def _output(outcome: Outcome | None, live: LiveExecution | None) -> tuple[str, str]:

@@ -40,17 +40,23 @@ class BoundsInside:
     processes_per_user: bool = False
 
 
-def file_content(file: InputFile) -> bytes:
+def _in_base64(file: InputFile) -> str:
     if file.content is not None:
-        return file.content.encode("utf-8")
-    return base64.b64decode(file.content_base64 or "", validate=True)
+        return base64.b64encode(file.content.encode("utf-8")).decode()
+    return file.content_base64 or ""
+
+
+def _size(file: InputFile) -> int:
+    """Bytes, without decoding what may be megabytes: base64 is in its canonical form."""
+    if file.content is not None:
+        return len(file.content.encode("utf-8"))
+    encoded = file.content_base64 or ""
+    return len(encoded) // 4 * 3 - encoded.count("=", -2) if encoded else 0
 
 
 def amounts_of(job: SandboxJob) -> Amounts:
     """The job's limits as amounts, with room for all that is laid into the sandbox for it."""
-    given = (
-        len(job.code.encode()) + len(_input_json(job)) + sum(len(file_content(file)) for file in job.files)
-    )
+    given = len(job.code.encode()) + len(_input_json(job)) + sum(_size(file) for file in job.files)
     return Amounts.of(job.limits, given + 65536)
 
 
@@ -61,8 +67,8 @@ def job_frame(
     language = languages.of(job.language)
     driver = language.driver
     program = _free_name(language.program_name, {file.path for file in job.files})
-    files = [(file.path, file_content(file)) for file in job.files]
-    files.append((program, job.code.encode("utf-8")))
+    files = [(file.path, _in_base64(file)) for file in job.files]
+    files.append((program, base64.b64encode(job.code.encode("utf-8")).decode()))
     message = {
         "interpreter": language.interpreter,
         "arguments": language.arguments(f"{WORK_DIRECTORY}/{program}"),
@@ -70,7 +76,7 @@ def job_frame(
         "driver_path": None if driver is None else driver.path,
         "driver": None if driver is None or (warm and driver in languages.preloaded) else driver.source(),
         "input_json": _input_json(job),
-        "files": [(path, base64.b64encode(content).decode()) for path, content in files],
+        "files": files,
         "output_bytes": amounts.output_bytes,
         "result_bytes": amounts.result_bytes,
         "resource_limits": amounts.resource_limits(

@@ -33,6 +33,8 @@ _STATUS: Final = {
     RefusalReason.ALREADY_USED: 409,
     RefusalReason.INVALID_ACTION: 422,
     RefusalReason.UNSAFE_CODE: 422,
+    RefusalReason.FILE_UNAVAILABLE: 422,
+    RefusalReason.FILE_MISMATCH: 409,
 }
 _UNAVAILABLE = 503
 _RETRY = {"Retry-After": str(RETRY_AFTER_SECONDS)}

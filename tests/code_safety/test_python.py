@@ -156,6 +156,17 @@ def test_a_program_within_a_string_is_found_at_the_string() -> None:
     assert {one.line for one in found if one.rule == "command.deletes_widely"} == {3}
 
 
+REFERENCE = {
+    "reference": "execution://exe_abcdefghijklmnopqrstuvwxyz/files/a",
+    "sha256": "0" * 64,
+}
+
+
+def test_a_program_that_comes_by_reference_is_unknown() -> None:
+    found = analysed("import helper", files=[{**REFERENCE, "path": "helper.py"}])
+    assert {one.rule for one in found.findings if one.unknown} == {"analysis.not_analysed"}
+
+
 def test_a_package_among_the_files_of_a_program_is_analysed_too() -> None:
     files = [
         {"path": "helper.py", "content": "import os\nos.system('rm -rf /')"},
@@ -171,6 +182,7 @@ def test_a_package_among_the_files_of_a_program_is_analysed_too() -> None:
         ({"network": {"mode": "allowlist", "domains": ["example.com"]}}, "execution.network"),
         ({"packages": ["numpy"]}, "execution.packages"),
         ({"profile": "trusted"}, "execution.profile"),
+        ({"files": [{**REFERENCE, "path": "a.csv"}]}, "execution.file_reference"),
     ],
 )
 def test_what_a_program_is_given_counts(fields: dict[str, object], rule: str) -> None:

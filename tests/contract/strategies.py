@@ -18,8 +18,19 @@ _lines = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\
 _code = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=60).filter(
     lambda code: code.strip()
 )
+_references = st.fixed_dictionaries(
+    {
+        "path": _names,
+        "reference": st.builds(
+            "execution://exe_{}/files/{}".format, st.from_regex(r"[a-z2-7]{26}", fullmatch=True), _names
+        ),
+        "sha256": st.from_regex(r"[0-9a-f]{64}", fullmatch=True),
+    }
+)
 _files = st.lists(
-    st.fixed_dictionaries({"path": _names, "content": text}), max_size=3, unique_by=lambda file: file["path"]
+    st.fixed_dictionaries({"path": _names, "content": text}) | _references,
+    max_size=3,
+    unique_by=lambda file: file["path"],
 )
 _limits = st.fixed_dictionaries(
     {},

@@ -22,6 +22,11 @@ APPROVED: list[dict[str, Any]] = [
         "files": [
             {"path": "data/in.csv", "content": "a,b\n1,2\n"},
             {"path": "b.bin", "content_base64": "AAEC/w=="},
+            {
+                "path": "old.csv",
+                "reference": "execution://exe_abcdefghijklmnopqrstuvwxyz/files/out/a.csv",
+                "sha256": "ef" * 32,
+            },
         ],
         "packages": ["numpy==2.1.0", "pandas"],
         "network": {"mode": "allowlist", "domains": ["api.example.com", "b.example.com"]},

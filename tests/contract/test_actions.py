@@ -19,6 +19,8 @@ from hitl_contract.action_code import CodeExecution
 from hitl_contract.errors import InvalidAction
 from tests.contract.strategies import actions
 
+OLD = "execution://exe_abcdefghijklmnopqrstuvwxyz/files/out"
+ZERO = {"sha256": "0" * 64}
 PYTHON: dict[str, Any] = {"type": "code_execution", "language": "python", "code": "print(6*7)"}
 
 
@@ -98,6 +100,20 @@ def test_what_runs_is_what_the_bytes_say() -> None:
         ({"files": [{"path": "a", "content_base64": "YR=="}]}, "files.0.content_base64", "canonical"),
         ({"files": [{"path": "a", "content": ""}, {"path": "a", "content": ""}]}, "action", "repeat"),
         ({"files": [{"path": "a", "content": ""}, {"path": "a/b", "content": ""}]}, "action", "folder"),
+        ({"files": [{"path": "a", "reference": OLD}]}, "files.0.sha256", "required"),
+        ({"files": [{"path": "a", "sha256": "0" * 64}]}, "files.0.sha256", "not a field"),
+        ({"files": [{"path": "a", "reference": OLD, "sha256": "0" * 63}]}, "files.0.sha256", "pattern"),
+        ({"files": [{"path": "a", "reference": OLD, "sha256": "F" * 64}]}, "files.0.sha256", "pattern"),
+        ({"files": [{"path": "a", "reference": "/etc/x", **ZERO}]}, "files.0.reference", "files_created"),
+        ({"files": [{"path": "a", "reference": OLD + "/../x", **ZERO}]}, "files.0.reference", "relative"),
+        (
+            {"files": [{"path": "a", "reference": OLD + "\n", **ZERO, "content": ""}]},
+            "files.0.content",
+            "not a",
+        ),
+        ({"files": [{"path": "../a", "reference": OLD, **ZERO}]}, "files.0.path", "relative"),
+        ({"files": [{"path": "a", "reference": "file:///etc/x", **ZERO}]}, "files.0.reference", "execution:"),
+        ({"files": ["a"]}, "files.0", "dictionary"),
         ({"packages": ["a", "a"]}, "action", "repeat"),
         ({"packages": ["a; rm -rf /"]}, "packages.0", "pattern"),
         ({"runtime": "latest"}, "runtime", "sha256:"),

@@ -152,6 +152,22 @@ def test_a_binary_file_is_shown_whole_with_its_digest() -> None:
     assert text.count("/+8A") == 60
 
 
+def test_a_file_by_reference_is_shown_as_where_it_is_from_and_which_bytes_it_has() -> None:
+    file = {
+        "path": "in.csv",
+        "reference": "execution://exe_abcdefghijklmnopqrstuvwxyz/files/a\u202e.csv",
+        "sha256": "ab" * 32,
+    }
+    display = render_action(parse_action({**PYTHON, "files": [file]}))
+    lines = display.text.splitlines()
+    at = lines.index('--- file "in.csv": left by an earlier execution, not shown here ---')
+    assert lines[at + 1 :] == [
+        "     | execution://exe_abcdefghijklmnopqrstuvwxyz/files/a\\u{202E}.csv",
+        f"     | sha256 {'ab' * 32}",
+    ]
+    assert "their content is not shown" in display.warnings[-1]
+
+
 def test_an_excerpt_says_how_much_is_hidden() -> None:
     display = render_action(parse_action({**PYTHON, "code": "print(1)\n" * 500}))
     part = excerpt(display, 1000)

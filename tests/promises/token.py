@@ -12,6 +12,8 @@ TOKEN = (
             "tests/contract/test_action_mutations.py",
             "tests/executor/test_gate.py::test_any_change_of_the_action_is_refused",
             "tests/executor/test_gate.py::test_an_action_that_the_issuer_swapped_is_refused",
+            "tests/executor/test_referenced_files.py::"
+            "test_no_other_bytes_run_than_those_that_were_approved_and_the_token_stays_unspent",
             "tests/end_to_end/test_ask_decide_run_once.py::"
             "test_another_program_under_a_good_token_is_refused_and_leaves_the_token_unspent",
         ),
