@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from executor_mcp.sandbox.base import Sandbox
 from executor_mcp.sandbox.bubblewrap import BubblewrapSandbox
@@ -63,7 +64,7 @@ def make_sandbox(backend: str, instance: str = "tests", languages: Languages = B
     return DockerSandbox(engine, runtime=runtime, instance=instance, languages=languages)
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(scope="module", params=BACKENDS)
 def backend(request: pytest.FixtureRequest) -> str:
     """The name of each backend in turn, ready to be used."""
     name = str(request.param)
@@ -72,8 +73,9 @@ def backend(request: pytest.FixtureRequest) -> str:
     return name
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def sandbox(backend: str) -> AsyncIterator[Sandbox]:
+    """One for the tests of a module: a sandbox is for many runs, and starting a pool takes longer."""
     sandbox = make_sandbox(backend)
     try:
         yield sandbox

@@ -10,6 +10,9 @@ import pytest
 from executor_mcp.sandbox.base import Sandbox
 from tests.sandbox.support import LagMeter, Recorder, begin, make_job, run
 
+# They share one sandbox, which belongs to one event loop.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 FORK_BOMB = """
 import os, time
 while True:

@@ -13,6 +13,9 @@ from executor_mcp.sandbox.errors import SandboxRefused
 from hitl_contract.action_code import InputFile
 from tests.sandbox.support import make_job, run
 
+# They share one sandbox, which belongs to one event loop.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 
 async def test_new_and_changed_files_come_out_and_unchanged_ones_do_not(sandbox: Sandbox) -> None:
     binary = bytes(range(256))

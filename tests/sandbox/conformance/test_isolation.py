@@ -7,9 +7,14 @@ import os
 import secrets
 from pathlib import Path
 
+import pytest
+
 from executor_mcp.sandbox.base import Sandbox
 from tests.sandbox.conftest import REPOSITORY
 from tests.sandbox.support import Recorder, begin, make_job, processes_with, result_of, run, until
+
+# They share one sandbox, which belongs to one event loop.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 NETWORK = """
 import socket

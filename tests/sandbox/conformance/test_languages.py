@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from executor_mcp.sandbox.base import Sandbox
 from hitl_contract.action_code import InputFile, Language
 from tests.sandbox.support import Recorder, begin, make_job, result_of, run
+
+# They share one sandbox, which belongs to one event loop.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 INPUT = {"name": "Zoë ☃", "rows": [1, 2.5, None, True]}
 

@@ -16,6 +16,9 @@ from hitl_contract.action_code import NetworkMode, Profile
 from tests.sandbox.conftest import REPOSITORY, make_sandbox
 from tests.sandbox.support import Recorder, begin, make_job, run, until
 
+# They share one sandbox, which belongs to one event loop.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 KILLED_EXECUTOR = """
 import asyncio, sys
 from tests.sandbox.conftest import make_sandbox
@@ -73,11 +76,14 @@ async def test_a_discarded_sandbox_is_gone_and_discarding_again_does_nothing(san
         await sandbox.start(prepared, Recorder())
 
 
-async def test_closing_ends_what_is_running(sandbox: Sandbox) -> None:
-    sink = Recorder()
-    running = await begin(sandbox, make_job("bash", "echo up; sleep 600", wall_seconds=600), sink)
-    await asyncio.wait_for(sink.first.wait(), 20)
-    await sandbox.close()
+async def test_closing_ends_what_is_running(backend: str) -> None:
+    sandbox = make_sandbox(backend)
+    try:
+        sink = Recorder()
+        running = await begin(sandbox, make_job("bash", "echo up; sleep 600", wall_seconds=600), sink)
+        await asyncio.wait_for(sink.first.wait(), 20)
+    finally:
+        await sandbox.close()
     assert (await running.wait()).termination == "cancelled"
 
 
