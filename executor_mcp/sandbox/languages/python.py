@@ -24,6 +24,8 @@ PYTHON: Final = SandboxLanguage(
     probe=("-I", "-c", _PROBE),
     options=PYTHON_OPTIONS,
     driver=Driver("python_driver.py", preflight="import json\nprint(input_data)\n[{'value': f'{1}'}]\n"),
+    # Figures are drawn into files, and what matplotlib keeps for itself is not among those.
+    environment=lambda _: {"MPLBACKEND": "Agg", "MPLCONFIGDIR": "/tmp/.matplotlib"},  # noqa: S108
     input="the variable input_data, files in the current directory",
     result=(
         "the value of the last expression; a data frame as columns, types and rows and as a CSV file, a "

@@ -61,9 +61,29 @@ async def test_exit_codes_and_signals_are_reported_as_they_are(sandbox: Sandbox)
 
 
 async def test_a_value_that_is_no_json_is_reported_by_its_repr_and_none_is_none(sandbox: Sandbox) -> None:
-    assert result_of(await run(sandbox, "python", "{1}")) == "{1}"
-    assert result_of(await run(sandbox, "python", "float('nan')")) == "nan"
+    assert result_of(await run(sandbox, "python", "{1}")) == {"type": "set", "repr": "{1}"}
     assert (await run(sandbox, "python", "print(1)")).result_json is None
+
+
+async def test_python_saves_a_table_and_a_figure_among_the_files_it_leaves(sandbox: Sandbox) -> None:
+    code = """
+class Frame:
+    columns, dtypes = ["a"], ["int64"]
+    def __len__(self): return 1
+    def iter_rows(self): return iter([(1,)])
+    def write_csv(self, path): open(path, "w").write("a\\n1\\n")
+class Figure:
+    def savefig(self, path, format): open(path, "wb").write(b"\\x89PNG\\r\\n\\x1a\\n")
+[Frame(), Figure()]
+"""
+    outcome = await run(sandbox, "python", code)
+    table, image = result_of(outcome)
+    assert (table["columns"], table["types"], table["rows"]) == (["a"], ["int64"], [[1]])
+    assert image == {"type": "image", "file": "result.png"}
+    assert {file.path: file.media_type for file in outcome.files} == {
+        "result.csv": "text/csv",
+        "result.png": "image/png",
+    }
 
 
 async def test_nodejs_reports_the_last_value_of_a_script(sandbox: Sandbox) -> None:
