@@ -50,6 +50,7 @@ async def serve_http(
                 ready=None if ready is None else lambda _: ready(settings.http.url),
                 stop=stop,
                 listening=listening,
+                ending=application.service.end_waiting,
             )
     finally:
         listening.close()

@@ -77,10 +77,12 @@ async def serve(
     ready: Callable[[Address], None] | None = None,
     stop: asyncio.Event | None = None,
     listening: socket.socket | None = None,
+    ending: Callable[[], None] | None = None,
     graceful_seconds: int = GRACEFUL_SECONDS,
 ) -> None:
     """Serve until SIGTERM, SIGINT or `stop`; then let requests in progress end within `graceful_seconds`.
 
+    `ending` is called when the end begins: what only waits can then stop waiting.
     `ready` is called with the real address once requests are answered. `listening` is a socket from `bind`;
     without it one is made. Raises what `bind` raises, and ServerError when the application's own start
     failed.
@@ -97,7 +99,7 @@ async def serve(
         lifespan="on",
         timeout_graceful_shutdown=graceful_seconds,
     )
-    server = _Server(config, ready, Address(address.host, taken.getsockname()[1]))
+    server = _Server(config, ready, ending, Address(address.host, taken.getsockname()[1]))
     watching = asyncio.create_task(_stop_on(stop, server)) if stop is not None else None
     try:
         with _signals(server):
@@ -110,10 +112,15 @@ async def serve(
 
 class _Server(uvicorn.Server):
     def __init__(
-        self, config: uvicorn.Config, ready: Callable[[Address], None] | None, address: Address
+        self,
+        config: uvicorn.Config,
+        ready: Callable[[Address], None] | None,
+        ending: Callable[[], None] | None,
+        address: Address,
     ) -> None:
         super().__init__(config)
         self._ready = ready
+        self._ending = ending
         self._address = address
         self._told_to_end = asyncio.Event()
 
@@ -122,6 +129,8 @@ class _Server(uvicorn.Server):
         self.force_exit = self.should_exit
         self.should_exit = True
         self._told_to_end.set()
+        if self._ending is not None:
+            self._ending()
 
     async def main_loop(self) -> None:
         # uvicorn's own looks ten times a second whether to end, half of what an idle server costs. Each

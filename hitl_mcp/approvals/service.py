@@ -158,6 +158,10 @@ class ApprovalService:
         ended = await self._waiting.until_ended(request_id, timeout_seconds, or_asked=or_asked)
         return ended or await self.get(request_id)
 
+    def end_waiting(self) -> None:
+        """Let every call of `wait` return now, and all to come at once: the process is about to end."""
+        self._waiting.close()
+
     async def decide(self, decision: DecisionInput) -> RequestRecord:
         """Apply one person's verdict (see `Decisions.decide` for the checks, in order).
 

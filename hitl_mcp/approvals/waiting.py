@@ -48,6 +48,18 @@ class WaitingRoom:
         self._statuses = _Batched(read_statuses)
         self._versions = _Batched(read_versions)
         self._observers: dict[tuple[str, bool], _Observer] = {}
+        self._limits: set[asyncio.Timeout] = set()
+        self._closed = False
+
+    def close(self) -> None:
+        """Send everybody out as if their time were up, and from now on all who come: the process is ending.
+
+        They learn how things stand and ask again elsewhere, instead of holding up the end.
+        """
+        self._closed = True
+        for limit in self._limits:
+            if not limit.expired():
+                limit.reschedule(asyncio.get_running_loop().time())
 
     async def until_ended(
         self, request_id: str, timeout_seconds: float, *, or_asked: bool = False
@@ -63,8 +75,12 @@ class WaitingRoom:
             self._observers[key] = observer
         observer.waiting += 1
         try:
-            async with asyncio.timeout(timeout_seconds):
-                return await asyncio.shield(observer.task)
+            async with asyncio.timeout(0 if self._closed else timeout_seconds) as limit:
+                self._limits.add(limit)
+                try:
+                    return await asyncio.shield(observer.task)
+                finally:
+                    self._limits.discard(limit)
         except TimeoutError:
             return None
         finally:

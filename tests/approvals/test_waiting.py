@@ -87,6 +87,15 @@ async def test_nothing_is_left_behind_when_the_last_waiter_leaves(world: World) 
     assert len(asyncio.all_tasks()) <= before
 
 
+async def test_when_the_process_ends_everybody_who_waits_learns_how_things_stand(world: World) -> None:
+    record = await world.service.submit("agent-1", submission())
+    tasks = [await waiting(world, record.request.request_id) for _ in range(3)]
+    world.service.end_waiting()
+    assert await asyncio.wait_for(asyncio.gather(*tasks), 5) == [record] * 3
+    assert await asyncio.wait_for(world.service.wait(record.request.request_id, 30), 5) == record
+    world.service.end_waiting()
+
+
 async def test_a_decision_wakes_a_waiter_of_the_same_process_within_15_milliseconds(
     sqlite_url: str, tmp_path: Path
 ) -> None:

@@ -14,6 +14,9 @@ from tests.web.pages import ask, status_of
 
 CHROMIUM = "/usr/bin/chromium"
 PHONE = {"width": 375, "height": 667}
+# They share one browser, which belongs to one event loop.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
@@ -22,13 +25,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Template:
     return make_template(tmp_path_factory.mktemp("pages") / "home")
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def server(tmp_path: Path, home: Template) -> AsyncIterator[Served]:
     async with home.served(tmp_path / "home") as running:
         yield running
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
@@ -36,7 +39,7 @@ async def browser() -> AsyncIterator[Browser]:
         await chromium.close()
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def phone(browser: Browser) -> AsyncIterator[Page]:
     """A page whose every complaint (script error, blocked resource, dialog) fails the test."""
     page = await browser.new_page(viewport=PHONE)
@@ -45,6 +48,7 @@ async def phone(browser: Browser) -> AsyncIterator[Page]:
     page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
     page.on("console", lambda said: complaints.append(said.text) if "Content Security" in said.text else None)
     yield page
+    await page.close()
     assert complaints == []
 
 
