@@ -26,6 +26,7 @@ from executor_mcp.sandbox.docker import DockerEngine
 from executor_mcp.sandbox.docker_sandbox import DockerSandbox
 from executor_mcp.sandbox.errors import SandboxError
 from executor_mcp.sandbox.settings import DEFAULT_IMAGE
+from executor_mcp.sandbox.usage import UsageSample
 from hitl_contract.action_code import Language, Limits, NetworkMode, Profile
 
 Verdict = Literal["passed", "skipped", "failed", "too slow"]
@@ -53,6 +54,9 @@ class _Unheard:
         """Read at the end."""
 
     def stderr(self, chunk: bytes) -> None:
+        """See `stdout`."""
+
+    def usage(self, sample: UsageSample) -> None:
         """See `stdout`."""
 
 

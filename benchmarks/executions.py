@@ -26,6 +26,7 @@ from executor_mcp.sandbox.docker_sandbox import DockerSandbox
 from executor_mcp.sandbox.pool.sandbox import PooledDockerSandbox
 from executor_mcp.sandbox.seccomp import load_profile
 from executor_mcp.sandbox.settings import DEFAULT_IMAGE, PoolSettings
+from executor_mcp.sandbox.usage import UsageSample
 from hitl_contract.action_code import Language, Limits, NetworkMode, Profile
 
 _PROGRAM = "print(40 + 2)"
@@ -54,6 +55,9 @@ class _Nobody:
         """Measured, not looked at."""
 
     def stderr(self, chunk: bytes) -> None:
+        """See `stdout`."""
+
+    def usage(self, sample: UsageSample) -> None:
         """See `stdout`."""
 
 

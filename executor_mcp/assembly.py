@@ -11,6 +11,7 @@ from pathlib import Path
 
 from code_safety.analysis import BuiltInStaticAnalysis, StaticAnalysis
 from executor_mcp.agents import AgentDirectory
+from executor_mcp.cancellation import CancelRequests
 from executor_mcp.capacity import Capacity
 from executor_mcp.end_record import EndRecord
 from executor_mcp.examination import Examiner
@@ -20,6 +21,7 @@ from executor_mcp.issuer_actions import ActionSource
 from executor_mcp.issuer_keys import IssuerKeys
 from executor_mcp.live_output import LiveExecutions
 from executor_mcp.measurements import Measurements
+from executor_mcp.output_keeper import OutputKeeper
 from executor_mcp.packages.offering import NoPackages, PackageOffer
 from executor_mcp.policy_keeping import PolicyKeeper, PolicyReader
 from executor_mcp.receipt_key import ReceiptKey
@@ -27,6 +29,7 @@ from executor_mcp.receipts import ReceiptSigner
 from executor_mcp.recovery import Recovery
 from executor_mcp.referenced_files import ReferencedFiles
 from executor_mcp.refusals import RefusalLog
+from executor_mcp.retention import Retention, RetentionPolicy
 from executor_mcp.revocation_list import IssuerRevocations, NoRevocationList
 from executor_mcp.revoked_tokens import RevokedTokens
 from executor_mcp.runner import Runner
@@ -37,6 +40,7 @@ from executor_mcp.start_record import StartRecord
 from executor_mcp.steps import PassThrough, StepObserver
 from executor_mcp.storage.executions import ExecutionStore
 from executor_mcp.storage.processes import ProcessRegistry
+from executor_mcp.storage.running_state import RunningState
 from executor_mcp.storage.schema import audit as audit_tables
 from hitl_contract.verify import VerificationPolicy
 from server_kit.audit_archive import AuditArchive
@@ -74,6 +78,7 @@ class Parts:
     patience_seconds: float = 30.0
     lease_seconds: float = 60.0
     heartbeat_seconds: float = 10.0
+    retention: RetentionPolicy = field(default_factory=RetentionPolicy)
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,8 @@ class Ledger:
     archive: AuditArchive
     agents: AgentDirectory
     revocations: RevokedTokens
+    executions: ExecutionStore
+    cancel_requests: CancelRequests
 
 
 @dataclass(frozen=True)
@@ -99,6 +106,7 @@ class Executor:
     receipt_key: ReceiptKey
     measurements: Measurements
     policies: PolicyKeeper
+    retention: Retention
 
 
 def assemble_ledger(
@@ -111,6 +119,7 @@ def assemble_ledger(
     courier: WitnessCourier | None = None,
 ) -> Ledger:
     settings = settings or AuditSettings()
+    executions = ExecutionStore(database)
     segments = (settings.segments or state / "audit-segments").expanduser().absolute()
     audit = AuditLog(
         database=database,
@@ -140,6 +149,8 @@ def assemble_ledger(
         archive=archive,
         agents=AgentDirectory(database=database, audit=audit, clock=clock),
         revocations=RevokedTokens(database=database, audit=audit, clock=clock),
+        executions=executions,
+        cancel_requests=CancelRequests(database=database, executions=executions, audit=audit, clock=clock),
     )
 
 
@@ -155,7 +166,8 @@ def assemble(parts: Parts) -> Executor:
     )
     audit = ledger.audit
     owner = new_identifier("own")
-    executions = ExecutionStore(database)
+    executions = ledger.executions
+    running_state = RunningState(database)
     live = LiveExecutions()
     measurements = Measurements()
     measurements.watch_witness(lambda: audit.witness_state)
@@ -167,6 +179,7 @@ def assemble(parts: Parts) -> Executor:
         signer=ReceiptSigner(parts.receipt_key, executor=parts.verification.audience),
         clock=clock,
         steps=steps,
+        running=running_state,
     )
     policies = PolicyKeeper(parts.policy, parts.read_policy, audit=audit, database=database)
     measurements.watch_policy(lambda: policies.problem)
@@ -207,6 +220,7 @@ def assemble(parts: Parts) -> Executor:
         clock=clock,
         steps=steps,
         measurements=measurements,
+        keeper=OutputKeeper(database, running_state),
     )
     service = ExecutionService(
         gate=gate,
@@ -216,20 +230,31 @@ def assemble(parts: Parts) -> Executor:
         live=live,
         examiner=examiner,
         database=database,
-        audit=audit,
-        clock=clock,
+        cancel_requests=ledger.cancel_requests,
+        running=running_state,
     )
     recovery = Recovery(
         owner=owner,
         registry=ProcessRegistry(database, host=socket.gethostname(), lease_seconds=parts.lease_seconds),
         executions=executions,
+        running=running_state,
         end_record=end_record,
         live=live,
         clock=clock,
         lock_directory=parts.state / "processes",
         interval_seconds=parts.heartbeat_seconds,
     )
-    return Executor(ledger, service, recovery, sandbox, parts.keys, parts.receipt_key, measurements, policies)
+    return Executor(
+        ledger,
+        service,
+        recovery,
+        sandbox,
+        parts.keys,
+        parts.receipt_key,
+        measurements,
+        policies,
+        Retention(policy=parts.retention, database=database, audit=audit, clock=clock),
+    )
 
 
 @asynccontextmanager
@@ -241,6 +266,7 @@ async def running(executor: Executor) -> AsyncGenerator[Executor]:
     background = [
         asyncio.create_task(executor.recovery.run()),
         asyncio.create_task(executor.policies.run()),
+        asyncio.create_task(executor.retention.run()),
     ]
     try:
         yield executor

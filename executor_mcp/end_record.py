@@ -14,6 +14,7 @@ from executor_mcp.models import Execution, ExecutionStatus, Outcome
 from executor_mcp.receipts import ReceiptSigner, output_digest
 from executor_mcp.steps import Step, StepObserver
 from executor_mcp.storage.executions import ExecutionStore
+from executor_mcp.storage.running_state import RunningState
 from server_kit.audit_log import AuditLog
 from server_kit.clock import Clock
 from server_kit.database.base import Database
@@ -38,7 +39,9 @@ class EndRecord:
         signer: ReceiptSigner,
         clock: Clock,
         steps: StepObserver,
+        running: RunningState,
     ) -> None:
+        self._running = running
         self._database = database
         self._audit = audit
         self._executions = executions
@@ -54,8 +57,9 @@ class EndRecord:
         contents: Sequence[bytes] = (),
         *,
         started_at: datetime | None,
+        was_kept: bool = False,
     ) -> Execution:
-        """The ended execution.
+        """The ended execution. `was_kept`: output was put down while it ran, and goes now.
 
         Raises:
             ServerError: it could not be recorded now.
@@ -74,6 +78,8 @@ class EndRecord:
                 started_at=started_at,
                 finished_at=finished_at,
             )
+            if was_kept:
+                await self._running.forget(connection, execution.execution_id)
             interrupted = outcome.status is ExecutionStatus.INTERRUPTED
             event = "execution.interrupted" if interrupted else "execution.finished"
             await self._audit.append(
@@ -113,6 +119,7 @@ class EndRecord:
         contents: Sequence[bytes] = (),
         *,
         started_at: datetime | None,
+        was_kept: bool = False,
     ) -> Execution:
         """Like `write`, again and again while the database is away: a program that ran must not go
         unrecorded.
@@ -120,7 +127,9 @@ class EndRecord:
         delay = _FIRST_RETRY_SECONDS
         while True:
             try:
-                return await self.write(execution, outcome, contents, started_at=started_at)
+                return await self.write(
+                    execution, outcome, contents, started_at=started_at, was_kept=was_kept
+                )
             except ServerError as error:
                 self._log.warning(
                     "end_not_recorded_yet", execution_id=execution.execution_id, problem=str(error)

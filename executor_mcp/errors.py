@@ -77,6 +77,10 @@ class ExecutionNotFound(ExecutorError):
     """No execution has this id, or it is not an execution id at all."""
 
 
+class TooManyReaders(ExecutorError):
+    """More readers follow executions than this executor serves at a time."""
+
+
 class OutputFileNotFound(ExecutorError):
     """The execution left no file of this path."""
 

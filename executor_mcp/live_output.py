@@ -1,40 +1,57 @@
-"""What running programs have written so far, for those who watch them in this process."""
+"""What running programs have written and used so far, for those who watch them in this process."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal
+
+from executor_mcp.sandbox.usage import UsagePeaks, UsageSample
 
 Stream = Literal["stdout", "stderr"]
 
+PIECE_BYTES: Final = 65_536
+USAGE_SECONDS: Final = 0.5
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of one stream."""
+    """A piece of one stream, and where in the stream it begins, in bytes."""
 
     stream: Stream
+    offset: int
     data: bytes = field(repr=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Position:
-    """How much of each stream a watcher has seen, in bytes."""
+    """How much a watcher has seen: bytes of each stream, and the number of the last usage."""
 
     stdout: int = 0
     stderr: int = 0
+    usage: int = 0
+
+    def after(self, chunk: Chunk) -> Position:
+        end = chunk.offset + len(chunk.data)
+        return replace(self, stdout=end) if chunk.stream == "stdout" else replace(self, stderr=end)
 
 
 class LiveExecution:
     """One program under way: the sink of its output, and the switch that ends it.
 
     The output is kept until the end because a watcher may come late; the sandbox bounds it. As plain bytes,
-    because a program that writes them one by one would make each cost a hundred times its size.
+    because a program that writes them one by one would make each cost a hundred times its size. A watcher
+    takes pieces when it is ready for them: nothing waits here for one that is slow, and the program never.
     """
 
     def __init__(self) -> None:
         self._stdout = bytearray()
         self._stderr = bytearray()
+        self._usage: UsageSample | None = None
+        self.peaks = UsagePeaks()
+        self.checkpoint: bytes | None = None
+        self._usage_number = 0
+        self._usage_told_at = float("-inf")
         self._ended = False
         self._changed = asyncio.Event()
         self.stop = asyncio.Event()
@@ -48,6 +65,15 @@ class LiveExecution:
         self._stderr += chunk
         self._changed.set()
 
+    def usage(self, sample: UsageSample) -> None:
+        """The newest is kept; watchers are woken by one in half a second."""
+        self._usage = sample
+        self.peaks = self.peaks.with_sample(sample)
+        if sample.wall_seconds - self._usage_told_at >= USAGE_SECONDS:
+            self._usage_told_at = sample.wall_seconds
+            self._usage_number += 1
+            self._changed.set()
+
     def end(self) -> None:
         self._ended = True
         self._changed.set()
@@ -59,18 +85,23 @@ class LiveExecution:
     @property
     def position(self) -> Position:
         """The end of what there is."""
-        return Position(len(self._stdout), len(self._stderr))
+        return Position(len(self._stdout), len(self._stderr), self._usage_number)
 
-    def since(self, position: Position) -> tuple[Chunk, ...]:
-        """What has come after `position`, in one piece of each stream."""
+    @property
+    def latest_usage(self) -> UsageSample | None:
+        return self._usage
+
+    def since(self, position: Position, most_bytes: int = PIECE_BYTES) -> tuple[Chunk, ...]:
+        """What has come after `position`: at most one piece of each stream, of at most `most_bytes`."""
         pieces = (
-            Chunk("stdout", bytes(self._stdout[position.stdout :])),
-            Chunk("stderr", bytes(self._stderr[position.stderr :])),
+            Chunk("stdout", position.stdout, self.so_far("stdout", most_bytes, position.stdout)),
+            Chunk("stderr", position.stderr, self.so_far("stderr", most_bytes, position.stderr)),
         )
         return tuple(piece for piece in pieces if piece.data)
 
-    def so_far(self, stream: Stream) -> bytes:
-        return bytes(self._stdout if stream == "stdout" else self._stderr)
+    def so_far(self, stream: Stream, most_bytes: int, offset: int = 0) -> bytes:
+        kept = self._stdout if stream == "stdout" else self._stderr
+        return bytes(memoryview(kept)[offset : offset + most_bytes])
 
     async def wait(self, position: Position, timeout_seconds: float) -> bool:
         """True as soon as there is more than `position` or the program has ended, False after the timeout."""

@@ -56,6 +56,9 @@ class Usage:
     cpu_seconds: float | None
     peak_memory_bytes: int | None
     output_bytes: int
+    peak_processes: int | None = None
+    read_bytes: int | None = None
+    written_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,13 @@ class Outcome:
     files: tuple[StoredFile, ...]
     files_truncated: bool
     usage: Usage | None
+    checkpoint_json: bytes | None = field(default=None, repr=False)
+
+    @property
+    def stored_bytes(self) -> int:
+        """What it takes to keep it."""
+        texts = (self.stdout, self.stderr, self.result_json or b"", self.checkpoint_json or b"")
+        return sum(map(len, texts)) + sum(file.size for file in self.files)
 
 
 @dataclass(frozen=True)
@@ -107,6 +117,7 @@ class Execution:
     warnings: tuple[str, ...] = ()
     """What the executor's policy minded and let pass."""
     packages: tuple[UsedPackage, ...] = ()
+    output_removed: bool = False
 
     @property
     def duration_seconds(self) -> float | None:

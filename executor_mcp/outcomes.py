@@ -6,6 +6,7 @@ from typing import Final
 
 from executor_mcp.models import ExecutionStatus, Outcome, StoredFile, Usage
 from executor_mcp.sandbox.base import SandboxOutcome, Termination
+from executor_mcp.storage.running_state import Remains
 
 _STATUS: Final[dict[Termination, ExecutionStatus]] = {
     "signalled": ExecutionStatus.FAILED,
@@ -36,22 +37,34 @@ def outcome_of(ended: SandboxOutcome, *, shutting_down: bool) -> Outcome:
         truncated=ended.truncated,
         files=tuple(StoredFile(file.path, file.size, file.sha256, file.media_type) for file in ended.files),
         files_truncated=ended.files_truncated,
-        usage=Usage(usage.wall_seconds, usage.cpu_seconds, usage.peak_memory_bytes, usage.output_bytes),
+        usage=Usage(
+            wall_seconds=usage.wall_seconds,
+            cpu_seconds=usage.cpu_seconds,
+            peak_memory_bytes=usage.peak_memory_bytes,
+            output_bytes=usage.output_bytes,
+            peak_processes=usage.peak_processes,
+            read_bytes=usage.read_bytes,
+            written_bytes=usage.written_bytes,
+        ),
     )
 
 
-def empty_outcome(status: ExecutionStatus, *, ended_by: str, detail: str) -> Outcome:
-    """An end of which no output is known."""
+def empty_outcome(
+    status: ExecutionStatus, *, ended_by: str, detail: str, remains: Remains | None = None
+) -> Outcome:
+    """An end of which no more is known than what was put down while the program ran."""
+    found = remains or Remains()
     return Outcome(
         status=status,
         ended_by=ended_by,
         detail=detail,
         exit_code=None,
-        stdout=b"",
-        stderr=b"",
+        stdout=found.stdout,
+        stderr=found.stderr,
         result_json=None,
         truncated=False,
         files=(),
         files_truncated=False,
-        usage=None,
+        usage=found.usage,
+        checkpoint_json=found.checkpoint_json,
     )

@@ -14,6 +14,7 @@ from executor_mcp.models import ExecutionStatus
 from executor_mcp.outcomes import empty_outcome
 from executor_mcp.storage.executions import ExecutionStore
 from executor_mcp.storage.processes import ProcessLock, ProcessRegistry, is_known_alive, remove_lock_file
+from executor_mcp.storage.running_state import RunningState
 from server_kit.clock import Clock
 from server_kit.errors import HomeNotWritable, ServerError
 
@@ -34,6 +35,7 @@ class Recovery:
         owner: str,
         registry: ProcessRegistry,
         executions: ExecutionStore,
+        running: RunningState,
         end_record: EndRecord,
         live: LiveExecutions,
         clock: Clock,
@@ -43,6 +45,7 @@ class Recovery:
         self._owner = owner
         self._registry = registry
         self._executions = executions
+        self._running = running
         self._end_record = end_record
         self._live = live
         self._clock = clock
@@ -115,8 +118,11 @@ class Recovery:
             ExecutionStatus.INTERRUPTED,
             ended_by="executor_died",
             detail="the executor died after the token was spent; the program may have run in part or to its "
-            "end, and is not run again",
+            "end, and is not run again; what it wrote is kept up to about a second before",
+            remains=await self._running.remains(execution_id),
         )
-        ended = await self._end_record.write(execution, outcome, started_at=execution.started_at)
+        ended = await self._end_record.write(
+            execution, outcome, started_at=execution.started_at, was_kept=True
+        )
         self._log.warning("interrupted", execution_id=execution_id, owner=execution.owner)
         return int(ended.status is ExecutionStatus.INTERRUPTED)

@@ -16,6 +16,7 @@ from executor_mcp.live_output import LiveExecution, LiveExecutions
 from executor_mcp.measurements import Measurements
 from executor_mcp.models import Execution, ExecutionStatus, Outcome
 from executor_mcp.outcomes import empty_outcome, outcome_of
+from executor_mcp.output_keeper import OutputKeeper
 from executor_mcp.sandbox.base import PreparedRun, Sandbox, SandboxOutcome, SandboxRun
 from executor_mcp.sandbox.errors import SandboxError
 from executor_mcp.steps import Step, StepObserver
@@ -25,6 +26,7 @@ from server_kit.database.base import Database
 from server_kit.errors import ServerError
 
 _CANCEL_CHECK_SECONDS = 30.0
+_USUAL_START_SECONDS = 0.1
 
 
 class Runner:
@@ -42,6 +44,7 @@ class Runner:
         clock: Clock,
         steps: StepObserver,
         measurements: Measurements,
+        keeper: OutputKeeper,
     ) -> None:
         self._sandbox = sandbox
         self._database = database
@@ -52,6 +55,7 @@ class Runner:
         self._clock = clock
         self._steps = steps
         self._measurements = measurements
+        self._keeper = keeper
         self._log = structlog.get_logger("executor.runner")
 
     async def run(self, call: AdmittedCall) -> Execution:
@@ -64,9 +68,17 @@ class Runner:
             _, prepared = call.take()
             await self._steps.reached(Step.RUN_BEGUN)
             started_at = self._clock.now()
-            outcome, contents = await self._run_program(execution.execution_id, prepared, live, started_at)
+            keeping = self._keeper.begin(execution.execution_id, live)
+            try:
+                outcome, contents = await self._run_program(
+                    execution.execution_id, prepared, live, started_at
+                )
+            finally:
+                await keeping.stop()
             await self._steps.reached(Step.PROGRAM_ENDED)
-            ended = await self._record_end(execution, outcome, contents, started_at)
+            ended = await self._record_end(
+                execution, outcome, contents, started_at, was_kept=keeping.has_begun
+            )
             return ended
         finally:
             self._measurements.ended(ended.status.value, ended.duration_seconds)
@@ -74,18 +86,24 @@ class Runner:
             self._capacity.give_back()
 
     async def _record_end(
-        self, execution: Execution, outcome: Outcome, contents: tuple[bytes, ...], started_at: datetime
+        self,
+        execution: Execution,
+        outcome: Outcome,
+        contents: tuple[bytes, ...],
+        started_at: datetime,
+        *,
+        was_kept: bool,
     ) -> Execution:
         write = self._end_record.write_until_recorded
         try:
-            return await write(execution, outcome, contents, started_at=started_at)
+            return await write(execution, outcome, contents, started_at=started_at, was_kept=was_kept)
         except Exception:
             # Output that no database takes must not hide that the program ran.
             self._log.exception("outcome_not_storable", execution_id=execution.execution_id)
             lost = empty_outcome(
                 outcome.status, ended_by=outcome.ended_by, detail="the output could not be stored"
             )
-            return await write(execution, lost, started_at=started_at)
+            return await write(execution, lost, started_at=started_at, was_kept=was_kept)
 
     async def _run_program(
         self, execution_id: str, prepared: PreparedRun, live: LiveExecution, started_at: datetime
@@ -94,7 +112,9 @@ class Runner:
         recorded = asyncio.create_task(self._record_running(execution_id, started_at))
         run: SandboxRun | None = None
         try:
-            run = await self._sandbox.start(prepared, live)
+            run = await self._start(prepared, live)
+            if run is None:
+                return _stopped_before_it_began(shutting_down=live.shutting_down), ()
             await self._steps.reached(Step.PROGRAM_STARTED)
             ended = await self._wait(execution_id, run, live)
         except SandboxError as error:
@@ -109,6 +129,24 @@ class Runner:
             await recorded
         outcome = outcome_of(ended, shutting_down=live.shutting_down)
         return outcome, tuple(file.content for file in ended.files)
+
+    async def _start(self, prepared: PreparedRun, live: LiveExecution) -> SandboxRun | None:
+        """None when it was told to stop first; then nothing of the sandbox is left."""
+        starting = asyncio.create_task(self._sandbox.start(prepared, live))
+        if not live.stop.is_set():
+            await asyncio.wait({starting}, timeout=_USUAL_START_SECONDS)
+        if not starting.done():
+            stopped = asyncio.create_task(live.stop.wait())
+            await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            stopped.cancel()
+        if starting.done():
+            return starting.result()
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        if not starting.cancelled():
+            return starting.result()
+        await self._sandbox.discard(prepared)
+        return None
 
     async def _wait(self, execution_id: str, run: SandboxRun, live: LiveExecution) -> SandboxOutcome:
         stopper = asyncio.create_task(self._stop_when_asked(run, live))
@@ -155,6 +193,14 @@ class Runner:
             await self._sandbox.discard(prepared)
         except SandboxError as error:
             self._log.warning("sandbox_not_removed", problem=str(error))
+
+
+def _stopped_before_it_began(*, shutting_down: bool) -> Outcome:
+    return empty_outcome(
+        ExecutionStatus.INTERRUPTED if shutting_down else ExecutionStatus.CANCELLED,
+        ended_by="shutdown" if shutting_down else "cancelled",
+        detail="it was stopped before the program began; nothing of it has run",
+    )
 
 
 def _failed(detail: str) -> Outcome:

@@ -12,21 +12,20 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from executor_mcp.cancellation import CancelRequests
 from executor_mcp.errors import ExecutionNotFound, InvalidArgument, OutputFileNotFound, RefusalReason, Refused
 from executor_mcp.examination import Examiner, Verdict
 from executor_mcp.executor_policy import ExecutorPolicy
 from executor_mcp.gate import Gate
-from executor_mcp.live_output import LiveExecution, LiveExecutions
+from executor_mcp.live_output import Chunk, LiveExecution, LiveExecutions, Position
 from executor_mcp.models import Execution, StoredFile
 from executor_mcp.referenced_files import ReferencedFiles, without_references
 from executor_mcp.runner import Runner
 from executor_mcp.sandbox.base import SandboxDescription
 from executor_mcp.storage.executions import MAX_PAGE, ExecutionStore, FileContent
+from executor_mcp.storage.running_state import RunningState
 from hitl_contract.action import action_digest, parse_action
-from server_kit.audit_log import AuditLog
-from server_kit.clock import Clock
 from server_kit.database.base import Database
 
 T = TypeVar("T")
@@ -70,18 +69,18 @@ class ExecutionService:
         live: LiveExecutions,
         examiner: Examiner,
         database: Database,
-        audit: AuditLog,
-        clock: Clock,
+        cancel_requests: CancelRequests,
+        running: RunningState,
     ) -> None:
         self._gate = gate
+        self._running = running
         self._runner = runner
         self._executions = executions
         self._files = files
         self._live = live
         self._examiner = examiner
         self._database = database
-        self._audit = audit
-        self._clock = clock
+        self._cancel_requests = cancel_requests
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closing = False
         self._log = structlog.get_logger("executor.service")
@@ -126,6 +125,10 @@ class ExecutionService:
         """The output so far, while the program runs in this process."""
         return self._live.get(execution_id)
 
+    async def stored_output(self, execution_id: str, position: Position) -> tuple[Chunk, ...]:
+        """What a program that another process runs has put out after `position`, as far as that is stored."""
+        return await self._running.since(execution_id, position)
+
     async def cancel(self, execution_id: str) -> None:
         """Ask whichever process runs it to end it; does nothing when it has ended.
 
@@ -134,23 +137,15 @@ class ExecutionService:
         """
         await self._get(execution_id)
 
-        async def write(connection: AsyncConnection) -> None:
-            if await self._executions.request_cancel(connection, execution_id, at=self._clock.now()):
-                await self._audit.append(
-                    connection,
-                    "execution.cancel_requested",
-                    actor="bearer of the execution id",
-                    subject=execution_id,
-                    details={},
-                )
-
-        await self._database.write(write)
+        await self._cancel_requests.leave(execution_id, actor="bearer of the execution id")
         live = self._live.get(execution_id)
         if live is not None:
             live.stop.set()
 
-    async def list_of_agent(self, agent: str, *, limit: int = 50, cursor: str | None = None) -> Page:
-        """What ran under tokens whose subject is this agent.
+    async def list_of_agent(
+        self, agent: str, *, limit: int = 50, cursor: str | None = None, active: bool = False
+    ) -> Page:
+        """What ran under tokens whose subject is this agent; with `active` only what has not ended.
 
         Raises:
             InvalidArgument: the limit is out of range or the cursor is not one of ours.
@@ -158,7 +153,7 @@ class ExecutionService:
         if not 1 <= limit <= MAX_PAGE:
             raise InvalidArgument(f"limit: {limit} is not allowed; 1 to {MAX_PAGE} are")
         before = None if cursor is None else _read_cursor(cursor)
-        found = await self._executions.list_of_agent(agent, limit=limit, before=before)
+        found = await self._executions.list_newest(agent=agent, active=active, limit=limit, before=before)
         return Page(found, _cursor(found[-1]) if len(found) == limit else None)
 
     async def output_file(self, execution_id: str, path: str) -> FileContent:

@@ -2,6 +2,7 @@
 
 # No `from __future__ import annotations`: pydantic reads these annotations at run time.
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
@@ -11,6 +12,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from executor_mcp.executor_policy import ExecutorPolicy
 from executor_mcp.packages.settings import PackageSettings
 from executor_mcp.policy_settings import PolicySettings
+from executor_mcp.retention import RetentionPolicy
 from executor_mcp.sandbox.settings import DEFAULT_IMAGE, PoolSettings
 from server_kit.audit_settings import AuditSettings
 from server_kit.logging import LogFormat, LogLevel
@@ -85,6 +87,25 @@ class WarmPoolSettings(SettingsModel):
         return PoolSettings(**self.model_dump())
 
 
+class RetentionSettings(SettingsModel):
+    """How long what executions put out is kept. The audit log and spent tokens are kept for ever."""
+
+    output_days: float = Field(
+        default=30, gt=0, le=36500, description="how long output, results and files are kept"
+    )
+    output_mb: int = Field(
+        default=4096, ge=1, le=1 << 24, description="how much of it: then the oldest goes first"
+    )
+    record_days: float = Field(default=365, gt=0, le=36500, description="how long the execution is known")
+
+    def policy(self) -> RetentionPolicy:
+        return RetentionPolicy(
+            output=timedelta(days=self.output_days),
+            output_bytes=self.output_mb << 20,
+            record=timedelta(days=self.record_days),
+        )
+
+
 class LogSettings(SettingsModel):
     """What is written to the log, on standard error."""
 
@@ -137,6 +158,7 @@ class Settings(SettingsModel):
     policy: PolicySettings = PolicySettings()
     packages: PackageSettings = PackageSettings()
     audit: AuditSettings = AuditSettings()
+    retention: RetentionSettings = RetentionSettings()
     log: LogSettings = LogSettings()
 
     @model_validator(mode="after")

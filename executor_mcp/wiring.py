@@ -94,6 +94,7 @@ async def open_executor(
                 packages=package_offer(settings),
                 steps=steps or PassThrough(),
                 places=settings.max_concurrent,
+                retention=settings.retention.policy(),
                 patience_seconds=settings.max_queue_seconds,
             )
         )

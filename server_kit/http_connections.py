@@ -67,6 +67,11 @@ class BoundedConnection(HttpToolsProtocol):
         self._expect_nothing()
         super().on_message_complete()
 
+    def handle_websocket_upgrade(self) -> None:
+        # From here on another protocol has the connection, with pings of its own.
+        self._expect_nothing()
+        super().handle_websocket_upgrade()
+
     def _expect_within(self, seconds: float) -> None:
         self._expect_nothing()
         self._deadline = self.loop.call_later(seconds, self._too_slow, seconds)

@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 GRACEFUL_SECONDS = 10
 BACKLOG = 2048
+MAX_WEBSOCKET_MESSAGE_BYTES = 4096
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -79,13 +80,14 @@ async def serve(
     listening: socket.socket | None = None,
     ending: Callable[[], None] | None = None,
     graceful_seconds: int = GRACEFUL_SECONDS,
+    websockets: bool = False,
 ) -> None:
     """Serve until SIGTERM, SIGINT or `stop`; then let requests in progress end within `graceful_seconds`.
 
     `ending` is called when the end begins: what only waits can then stop waiting.
     `ready` is called with the real address once requests are answered. `listening` is a socket from `bind`;
-    without it one is made. Raises what `bind` raises, and ServerError when the application's own start
-    failed.
+    without it one is made. `websockets`: whether the application has any. Raises what `bind` raises, and
+    ServerError when the application's own start failed.
     """
     taken = listening or bind(address)
     config = uvicorn.Config(
@@ -97,6 +99,10 @@ async def serve(
         # Who calls is never taken from a header that the caller writes.
         proxy_headers=False,
         lifespan="on",
+        ws="websockets-sansio" if websockets else "none",
+        ws_max_size=MAX_WEBSOCKET_MESSAGE_BYTES,
+        # Compression would hold a window of memory for each, and output is written by strangers.
+        ws_per_message_deflate=False,
         timeout_graceful_shutdown=graceful_seconds,
     )
     server = _Server(config, ready, ending, Address(address.host, taken.getsockname()[1]))

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from executor_mcp.cli.audit import audit
+from executor_mcp.cli.executions import executions
 from executor_mcp.cli.machine import doctor, image
 from executor_mcp.cli.packages import packages
 from executor_mcp.cli.records import agents, receipt, tokens
@@ -26,6 +27,7 @@ application = typer.Typer(
 application.command()(serve)
 application.command()(mcp)
 application.command()(doctor)
+application.add_typer(executions, name="executions")
 application.add_typer(agents, name="agents")
 application.add_typer(tokens, name="tokens")
 application.add_typer(audit, name="audit")

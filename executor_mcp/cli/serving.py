@@ -51,7 +51,7 @@ async def _serve(settings: Settings, output: Output) -> None:
                 )
 
             spare_what_is_loaded()
-            await serve_http(app, asked, ready=ready, listening=listening)
+            await serve_http(app, asked, ready=ready, listening=listening, websockets=True)
     finally:
         listening.close()
 

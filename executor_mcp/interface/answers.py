@@ -38,6 +38,11 @@ class UsageAnswer(AnswerModel):
     cpu_seconds: float | None
     peak_memory_bytes: int | None
     output_bytes: int
+    peak_processes: Annotated[
+        int | None, Field(description="Most processes and threads at once; null for a run of under 50 ms")
+    ]
+    read_bytes: Annotated[int | None, Field(description="Read from disks; files lie in memory")]
+    written_bytes: Annotated[int | None, Field(description="Written to disks; files lie in memory")]
 
 
 class SandboxAnswer(AnswerModel):

@@ -71,6 +71,7 @@ class ListExecutionsArguments(Arguments):
     cursor: Annotated[
         str | None, Field(max_length=200, description="next_cursor of the page before this one")
     ] = None
+    active: Annotated[bool, Field(description="Only executions that have not ended")] = False
 
 
 class ReadOutputFileArguments(Arguments):

@@ -41,6 +41,7 @@ MCP answers carry a value twice, once as text within JSON, and the SDK's client 
 """
 
 PIECE_BYTES: Final = 128 * 1024
+_ENOUGH_BYTES: Final = INLINE_BYTES + 1
 
 
 def execution_summary(execution: Execution) -> ExecutionSummary:
@@ -84,6 +85,9 @@ def execution_answer(execution: Execution, live: LiveExecution | None) -> Execut
             cpu_seconds=usage.cpu_seconds,
             peak_memory_bytes=usage.peak_memory_bytes,
             output_bytes=usage.output_bytes,
+            peak_processes=usage.peak_processes,
+            read_bytes=usage.read_bytes,
+            written_bytes=usage.written_bytes,
         ),
         detail=None if outcome is None else outcome.detail,
         receipt=execution.receipt,
@@ -192,8 +196,8 @@ def _output(outcome: Outcome | None, live: LiveExecution | None) -> tuple[str, s
         return outcome.stdout.decode(errors="replace"), outcome.stderr.decode(errors="replace")
     if live is not None:
         return (
-            live.so_far("stdout").decode(errors="replace"),
-            live.so_far("stderr").decode(errors="replace"),
+            live.so_far("stdout", _ENOUGH_BYTES).decode(errors="replace"),
+            live.so_far("stderr", _ENOUGH_BYTES).decode(errors="replace"),
         )
     return "", ""
 
@@ -239,6 +243,8 @@ def _next_step(execution: Execution, *, clipped: bool) -> str:
         return (
             f"It runs on whatever you do. Call get_execution with {identifier} and wait_seconds for its end."
         )
+    if execution.output_removed:
+        return "It ended long ago and its output is no longer kept. The receipt still vouches for its digest."
     if clipped:
         return (
             "Some output did not fit here. Read all of it with read_output_file and path /dev/stdout, "

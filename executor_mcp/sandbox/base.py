@@ -17,6 +17,7 @@ from typing import Literal, Protocol
 
 from pydantic import JsonValue
 
+from executor_mcp.sandbox.usage import UsageSample
 from hitl_contract.action_code import InputFile, Language, Limits, NetworkMode, Profile
 
 Termination = Literal[
@@ -71,12 +72,18 @@ class CreatedFile:
 
 @dataclass(frozen=True)
 class ResourceUsage:
-    """What the run cost. None where the sandbox cannot measure it."""
+    """What the run cost. None where the sandbox cannot measure it.
+
+    The last three come of samples: None for a run of less than 50 ms too.
+    """
 
     wall_seconds: float
     cpu_seconds: float | None
     peak_memory_bytes: int | None
     output_bytes: int
+    peak_processes: int | None = None
+    read_bytes: int | None = None
+    written_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -144,12 +151,16 @@ class SandboxDescription:
 class OutputSink(Protocol):
     """Receives output while the program runs: already bounded, at most `limits.output_kb` of each stream.
 
-    Called on the event loop; must not block. An exception raised here ends the run.
+    Called on the event loop; must not block. An exception that output raises here ends the run.
     """
 
     def stdout(self, chunk: bytes) -> None: ...
 
     def stderr(self, chunk: bytes) -> None: ...
+
+    def usage(self, sample: UsageSample) -> None:
+        """Every 50 ms, from the 50th on; never where the sandbox cannot be measured."""
+        ...
 
 
 class PreparedRun(Protocol):

@@ -23,6 +23,8 @@ from executor_mcp.sandbox.frames import MAX_FRAME_BYTES, Frame, read_frame
 from executor_mcp.sandbox.host_directories import HostDirectory
 from executor_mcp.sandbox.job_message import HOSTS
 from executor_mcp.sandbox.run import Aftermath
+from executor_mcp.sandbox.usage import UsageMeter
+from executor_mcp.sandbox.usage_meters import CONTROLLERS, ControlGroupMeter, ProcessTreeMeter
 
 READY_SECONDS = 15.0
 _STATUS_BYTES = 4096
@@ -38,9 +40,15 @@ class BubblewrapProcess:
     """
 
     def __init__(
-        self, process: asyncio.subprocess.Process, init: int, status: int, group: ControlGroup | None
+        self,
+        process: asyncio.subprocess.Process,
+        number: int,
+        init: int,
+        status: int,
+        group: ControlGroup | None,
     ) -> None:
         self._process = process
+        self._number = number
         # None once closed: another file may get its number.
         self._init: int | None = init
         # Kept open: bwrap writes to it again, and would die of a closed pipe before its sandbox is set up.
@@ -73,11 +81,11 @@ class BubblewrapProcess:
             finally:
                 for descriptor in descriptors.all():
                     os.close(descriptor)
-            init = await _process_1(process, status_reader)
+            number, init = await _process_1(process, status_reader)
         except BaseException:
             os.close(status_reader)
             raise
-        return cls(process, init, status_reader, group)
+        return cls(process, number, init, status_reader, group)
 
     async def read_frame(self) -> Frame | None:
         return await read_frame(cast("asyncio.StreamReader", self._process.stdout))
@@ -86,6 +94,12 @@ class BubblewrapProcess:
         writer = cast("asyncio.StreamWriter", self._process.stdin)
         if not writer.is_closing():
             writer.write(data)
+
+    async def meter(self) -> UsageMeter | None:
+        if self._group is not None:
+            own = [(name, place) for place in self._group.directories for name in CONTROLLERS]
+            return ControlGroupMeter.of_directories(own, supervisor=self._number, own_tasks=2)
+        return ProcessTreeMeter(self._number, is_alive=lambda: self._init is not None)
 
     async def kill(self) -> None:
         if self._init is not None:
@@ -137,8 +151,8 @@ async def _spawn(command: list[str], descriptors: Descriptors) -> asyncio.subpro
         raise SandboxUnavailable(f"the sandbox could not be started: {error}") from error
 
 
-async def _process_1(process: asyncio.subprocess.Process, status_reader: int) -> int:
-    """A pidfd of the sandbox's process 1, once bwrap has named it."""
+async def _process_1(process: asyncio.subprocess.Process, status_reader: int) -> tuple[int, int]:
+    """Number and pidfd of the sandbox's process 1, once bwrap has named it."""
     try:
         status = b""
         async with asyncio.timeout(READY_SECONDS):
@@ -148,7 +162,8 @@ async def _process_1(process: asyncio.subprocess.Process, status_reader: int) ->
                 if not part:
                     break
                 status += part
-        return os.pidfd_open(int(json.loads(status.split(b"\n", 1)[0])["child-pid"]))
+        number = int(json.loads(status.split(b"\n", 1)[0])["child-pid"])
+        return number, os.pidfd_open(number)
     except (TimeoutError, OSError, ValueError, KeyError) as error:
         await _kill_outer(process)
         written = await _bounded_errors(process)

@@ -170,38 +170,44 @@ def _can_limit(group: ControlGroup) -> bool:
     return "pids.max" in files and bool(files & {"memory.max", "memory.limit_in_bytes"})
 
 
-def _memberships() -> dict[str, str]:
-    """Controller (or "" for version 2) to this process's path in its hierarchy."""
-    memberships: dict[str, str] = {}
-    for line in Path("/proc/self/cgroup").read_text().splitlines():
+def memberships(process: str = "self") -> dict[str, str]:
+    """Controller (or "" for version 2) to the process's path in its hierarchy. Raises OSError."""
+    found: dict[str, str] = {}
+    for line in Path(f"/proc/{process}/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
         for controller in controllers.split(","):
-            memberships[controller] = path
-    return memberships
+            found[controller] = path
+    return found
 
 
-def _mounts() -> list[tuple[str, Path, str, frozenset[str]]]:
+def mounts() -> list[tuple[str, Path, str, frozenset[str]]]:
     """(type, mount point, root within the hierarchy, super options) of every mounted hierarchy."""
-    mounts: list[tuple[str, Path, str, frozenset[str]]] = []
+    found: list[tuple[str, Path, str, frozenset[str]]] = []
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         left, _, right = line.partition(" - ")
         kind, _, options = right.split(" ", 2)
         if kind in ("cgroup", "cgroup2"):
             fields = left.split(" ")
-            mounts.append((kind, Path(fields[4]), fields[3], frozenset(options.split(","))))
-    return mounts
+            found.append((kind, Path(fields[4]), fields[3], frozenset(options.split(","))))
+    return found
+
+
+def directory_of(mount: tuple[Path, str], path: str) -> Path | None:
+    """Where a group lies, by a hierarchy's mount point and the root mounted there; None outside of that."""
+    mount_point, root = mount
+    inside = path.removeprefix(root) if root != "/" else path
+    directory = mount_point / inside.lstrip("/")
+    return directory if directory.is_dir() else None
 
 
 def _own_directory(mount_point: Path, root: str, path: str) -> Path:
     """In a container the path may lie outside of what is mounted; the mount's top is then the own group."""
-    inside = path.removeprefix(root) if root != "/" else path
-    directory = mount_point / inside.lstrip("/")
-    return directory if directory.is_dir() else mount_point
+    return directory_of((mount_point, root), path) or mount_point
 
 
 def _version_2() -> tuple[Path, ...]:
-    path = _memberships().get("", "/")
-    for kind, mount_point, root, _ in _mounts():
+    path = memberships().get("", "/")
+    for kind, mount_point, root, _ in mounts():
         if kind != "cgroup2":
             continue
         own = _own_directory(mount_point, root, path)
@@ -221,10 +227,10 @@ def _version_2() -> tuple[Path, ...]:
 
 
 def _version_1() -> tuple[Path, ...]:
-    memberships = _memberships()
+    own = memberships()
     found: dict[str, Path] = {}
-    for kind, mount_point, root, options in _mounts():
+    for kind, mount_point, root, options in mounts():
         for controller in (*_WANTED, "cpuacct"):
-            if kind == "cgroup" and controller in options and controller in memberships:
-                found.setdefault(controller, _own_directory(mount_point, root, memberships[controller]))
+            if kind == "cgroup" and controller in options and controller in own:
+                found.setdefault(controller, _own_directory(mount_point, root, own[controller]))
     return tuple(dict.fromkeys(found.values())) if {"memory", "pids"} <= found.keys() else ()

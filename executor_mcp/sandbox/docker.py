@@ -143,6 +143,13 @@ class DockerEngine:
         )
         return FinalState(exit_code=int(state["ExitCode"]), out_of_memory=bool(state.get("OOMKilled")))
 
+    async def first_process(self, container_id: str) -> int:
+        """The number on the engine's host of a running container's first process, else 0."""
+        state: dict[str, Any] = await self._call(
+            lambda client: client.inspect_container(container_id)["State"]
+        )
+        return int(state.get("Pid") or 0)
+
     async def remove(self, container_id: str) -> None:
         def remove(client: Any) -> None:
             try:

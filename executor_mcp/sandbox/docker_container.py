@@ -17,6 +17,8 @@ from executor_mcp.sandbox.job_message import PROGRAM_PATH
 from executor_mcp.sandbox.languages.registry import Languages
 from executor_mcp.sandbox.run import Aftermath
 from executor_mcp.sandbox.supervisor_program import supervisor_program
+from executor_mcp.sandbox.usage import UsageMeter
+from executor_mcp.sandbox.usage_meters import ControlGroupMeter
 
 _GVISOR_MEMORY_BYTES = 64 * 1024 * 1024
 _GVISOR_TASKS = 256
@@ -106,9 +108,12 @@ def supervisor_command(languages: Languages) -> list[str]:
 class DockerContainer:
     """Implements `run.Channel` over an attached container."""
 
-    def __init__(self, engine: DockerEngine, container_id: str, stream: AttachedStream) -> None:
+    def __init__(
+        self, engine: DockerEngine, container_id: str, stream: AttachedStream, *, gvisor: bool
+    ) -> None:
         self._engine = engine
         self._container_id = container_id
+        self._gvisor = gvisor
         self._stream = stream
         self._output = _Demultiplexer(stream.reader)
         self._killing: asyncio.Task[None] | None = None
@@ -137,7 +142,7 @@ class DockerContainer:
             with contextlib.suppress(SandboxError):
                 await asyncio.shield(engine.remove(container_id))
             raise
-        return cls(engine, container_id, stream)
+        return cls(engine, container_id, stream, gvisor="runtime" in host)
 
     async def read_frame(self) -> Frame | None:
         return await read_frame(self._output)
@@ -145,6 +150,15 @@ class DockerContainer:
     def send(self, data: bytes) -> None:
         if not self._stream.writer.is_closing():
             self._stream.writer.write(data)
+
+    async def meter(self) -> UsageMeter | None:
+        """None where the engine's processes are not this host's."""
+        try:
+            process = await self._engine.first_process(self._container_id)
+        except SandboxError:
+            return None
+        # gVisor's own threads are in the group; they are not the program's.
+        return ControlGroupMeter.of_process(process, own_tasks=None if self._gvisor else 1)
 
     async def kill(self) -> None:
         if self._killing is None:

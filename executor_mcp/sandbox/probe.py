@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from executor_mcp.sandbox.base import LanguageDescription, OutputSink, PreparedRun, SandboxJob, SandboxRun
 from executor_mcp.sandbox.errors import SandboxUnavailable
 from executor_mcp.sandbox.languages.registry import Languages
+from executor_mcp.sandbox.usage import UsageSample
 from hitl_contract.action_code import Language, Limits, NetworkMode, Profile
 
 MAX_PACKAGES = 400
@@ -45,6 +46,9 @@ class NoSink:
         """Versions are a result, not output."""
 
     def stderr(self, chunk: bytes) -> None:
+        """See `stdout`."""
+
+    def usage(self, sample: UsageSample) -> None:
         """See `stdout`."""
 
 

@@ -15,6 +15,7 @@ class ProcessHandle:
     def __init__(self, process: int) -> None:
         """Raises OSError when there is no such process."""
         self._descriptor = os.pidfd_open(process)
+        self.process = process
         self._closed = False
 
     @property

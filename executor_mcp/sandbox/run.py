@@ -23,6 +23,7 @@ from executor_mcp.sandbox.amounts import MAX_RETURNED_FILES, Amounts
 from executor_mcp.sandbox.base import OutputSink, ResourceUsage, SandboxOutcome, Termination
 from executor_mcp.sandbox.frames import Frame, FrameError, FrameKind, decode_file_header, encode_frame
 from executor_mcp.sandbox.results import BoundedBuffer, FileReceiver, checked_result
+from executor_mcp.sandbox.usage import UsageMeter, UsagePeaks, UsageSampler
 
 STOP_GRACE_SECONDS = 1.0
 COLLECT_SECONDS = 10.0
@@ -50,6 +51,10 @@ class Channel(Protocol):
 
     def send(self, data: bytes) -> None:
         """Never blocks, never raises for a sandbox that is gone."""
+        ...
+
+    async def meter(self) -> UsageMeter | None:
+        """None where it cannot be measured from outside. Asked once, and only of a run that lasts."""
         ...
 
     async def kill(self) -> None:
@@ -104,10 +109,13 @@ class SupervisedRun:
         self._exited = asyncio.Event()
         self._cancelled = asyncio.Event()
         self._task: asyncio.Task[SandboxOutcome] | None = None
+        self._sampler = UsageSampler(channel.meter, sink.usage)
+        self._peaks = UsagePeaks()
 
     def begin(self, ended: Callable[[SupervisedRun], None]) -> None:
         """Call once, when the program has been sent; `ended` is called when the run is over."""
         self._started_at = time.monotonic()
+        self._sampler.begin()
         self._task = asyncio.create_task(self._drive())
         self._task.add_done_callback(lambda _: ended(self))
 
@@ -125,6 +133,7 @@ class SupervisedRun:
         try:
             verdict = await self._supervise(receiving)
         finally:
+            self._peaks = await self._sampler.stop()
             await self._channel.kill()
             receiving.cancel()
             await asyncio.gather(receiving, return_exceptions=True)
@@ -223,8 +232,11 @@ class SupervisedRun:
         stdout, stderr = self._stdout.content(), self._stderr.content()
         termination, exit_code = self._termination(verdict, aftermath)
         over = self._over(exit_report)
-        peak = aftermath.peak_memory_bytes or (exit_report.peak_memory_bytes if exit_report else None)
-        cpu = aftermath.cpu_seconds or (exit_report.cpu_seconds if exit_report else None)
+        peaks = self._peaks
+        reported_peak = exit_report.peak_memory_bytes if exit_report else None
+        peak = aftermath.peak_memory_bytes or reported_peak or peaks.memory_bytes
+        reported_cpu = exit_report.cpu_seconds if exit_report else None
+        cpu = aftermath.cpu_seconds or reported_cpu or peaks.cpu_seconds
         produced = len(stdout) + len(stderr)
         return SandboxOutcome(
             termination=termination,
@@ -240,6 +252,9 @@ class SupervisedRun:
                 cpu_seconds=cpu,
                 peak_memory_bytes=peak,
                 output_bytes=exit_report.stdout_bytes + exit_report.stderr_bytes if exit_report else produced,
+                peak_processes=peaks.processes,
+                read_bytes=peaks.read_bytes,
+                written_bytes=peaks.written_bytes,
             ),
             detail=self._detail
             or aftermath.detail

@@ -105,7 +105,11 @@ class ExecutionStore:
                 executions.c.status.in_([status.value for status in UNFINISHED]),
             )
             .values(
-                status=outcome.status.value, started_at=started_at, finished_at=finished_at, receipt=receipt
+                status=outcome.status.value,
+                started_at=started_at,
+                finished_at=finished_at,
+                receipt=receipt,
+                stored_bytes=outcome.stored_bytes,
             )
         )
         if changed.rowcount != 1:
@@ -169,18 +173,26 @@ class ExecutionStore:
 
         return await self._database.read(read)
 
-    async def list_of_agent(
-        self, agent: str, *, limit: int, before: tuple[datetime, str] | None = None
+    async def list_newest(
+        self,
+        *,
+        agent: str | None,
+        limit: int,
+        active: bool = False,
+        before: tuple[datetime, str] | None = None,
     ) -> tuple[Execution, ...]:
-        """Newest first, without output, result or files; `before` is the creation time and id of the last one
-        seen.
+        """Newest first, without output, result or files; of all agents where none is given; `before` is the
+        creation time and id of the last one seen.
         """
         query = (
             select(executions)
-            .where(executions.c.agent == agent)
             .order_by(executions.c.created_at.desc(), executions.c.execution_id.desc())
             .limit(min(limit, MAX_PAGE))
         )
+        if agent is not None:
+            query = query.where(executions.c.agent == agent)
+        if active:
+            query = query.where(executions.c.status.in_([status.value for status in UNFINISHED]))
         if before is not None:
             created_at, execution_id = before
             query = query.where(
@@ -229,6 +241,10 @@ def _outcome_values(execution_id: str, outcome: Outcome) -> dict[str, object]:
         "cpu_seconds": None if usage is None else usage.cpu_seconds,
         "peak_memory_bytes": None if usage is None else usage.peak_memory_bytes,
         "output_bytes": None if usage is None else usage.output_bytes,
+        "peak_processes": None if usage is None else usage.peak_processes,
+        "read_bytes": None if usage is None else usage.read_bytes,
+        "written_bytes": None if usage is None else usage.written_bytes,
+        "checkpoint_json": outcome.checkpoint_json,
     }
 
 
@@ -255,6 +271,7 @@ def _bare_execution(row: Row[Any], outcome: Outcome | None = None) -> Execution:
         cancel_requested=row.cancel_requested_at is not None,
         warnings=() if row.warnings is None else tuple(json.loads(row.warnings)),
         packages=tuple(UsedPackage(*one) for one in json.loads(row.packages or "[]")),
+        output_removed=row.output_removed_at is not None,
     )
 
 
@@ -263,7 +280,15 @@ def _execution(row: Row[Any], files: tuple[StoredFile, ...]) -> Execution:
         return _bare_execution(row)
     usage = None
     if row.wall_seconds is not None:
-        usage = Usage(row.wall_seconds, row.cpu_seconds, row.peak_memory_bytes, row.output_bytes)
+        usage = Usage(
+            wall_seconds=row.wall_seconds,
+            cpu_seconds=row.cpu_seconds,
+            peak_memory_bytes=row.peak_memory_bytes,
+            output_bytes=row.output_bytes,
+            peak_processes=row.peak_processes,
+            read_bytes=row.read_bytes,
+            written_bytes=row.written_bytes,
+        )
     outcome = Outcome(
         status=ExecutionStatus(row.status),
         ended_by=row.ended_by,
@@ -276,5 +301,6 @@ def _execution(row: Row[Any], files: tuple[StoredFile, ...]) -> Execution:
         files=files,
         files_truncated=row.files_truncated,
         usage=usage,
+        checkpoint_json=row.checkpoint_json,
     )
     return _bare_execution(row, outcome)

@@ -17,6 +17,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 from executor_mcp.storage.columns import UtcTime
@@ -62,8 +63,19 @@ executions = Table(
     Column("receipt", Text),
     # A JSON list of texts; NULL for none.
     Column("warnings", Text),
+    # What the output, the result and the files take, until they are swept away.
+    Column("stored_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("output_removed_at", UtcTime),
     Index("ix_executions_agent_created_at", "agent", "created_at"),
     Index("ix_executions_status_owner", "status", "owner"),
+    Index("ix_executions_finished_at", "finished_at"),
+    Index(
+        "ix_executions_kept",
+        "finished_at",
+        "stored_bytes",
+        sqlite_where=text("stored_bytes > 0"),
+        postgresql_where=text("stored_bytes > 0"),
+    ),
 )
 
 execution_outcomes = Table(
@@ -82,6 +94,33 @@ execution_outcomes = Table(
     Column("cpu_seconds", Float),
     Column("peak_memory_bytes", BigInteger),
     Column("output_bytes", BigInteger),
+    Column("peak_processes", BigInteger),
+    Column("read_bytes", BigInteger),
+    Column("written_bytes", BigInteger),
+    Column("checkpoint_json", LargeBinary),
+)
+
+# While a program runs: what would be lost with the process that runs it. Gone with the end.
+running_output = Table(
+    "running_output",
+    metadata,
+    Column("execution_id", String(64), ForeignKey("executions.execution_id"), primary_key=True),
+    Column("stream", String(8), primary_key=True),
+    Column("start", BigInteger, primary_key=True, autoincrement=False),
+    Column("content", LargeBinary, nullable=False),
+)
+
+running_progress = Table(
+    "running_progress",
+    metadata,
+    Column("execution_id", String(64), ForeignKey("executions.execution_id"), primary_key=True),
+    Column("wall_seconds", Float, nullable=False),
+    Column("cpu_seconds", Float),
+    Column("peak_memory_bytes", BigInteger),
+    Column("peak_processes", BigInteger),
+    Column("read_bytes", BigInteger),
+    Column("written_bytes", BigInteger),
+    Column("checkpoint_json", LargeBinary),
 )
 
 execution_files = Table(

@@ -76,13 +76,18 @@ def list_executions(service: ExecutionService) -> ToolDefinition[Call, Execution
     async def run(call: Call) -> ExecutionList:
         arguments = parse_arguments(ListExecutionsArguments, call.arguments)
         agent = require_agent(call.agent)
-        page = await service.list_of_agent(agent, limit=arguments.limit, cursor=arguments.cursor)
+        page = await service.list_of_agent(
+            agent, limit=arguments.limit, cursor=arguments.cursor, active=arguments.active
+        )
         return execution_list(page)
 
     return ToolDefinition(
         name="list_executions",
         title="List your executions",
-        description="What ran under approvals given to you, newest first. Needs an executor API key.",
+        description=(
+            "What ran under approvals given to you, newest first; with active only what has not ended. "
+            "Needs an executor API key."
+        ),
         input_schema=input_schema(ListExecutionsArguments),
         answer=ExecutionList,
         annotations=READS,

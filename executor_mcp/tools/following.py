@@ -1,21 +1,24 @@
-"""How a call waits for an execution: with its output as progress where the client asked for that, else 45
-seconds.
+"""How a call waits for an execution: with its output and usage as progress where the client asked for that,
+else 45 seconds.
 """
 
 from __future__ import annotations
 
 import asyncio
 import codecs
+import json
+from dataclasses import asdict
 from typing import Any, Final
 
 from mcp.server.mcpserver.context import Context
 
+from executor_mcp import execution_feed
+from executor_mcp.execution_feed import EndEvent, Event, IdleEvent, OutputEvent, StatusEvent, UsageEvent
 from executor_mcp.interface.arguments import MAX_WAIT_SECONDS
-from executor_mcp.live_output import Chunk, LiveExecution, Position
+from executor_mcp.live_output import Chunk
 from executor_mcp.models import Execution
 from executor_mcp.service import ExecutionService
 
-HEARTBEAT_SECONDS: Final = 15.0
 HELD_WITHOUT_PROGRESS_SECONDS: Final = 45.0
 _LONGEST_MESSAGE: Final = 16_384
 
@@ -33,33 +36,16 @@ async def follow(
     patience = float(MAX_WAIT_SECONDS) if wait_seconds is None else wait_seconds
     reporter = _Reporter(context)
     deadline = asyncio.get_running_loop().time() + patience
-    await reporter.say("status", f"running as {execution_id}")
-    live = service.live(execution_id)
-    if live is not None:
-        await _stream(live, reporter, deadline)
-    while True:
-        remaining = max(0.0, deadline - asyncio.get_running_loop().time())
-        execution = await service.get(execution_id, wait_seconds=min(HEARTBEAT_SECONDS, remaining))
-        if execution.status.is_final or remaining <= 0:
-            return execution
-        await reporter.say("status", "still running")
-
-
-async def _stream(live: LiveExecution, reporter: _Reporter, deadline: float) -> None:
-    position = Position()
-    while not (live.ended and live.position == position):
-        remaining = deadline - asyncio.get_running_loop().time()
-        if remaining <= 0:
-            return
-        if not await live.wait(position, min(HEARTBEAT_SECONDS, remaining)):
-            await reporter.say("status", "still running")
-        chunks, position = live.since(position), live.position
-        await reporter.output(chunks)
+    async for event, _ in execution_feed.follow(service, execution_id, until=deadline):
+        await reporter.report(event)
+        if isinstance(event, EndEvent):
+            return event.execution
+    return await service.get(execution_id)
 
 
 class _Reporter:
-    """Sends `stdout: …`, `stderr: …` and `status: …` as progress messages; the number is the seconds since
-    the start.
+    """Sends `stdout: …`, `stderr: …`, `usage: {…}` and `status: …` as progress messages; the number is the
+    seconds since the start.
     """
 
     def __init__(self, context: Context[Any, Any]) -> None:
@@ -70,13 +56,25 @@ class _Reporter:
         make = codecs.getincrementaldecoder("utf-8")
         self._decoders = {"stdout": make(errors="replace"), "stderr": make(errors="replace")}
 
-    async def output(self, chunks: tuple[Chunk, ...]) -> None:
-        for chunk in chunks:
-            text = self._decoders[chunk.stream].decode(chunk.data)
-            for begin in range(0, len(text), _LONGEST_MESSAGE):
-                await self.say(chunk.stream, text[begin : begin + _LONGEST_MESSAGE])
+    async def report(self, event: Event) -> None:
+        match event:
+            case StatusEvent(execution):
+                await self._say("status", f"running as {execution.execution_id}")
+            case OutputEvent(chunk):
+                await self._output(chunk)
+            case UsageEvent(sample):
+                await self._say("usage", json.dumps(asdict(sample)))
+            case IdleEvent():
+                await self._say("status", "still running")
+            case EndEvent():
+                return
 
-    async def say(self, kind: str, text: str) -> None:
+    async def _output(self, chunk: Chunk) -> None:
+        text = self._decoders[chunk.stream].decode(chunk.data)
+        for begin in range(0, len(text), _LONGEST_MESSAGE):
+            await self._say(chunk.stream, text[begin : begin + _LONGEST_MESSAGE])
+
+    async def _say(self, kind: str, text: str) -> None:
         # The protocol wants every number to be larger than the one before.
         self._last = max(self._loop.time() - self._began, self._last + 0.000_001)
         await self._context.report_progress(self._last, None, f"{kind}: {text}")

@@ -4,15 +4,18 @@
 from typing import Annotated, Final
 from urllib.parse import quote
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Header, Query, Request, WebSocket
 from fastapi.responses import Response
 
+from executor_mcp.execution_feed import Readers
 from executor_mcp.interface.answers import ExecutionAnswer, ExecutionList, LanguagesAnswer, ValidationAnswer
 from executor_mcp.interface.arguments import ExecuteArguments, ValidateCodeArguments
+from executor_mcp.interface.events import read_identifier
 from executor_mcp.interface.views import execution_answer, execution_list, languages, validation
 from executor_mcp.service import ExecutionService
 from executor_mcp.storage.executions import FileContent
 from executor_mcp.tools.caller import AGENT_SCOPE_KEY, require_agent
+from executor_mcp.web.event_stream import EventStream, serve_websocket
 
 HELD_SECONDS: Final = 45.0
 _CANCEL_PATIENCE_SECONDS: Final = 10.0
@@ -22,12 +25,16 @@ _INERT: Final = {
     "Content-Security-Policy": "sandbox; default-src 'none'",
 }
 
+LastEventId = Annotated[
+    str | None, Header(max_length=40, description="The id of the last event that was received")
+]
 WaitSeconds = Annotated[float, Query(ge=0, le=3600, description="Hold the answer until the end, in seconds")]
 
 
 def api_router(service: ExecutionService) -> APIRouter:
     """The routes under /api/v1."""
     router = APIRouter(prefix="/api/v1", tags=["executions"])
+    readers = Readers()
 
     async def answer(execution_id: str, wait_seconds: float = 0.0) -> ExecutionAnswer:
         execution = await service.get(execution_id, wait_seconds=wait_seconds)
@@ -55,10 +62,11 @@ def api_router(service: ExecutionService) -> APIRouter:
         request: Request,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
         cursor: Annotated[str | None, Query(max_length=200)] = None,
+        active: Annotated[bool, Query(description="Only what has not ended")] = False,
     ) -> ExecutionList:
         """What ran under tokens of the agent whose API key came with the request, newest first."""
         agent = require_agent(request.scope.get(AGENT_SCOPE_KEY))
-        return execution_list(await service.list_of_agent(agent, limit=limit, cursor=cursor))
+        return execution_list(await service.list_of_agent(agent, limit=limit, cursor=cursor, active=active))
 
     @router.get("/executions/{execution_id}")
     async def get_execution(execution_id: str, wait_seconds: WaitSeconds = 0.0) -> ExecutionAnswer:
@@ -70,6 +78,21 @@ def api_router(service: ExecutionService) -> APIRouter:
         """Stop the program; answers once it is dead, or after 10 seconds."""
         await service.cancel(execution_id)
         return await answer(execution_id, _CANCEL_PATIENCE_SECONDS)
+
+    @router.get("/executions/{execution_id}/events", response_class=EventStream)
+    async def follow_execution(execution_id: str, last_event_id: LastEventId = None) -> Response:
+        """Status, output and usage as server-sent events, until the end; Last-Event-ID goes on from there."""
+        position, has_seen_the_end = read_identifier(last_event_id)
+        await service.get(execution_id)
+        if has_seen_the_end:
+            # What tells an EventSource not to come again.
+            return Response(status_code=204)
+        with readers.one_more(execution_id):
+            return EventStream(service, readers, execution_id, position)
+
+    @router.websocket("/executions/{execution_id}/stream")
+    async def stream_execution(websocket: WebSocket, execution_id: str, after: str | None = None) -> None:
+        await serve_websocket(websocket, service, readers, execution_id, after)
 
     @router.get("/executions/{execution_id}/output/{stream}")
     async def read_output(execution_id: str, stream: str) -> Response:

@@ -25,13 +25,17 @@ class ApiKeyMiddleware:
         self._required = required
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not str(scope["path"]).startswith(_GUARDED):
+        if scope["type"] not in ("http", "websocket") or not str(scope["path"]).startswith(_GUARDED):
             await self._application(scope, receive, send)
             return
         try:
             scope[AGENT_SCOPE_KEY] = await self._agent(Headers(scope=scope).getlist("authorization"))
         except ProblemDetail as problem:
-            await problem.response()(scope, receive, send)
+            if scope["type"] == "websocket":
+                # Before it is accepted: the client is answered 403.
+                await send({"type": "websocket.close", "code": 4401, "reason": problem.code})
+            else:
+                await problem.response()(scope, receive, send)
             return
         await self._application(scope, receive, send)
 

@@ -14,6 +14,7 @@ from executor_mcp.errors import (
     OutputFileNotFound,
     RefusalReason,
     Refused,
+    TooManyReaders,
 )
 from executor_mcp.sandbox.errors import SandboxError
 from hitl_contract.errors import InvalidAction
@@ -50,6 +51,7 @@ def install(application: FastAPI) -> None:
     application.add_exception_handler(InvalidArgument, _invalid_argument)
     application.add_exception_handler(CredentialRequired, _credential)
     application.add_exception_handler(SandboxError, _sandbox)
+    application.add_exception_handler(TooManyReaders, _too_many_readers)
 
 
 async def _refused(_request: Request, error: Exception) -> Response:
@@ -80,6 +82,10 @@ async def _invalid_argument(_request: Request, error: Exception) -> Response:
 async def _credential(_request: Request, error: Exception) -> Response:
     headers = {"WWW-Authenticate": "Bearer"}
     return ProblemDetail(401, "api_key_required", str(error), headers=headers).response()
+
+
+async def _too_many_readers(_request: Request, error: Exception) -> Response:
+    return ProblemDetail(_UNAVAILABLE, "too_many_readers", str(error), headers=_RETRY).response()
 
 
 async def _sandbox(_request: Request, error: Exception) -> Response:

@@ -6,9 +6,10 @@ import asyncio
 import json
 import os
 import signal
+import sqlite3
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -273,7 +274,7 @@ async def test_a_start_that_cannot_be_says_why_in_one_line(served: Served, tmp_p
 
 
 async def test_a_server_killed_while_a_program_runs_reports_it_as_interrupted(served: Served) -> None:
-    action = {**PROGRAM, "code": "import time\ntime.sleep(120)"}
+    action = {**PROGRAM, "code": "import time\nprint('so far', flush=True)\ntime.sleep(120)"}
     token = served.issuer.token(action)
     body = {"capability_token": token, "action": action, "wait_seconds": 0}
     process = await asyncio.create_subprocess_exec(
@@ -283,13 +284,24 @@ async def test_a_server_killed_while_a_program_runs_reports_it_as_interrupted(se
     url = json.loads(await process.stdout.readline())["url"]
     async with httpx2.AsyncClient(base_url=url, trust_env=False, timeout=60) as rest:
         begun = (await rest.post("/api/v1/execute", json=body)).json()
+    async with asyncio.timeout(30):
+        # Another process's doing, of which nothing tells this one.
+        while not _is_put_down(Path(served.environment["EXECUTOR_HOME"]) / "executor.db"):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     await process.wait()
     async with serving(served), httpx2.AsyncClient(base_url=served.url, trust_env=False, timeout=60) as rest:
         found = (await rest.get(f"/api/v1/executions/{begun['execution_id']}")).json()
-        assert found["status"] == "interrupted"
+        assert (found["status"], found["stdout"]) == ("interrupted", "so far\n")
+        assert found["resource_usage"]["output_bytes"] == 7
+        assert not _is_put_down(Path(served.environment["EXECUTOR_HOME"]) / "executor.db")
         again = await rest.post("/api/v1/execute", json=body)
         assert (again.status_code, again.json()["execution_id"]) == (409, begun["execution_id"])
+
+
+def _is_put_down(database: Path) -> bool:
+    with closing(sqlite3.connect(database)) as connection:
+        return connection.execute("SELECT count(*) FROM running_output").fetchone() != (0,)
 
 
 async def test_the_executor_works_with_the_approval_server_absent(served: Served, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from executor_mcp.sandbox.base import Sandbox, SandboxJob, SandboxOutcome, SandboxRun
+from executor_mcp.sandbox.usage import UsageSample
 from hitl_contract.action_code import InputFile, Language, Limits, NetworkMode, Profile
 from tests.sandbox.idle_loop import lag_of_one_turn
 
@@ -27,6 +28,7 @@ class Recorder:
     out: bytes = b""
     err: bytes = b""
     first: asyncio.Event = field(default_factory=asyncio.Event)
+    samples: list[UsageSample] = field(default_factory=list[UsageSample])
 
     def stdout(self, chunk: bytes) -> None:
         self.out += chunk
@@ -34,6 +36,9 @@ class Recorder:
 
     def stderr(self, chunk: bytes) -> None:
         self.err += chunk
+
+    def usage(self, sample: UsageSample) -> None:
+        self.samples.append(sample)
 
 
 def make_job(

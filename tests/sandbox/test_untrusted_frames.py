@@ -57,6 +57,9 @@ class ScriptedChannel:
     def send(self, data: bytes) -> None:
         """Nobody listens."""
 
+    async def meter(self) -> None:
+        """Nothing to be measured."""
+
     async def kill(self) -> None:
         self.killed += 1
 

@@ -21,6 +21,8 @@ from executor_mcp.sandbox.pool.control import ControlSocket
 from executor_mcp.sandbox.pool.output import OutputPipe
 from executor_mcp.sandbox.process_handle import ProcessHandle
 from executor_mcp.sandbox.run import Aftermath
+from executor_mcp.sandbox.usage import UsageMeter
+from executor_mcp.sandbox.usage_meters import ControlGroupMeter
 
 _MOST_WAITING_FRAMES = 64
 _FEW_WAITING_FRAMES = 8
@@ -137,6 +139,16 @@ class WarmContainer:
         self._control.send(data, passed)
         for pipe in self._pipes:
             pipe.begin()
+
+    async def meter(self) -> UsageMeter | None:
+        if self._process is None:
+            return None
+        meter = ControlGroupMeter.of_process(self._process.process)
+        if meter is not None and self._process.has_ended:
+            # Its number may be another process's by now.
+            meter.close()
+            return None
+        return meter
 
     async def kill(self) -> None:
         if self._reported:

@@ -125,7 +125,12 @@ class PooledDockerSandbox:
             if not isinstance(channel, WarmContainer):
                 return await self._cold.start(prepared, sink)
             run = await self._sandboxes.start(prepared, sink)
-            if await channel.begun(_BEGIN_SECONDS):
+            try:
+                begun = await channel.begun(_BEGIN_SECONDS)
+            except asyncio.CancelledError:
+                await asyncio.shield(run.cancel())
+                raise
+            if begun:
                 return run
             await run.cancel()
             prepared = await self.prepare(cast("PreparedSandbox", prepared).job)

@@ -1,0 +1,101 @@
+"""Puts down what a running program writes, so that a killed executor loses at most a second of it.
+
+1. Nothing is written for a program that is over within half a second.
+2. Then what is new is put down twice a second, and usage with it, at least every five seconds.
+3. At most a mebibyte at a time; the sandbox bounds the whole.
+4. A database that is away stops nothing: what could not be put down is tried again with what came since.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from executor_mcp.live_output import Chunk, LiveExecution, Position
+from executor_mcp.storage.executions import ExecutionStore
+from executor_mcp.storage.running_state import Progress, RunningState
+from server_kit.database.base import Database
+from server_kit.errors import ServerError
+
+KEEP_SECONDS: Final = 0.5
+_USAGE_SECONDS: Final = 5.0
+_MOST_BYTES: Final = 1 << 20
+_PIECE_BYTES: Final = 1 << 18
+
+
+class Keeping:
+    """One program's output being kept, from its first half second on."""
+
+    def __init__(self, keep: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._keep = keep
+        self._task: asyncio.Task[None] | None = None
+        # A timer and no task: most programs are over before it.
+        self._timer = asyncio.get_running_loop().call_later(KEEP_SECONDS, self._start)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there may be rows to be taken away with the end."""
+        return self._task is not None
+
+    async def stop(self) -> None:
+        """What was asked of the database by then comes before what is asked afterwards."""
+        self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def _start(self) -> None:
+        self._task = asyncio.create_task(self._keep())
+
+
+class OutputKeeper:
+    """One for all executions of a process."""
+
+    def __init__(self, database: Database, running: RunningState) -> None:
+        self._database = database
+        self._running = running
+        self._log = structlog.get_logger("executor.output")
+
+    def begin(self, execution_id: str, live: LiveExecution) -> Keeping:
+        return Keeping(lambda: self._keep(execution_id, live))
+
+    async def _keep(self, execution_id: str, live: LiveExecution) -> None:
+        began = last = time.monotonic() - KEEP_SECONDS
+        position, checkpoint = Position(), live.checkpoint
+        while True:
+            chunks = _new_chunks(live, position)
+            now = time.monotonic()
+            if chunks or live.checkpoint != checkpoint or now - last >= _USAGE_SECONDS:
+                progress = Progress(now - began, live.peaks, live.checkpoint)
+                try:
+                    await self._put(execution_id, chunks, progress)
+                except ServerError as error:
+                    self._log.warning("output_not_kept", problem=str(error))
+                else:
+                    last, checkpoint = now, progress.checkpoint_json
+                    for chunk in chunks:
+                        position = position.after(chunk)
+            await asyncio.sleep(KEEP_SECONDS)
+
+    async def _put(self, execution_id: str, chunks: list[Chunk], progress: Progress) -> None:
+        async def write(connection: AsyncConnection) -> None:
+            await self._running.put(connection, execution_id, chunks, progress)
+            await self._database.changes.publish(connection, ExecutionStore.change_key(execution_id))
+
+        await self._database.write(write)
+
+
+def _new_chunks(live: LiveExecution, position: Position) -> list[Chunk]:
+    chunks: list[Chunk] = []
+    room = _MOST_BYTES
+    while room > 0 and (pieces := live.since(position, _PIECE_BYTES)):
+        for piece in pieces:
+            chunks.append(piece)
+            position = position.after(piece)
+            room -= len(piece.data)
+    return chunks
