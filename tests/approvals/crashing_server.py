@@ -1,8 +1,6 @@
 """A server process that is killed with SIGKILL at a named point of an act. Run by `test_crashes.py`.
 
-Usage: python -m tests.approvals.crashing_server DATABASE_URL HOME ACT POINT
-
-It prints a line for everything it acknowledges, as a tool would answer an agent.
+It sends a line for everything it acknowledges, as a tool would answer an agent.
 """
 
 from __future__ import annotations
@@ -10,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import JsonValue
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -138,11 +136,11 @@ class CrashingMinter(CapabilityMinter):
         return issued
 
 
-def acknowledge(*words: Any) -> None:
-    print(*words, flush=True)  # noqa: T201 - read by the test
+def serve_until_killed(url: str, home: Path, act: str, point: str, answers: Connection) -> None:
+    asyncio.run(_serve(url, home, act, point, answers))
 
 
-async def main(url: str, home: Path, act: str, point: str) -> None:
+async def _serve(url: str, home: Path, act: str, point: str, answers: Connection) -> None:
     fuse = Fuse(point)
     world = World(CrashingDatabase(await open_database(url), fuse), SystemClock(), home)
     service = ApprovalService(
@@ -159,14 +157,10 @@ async def main(url: str, home: Path, act: str, point: str) -> None:
         record = await service.submit(
             "agent-1", submission(f"print({number}, {point!r})", key=f"{act} {number}")
         )
-        acknowledge("submitted", record.request.request_id)
+        answers.send(["submitted", record.request.request_id])
         fuse.armed = number == 2 and act == "decide"
         record = await service.decide(verdict(record, "alice"))
-        acknowledge("decided", record.request.request_id)
+        answers.send(["decided", record.request.request_id])
         fuse.armed = number == 2 and act == "collect"
         issued = await service.collect_token("agent-1", record.request.request_id)
-        acknowledge("collected", record.request.request_id, issued.token_id)
-
-
-if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], Path(sys.argv[2]), sys.argv[3], sys.argv[4]))
+        answers.send(["collected", record.request.request_id, issued.token_id])
