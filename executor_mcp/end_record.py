@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 import structlog
+from pydantic import JsonValue
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from executor_mcp.models import Execution, ExecutionStatus, Outcome
@@ -22,6 +23,9 @@ from server_kit.errors import ServerError
 
 _FIRST_RETRY_SECONDS = 0.1
 _LONGEST_RETRY_SECONDS = 5.0
+
+
+_NAMED_HOSTS = 64
 
 
 class EndRecord:
@@ -93,6 +97,7 @@ class EndRecord:
                     "ended_by": outcome.ended_by,
                     "exit_code": outcome.exit_code,
                     "output_digest": output_digest(outcome),
+                    **_connections(outcome),
                 },
             )
             await self._steps.reached(Step.OUTCOME_NOT_COMMITTED)
@@ -136,3 +141,15 @@ class EndRecord:
                 )
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, _LONGEST_RETRY_SECONDS)
+
+
+def _connections(outcome: Outcome) -> dict[str, JsonValue]:
+    """Whom the program asked to reach, and how often it was let and not let."""
+    if not outcome.connections:
+        return {}
+    allowed = sum(one.verdict == "allowed" for one in outcome.connections)
+    hosts: list[JsonValue] = [
+        *sorted({f"{one.host}:{one.port} {one.verdict}" for one in outcome.connections})
+    ]
+    counts: dict[str, JsonValue] = {"allowed": allowed, "refused": len(outcome.connections) - allowed}
+    return {"connections": {**counts, "hosts": hosts[:_NAMED_HOSTS]}}

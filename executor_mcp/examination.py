@@ -20,7 +20,7 @@ from executor_mcp.sandbox.errors import SandboxRefused
 from executor_mcp.sandbox.refusals import refuse_what_is_not_offered
 from executor_mcp.text_rules import matches
 from hitl_contract.action import Action, CodeExecution
-from hitl_contract.action_code import Language
+from hitl_contract.action_code import Language, NetworkMode
 
 _MAX_WARNINGS = 50
 
@@ -135,10 +135,11 @@ class Examiner:
 
 
 def _not_offered(action: CodeExecution, description: SandboxDescription) -> tuple[str, ...]:
-    """What the sandbox itself would refuse when it is prepared, but for packages."""
+    """What the sandbox itself would refuse when it is prepared, but for packages and network."""
     try:
         refuse_what_is_not_offered(
-            replace(job_of("", action), packages=()), image_digest=description.image_digest
+            replace(job_of("", action), packages=(), network_mode=NetworkMode.NONE),
+            image_digest=description.image_digest,
         )
     except SandboxRefused as error:
         return (str(error),)

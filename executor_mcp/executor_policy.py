@@ -11,6 +11,8 @@ from executor_mcp.text_rules import ImportRule, PatternRule
 from hitl_contract.action import Action, CodeExecution
 from hitl_contract.action_code import Language, Limits, NetworkMode
 
+_NAMED_DOMAINS = 20
+
 
 @dataclass(frozen=True)
 class Ceilings:
@@ -66,6 +68,8 @@ class ExecutorPolicy:
     profiles: frozenset[str] = frozenset({"restricted", "standard"})
     agents: Selection = Selection()
     images: Selection = Selection()
+    domains: tuple[str, ...] = ()
+    """Names that programs may be let reach; `*` stands for any part of one. Empty: no network at all."""
     blocked: FindingRules = field(
         default_factory=lambda: FindingRules(
             frozenset({Rule.PYTHON_SYNTAX_ERROR, Rule.PYTHON_SOURCE_ENCODING, Rule.BIDIRECTIONAL_CONTROL})
@@ -87,7 +91,7 @@ class ExecutorPolicy:
             *self._agent_problems(agent),
             *self._language_problems(action, sandbox),
             *self._limit_problems(action.limits),
-            *self._reach_problems(action),
+            *self._reach_problems(action, sandbox),
             *self._image_problems(action, sandbox),
         )
 
@@ -112,14 +116,32 @@ class ExecutorPolicy:
             if value > ceiling
         )
 
-    def _reach_problems(self, action: CodeExecution) -> tuple[str, ...]:
+    def _reach_problems(self, action: CodeExecution, sandbox: SandboxDescription) -> tuple[str, ...]:
         found: list[str] = []
         if action.network.mode is not NetworkMode.NONE:
-            found.append(f"network.mode: {action.network.mode} is not offered here; only none is")
+            found.extend(self._network_problems(action, sandbox))
         if action.profile not in self.profiles:
             allowed = ", ".join(sorted(self.profiles))
             found.append(f"profile: {action.profile} is not allowed here; allowed: {allowed}")
         return tuple(found)
+
+    def network_modes(self, sandbox: SandboxDescription) -> tuple[str, ...]:
+        """What an action may ask for as `network.mode`."""
+        return ("none", "allowlist") if self.domains and sandbox.backend != "gvisor" else ("none",)
+
+    def _network_problems(self, action: CodeExecution, sandbox: SandboxDescription) -> list[str]:
+        mode = action.network.mode
+        if mode not in self.network_modes(sandbox):
+            return [f"network.mode: {mode} is not offered here; only none is"]
+        refused = [
+            domain
+            for domain in action.network.domains
+            if not any(fnmatchcase(domain, pattern) for pattern in self.domains)
+        ]
+        if not refused:
+            return []
+        allowed = ", ".join(self.domains[:_NAMED_DOMAINS])
+        return [f"network.domains: {', '.join(refused)} may not be reached from here; allowed: {allowed}"]
 
     def _language_problems(self, action: CodeExecution, sandbox: SandboxDescription) -> tuple[str, ...]:
         offered = sorted({one.language.value for one in sandbox.languages} & self.languages)

@@ -24,6 +24,7 @@ def job_of(execution_id: str, program: CodeExecution, layers: tuple[PackageLayer
         packages=program.packages,
         runtime=program.runtime,
         layers=layers,
+        domains=program.network.domains,
     )
 
 

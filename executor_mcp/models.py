@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
+
+from executor_mcp.sandbox.base import Connection
 
 
 class ExecutionStatus(StrEnum):
@@ -87,12 +90,18 @@ class Outcome:
     files_truncated: bool
     usage: Usage | None
     checkpoint_json: bytes | None = field(default=None, repr=False)
+    connections: tuple[Connection, ...] = ()
 
     @property
     def stored_bytes(self) -> int:
         """What it takes to keep it."""
         texts = (self.stdout, self.stderr, self.result_json or b"", self.checkpoint_json or b"")
         return sum(map(len, texts)) + sum(file.size for file in self.files)
+
+    @property
+    def connections_json(self) -> bytes:
+        """Every connection, for who reads them as a file."""
+        return json.dumps([asdict(one) for one in self.connections]).encode()
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ def outcome_of(ended: SandboxOutcome, *, shutting_down: bool) -> Outcome:
             read_bytes=usage.read_bytes,
             written_bytes=usage.written_bytes,
         ),
+        connections=ended.connections,
     )
 
 

@@ -16,6 +16,12 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=300)]
 ImageName = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f*]{1,64}$")]
 ModuleName = Annotated[str, StringConstraints(pattern=r"^@?[A-Za-z_][A-Za-z0-9_.\-]*(/[A-Za-z0-9_.\-]+)*$")]
+DomainPattern = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]$"
+    ),
+]
 SeverityName = Literal["none", "low", "medium", "high", "critical"]
 
 
@@ -101,6 +107,9 @@ class PolicySettings(SettingsModel):
     imports: tuple[ImportSettings, ...] = Field(default=(), max_length=500)
     agents: AgentSettings = AgentSettings()
     images: ImageSettings = ImageSettings()
+    network_domains: tuple[DomainPattern, ...] = Field(
+        default=(), max_length=1000, description="names that approved programs may reach; none: no network"
+    )
 
     @field_validator("blocked_findings", "warned_findings", "tolerated_findings", mode="after")
     @classmethod
@@ -118,6 +127,7 @@ class PolicySettings(SettingsModel):
             profiles=frozenset(self.profiles),
             agents=Selection(self.agents.only, self.agents.never),
             images=Selection(self.images.only, self.images.never),
+            domains=self.network_domains,
             blocked=_finding_rules(self.blocked_findings, self.blocked_severity, tolerated),
             warned=_finding_rules(self.warned_findings, self.warned_severity, tolerated),
             patterns=tuple(

@@ -18,6 +18,7 @@ from jwt.api_jws import PyJWS
 from executor_mcp.errors import ReceiptInvalid
 from executor_mcp.models import Execution, Outcome, StoredFile
 from executor_mcp.receipt_key import ReceiptKey
+from executor_mcp.sandbox.base import Connection
 from hitl_contract.canonical import canonical_json, digest_of_bytes, parse_strict_json
 from hitl_contract.errors import CanonicalizationError
 from hitl_contract.keys import PublicKeys
@@ -60,8 +61,9 @@ def output_document(
     truncated: bool,
     files: Sequence[StoredFile],
     files_truncated: bool,
+    connections: Sequence[Connection] = (),
 ) -> dict[str, object]:
-    """Everything that came out, each part by its own digest."""
+    """Everything that came out, each part by its own digest; `connections` where there were any."""
     return {
         "status": status,
         "exit_code": exit_code,
@@ -74,6 +76,7 @@ def output_document(
             for file in sorted(files, key=lambda file: file.path)
         ],
         "files_truncated": files_truncated,
+        **({"connections": [asdict(one) for one in connections]} if connections else {}),
     }
 
 
@@ -88,6 +91,7 @@ def output_digest(outcome: Outcome) -> str:
         truncated=outcome.truncated,
         files=outcome.files,
         files_truncated=outcome.files_truncated,
+        connections=outcome.connections,
     )
     return digest_of_bytes(canonical_json(document))
 

@@ -37,6 +37,7 @@ _STREAMS = {
     "/dev/stdout": ("stdout", "application/octet-stream"),
     "/dev/stderr": ("stderr", "application/octet-stream"),
     "/dev/result": ("result_json", "application/json"),
+    "/dev/connections": ("connections_json", "application/json"),
 }
 
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from executor_mcp.executor_policy import ExecutorPolicy
+from executor_mcp.network.settings import NetworkSettings
 from executor_mcp.packages.settings import PackageSettings
 from executor_mcp.policy_settings import PolicySettings
 from executor_mcp.retention import RetentionPolicy
@@ -157,6 +158,7 @@ class Settings(SettingsModel):
     )
     policy: PolicySettings = PolicySettings()
     packages: PackageSettings = PackageSettings()
+    network: NetworkSettings = NetworkSettings()
     audit: AuditSettings = AuditSettings()
     retention: RetentionSettings = RetentionSettings()
     log: LogSettings = LogSettings()

@@ -12,6 +12,7 @@ import httpx2
 from executor_mcp.assembly import Executor, Ledger, Parts, assemble, assemble_ledger, running
 from executor_mcp.issuer_actions import ActionSource, IssuerActions, NoActionSource
 from executor_mcp.issuer_keys import FetchedKeys, FileKeys, IssuerKeys
+from executor_mcp.network.networked import NetworkedSandbox, NetworkRules
 from executor_mcp.packages.keeping import PackageKeeper
 from executor_mcp.packages.offering import ShelfOffer
 from executor_mcp.packages.requirements import AllowList
@@ -70,7 +71,8 @@ async def open_executor(
         courier = await stack.enter_async_context(open_courier(settings.audit.witness))
         database = await stack.enter_async_context(open_migrated(settings))
         try:
-            sandbox = await choose_sandbox(settings.sandbox, sandbox_settings(settings))
+            chosen = await choose_sandbox(settings.sandbox, sandbox_settings(settings))
+            sandbox = NetworkedSandbox(chosen, network_rules(settings))
         except SandboxUnavailable as error:
             raise NoSandbox(str(error)) from error
         executor = assemble(
@@ -188,6 +190,11 @@ def issuer_revocations(settings: Settings, keys: IssuerKeys, client: httpx2.Asyn
         required=settings.revocations_required,
         clock=SystemClock(),
     )
+
+
+def network_rules(settings: Settings) -> NetworkRules:
+    """Raises ConfigurationError."""
+    return NetworkRules(ports=settings.network.ports, certificates=settings.network.read_certificates())
 
 
 def package_offer(settings: Settings) -> ShelfOffer:

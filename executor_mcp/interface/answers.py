@@ -60,6 +60,17 @@ class PackageAnswer(AnswerModel):
     layer: Annotated[str, Field(description="Digest of all its files")]
 
 
+class ConnectionAnswer(AnswerModel):
+    """A connection that the program asked for."""
+
+    host: str
+    port: int
+    address: Annotated[str | None, Field(description="What was connected to; null where nothing was")]
+    verdict: Annotated[str, Field(description="allowed, or why not")]
+    sent: Annotated[int, Field(description="Bytes to the server")]
+    received: Annotated[int, Field(description="Bytes from the server")]
+
+
 class ExecutionSummary(AnswerModel):
     """One execution without what it put out."""
 
@@ -100,6 +111,10 @@ class ExecutionAnswer(ExecutionSummary):
     files_created: tuple[FileAnswer, ...]
     files_truncated: Annotated[bool, Field(description="Some files were too many or too large to be kept")]
     resource_usage: UsageAnswer | None
+    connections: Annotated[
+        tuple[ConnectionAnswer, ...],
+        Field(description="The first 100; read_output_file with path /dev/connections has all"),
+    ]
     detail: Annotated[str | None, Field(description="Why it ended as it did, where there is more to say")]
     receipt: Annotated[
         str | None,
@@ -165,6 +180,9 @@ class LanguagesAnswer(AnswerModel):
     limits: Annotated[LimitsAnswer, Field(description="Ceilings: an action may ask for at most this")]
     profiles: tuple[str, ...]
     network_modes: tuple[str, ...]
+    network_domains: Annotated[
+        tuple[str, ...], Field(description="Names that an action may ask to reach; * for any part")
+    ]
     packages: Annotated[bool, Field(description="Whether an action may name packages in `packages`")]
 
 

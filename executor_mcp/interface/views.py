@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import asdict
 from typing import Final
 
 from pydantic import JsonValue
 
 from executor_mcp.executor_policy import Ceilings, ExecutorPolicy
 from executor_mcp.interface.answers import (
+    ConnectionAnswer,
     ExecutionAnswer,
     ExecutionList,
     ExecutionSummary,
@@ -39,6 +41,8 @@ INLINE_BYTES: Final = 96 * 1024
 
 MCP answers carry a value twice, once as text within JSON, and the SDK's client takes events of at most 1 MiB.
 """
+
+_SHOWN_CONNECTIONS: Final = 100
 
 PIECE_BYTES: Final = 128 * 1024
 _ENOUGH_BYTES: Final = INLINE_BYTES + 1
@@ -89,6 +93,9 @@ def execution_answer(execution: Execution, live: LiveExecution | None) -> Execut
             read_bytes=usage.read_bytes,
             written_bytes=usage.written_bytes,
         ),
+        connections=()
+        if outcome is None
+        else tuple(ConnectionAnswer(**asdict(one)) for one in outcome.connections[:_SHOWN_CONNECTIONS]),
         detail=None if outcome is None else outcome.detail,
         receipt=execution.receipt,
         warnings=execution.warnings,
@@ -140,7 +147,8 @@ def languages(description: SandboxDescription, policy: ExecutorPolicy) -> Langua
         default_limits=_limits(Limits()),
         limits=_limits(policy.ceilings),
         profiles=tuple(sorted(policy.profiles)),
-        network_modes=("none",),
+        network_domains=policy.domains,
+        network_modes=policy.network_modes(description),
         packages=any(one.offered_packages for one in description.languages),
     )
 

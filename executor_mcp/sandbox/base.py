@@ -36,11 +36,21 @@ class PackageLayer:
 
 
 @dataclass(frozen=True)
+class EgressDoorway:
+    """The way to the names that were approved: a directory with one socket, behind which is this execution's
+    own proxy. `certificates` (PEM) are the authorities that the program is given to trust.
+    """
+
+    directory: Path
+    certificates: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
 class SandboxJob:
     """One program with everything it is given; all of it comes from the approved action.
 
     `packages` and `runtime` are carried so that a sandbox refuses what it cannot honour, never ignores it;
-    `layers` are what the gate has chosen for `packages`.
+    `layers` are what the gate has chosen for `packages`, `egress` is the way to `domains`.
     """
 
     execution_id: str
@@ -54,6 +64,8 @@ class SandboxJob:
     packages: tuple[str, ...] = ()
     runtime: str | None = None
     layers: tuple[PackageLayer, ...] = ()
+    domains: tuple[str, ...] = ()
+    egress: EgressDoorway | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +99,22 @@ class ResourceUsage:
 
 
 @dataclass(frozen=True)
+class Connection:
+    """One connection that the program asked its proxy for.
+
+    `host` and `port` as it asked; `address` what was connected to; `verdict` "allowed" or why not; bytes
+    `sent` to the server and `received` from it.
+    """
+
+    host: str
+    port: int
+    address: str | None
+    verdict: str
+    sent: int
+    received: int
+
+
+@dataclass(frozen=True)
 class SandboxOutcome:
     """How the run ended and what it left.
 
@@ -106,6 +134,7 @@ class SandboxOutcome:
     files_truncated: bool
     usage: ResourceUsage
     detail: str | None = None
+    connections: tuple[Connection, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Directories of the host that a sandbox sees, read-only: package layers, and nothing else.
+"""Directories of the host that a sandbox sees, read-only: package layers and the door of its network.
 
 They are given to the engine or to bwrap when the sandbox is made; a job with one is never run in a sandbox
 that was made before.
@@ -12,6 +12,8 @@ from pathlib import Path
 from executor_mcp.sandbox.base import SandboxJob
 
 LAYERS = "/opt/packages"
+DOOR = "/opt/network"
+DOOR_SOCKET = "door"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,4 +31,5 @@ def layer_directories(job: SandboxJob) -> tuple[HostDirectory, ...]:
 
 
 def host_directories(job: SandboxJob) -> tuple[HostDirectory, ...]:
-    return layer_directories(job)
+    door = () if job.egress is None else (HostDirectory(job.egress.directory, DOOR),)
+    return (*layer_directories(job), *door)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import posixpath
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from executor_mcp.sandbox.amounts import (
     MAX_FOLDER_DEPTH,
@@ -15,7 +15,7 @@ from executor_mcp.sandbox.amounts import (
 )
 from executor_mcp.sandbox.base import SandboxJob
 from executor_mcp.sandbox.frames import FrameKind, encode_frame
-from executor_mcp.sandbox.host_directories import layer_directories
+from executor_mcp.sandbox.host_directories import DOOR, DOOR_SOCKET, layer_directories
 from executor_mcp.sandbox.languages.registry import Languages
 from hitl_contract.action_code import InputFile
 
@@ -24,6 +24,8 @@ INPUT_PATH = "/tmp/input.json"  # noqa: S108
 HOSTS = b"127.0.0.1 localhost sandbox\n::1 localhost\n"
 """/etc/hosts of every sandbox."""
 
+_CERTIFICATES_PATH = "/tmp/.certificates.pem"  # noqa: S108
+_PROXY_PORT = 3128
 PROGRAM_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
@@ -57,7 +59,11 @@ def _size(file: InputFile) -> int:
 def amounts_of(job: SandboxJob) -> Amounts:
     """The job's limits as amounts, with room for all that is laid into the sandbox for it."""
     given = len(job.code.encode()) + len(_input_json(job)) + sum(_size(file) for file in job.files)
-    return Amounts.of(job.limits, given + 65536)
+    if job.egress is None:
+        return Amounts.of(job.limits, given + 65536)
+    amounts = Amounts.of(job.limits, given + 65536 + len(job.egress.certificates))
+    # What passes its connections on is no process of the program.
+    return replace(amounts, processes=amounts.processes + 1)
 
 
 def job_frame(
@@ -76,6 +82,9 @@ def job_frame(
         "driver_path": None if driver is None else driver.path,
         "driver": None if driver is None or (warm and driver in languages.preloaded) else driver.source(),
         "input_json": _input_json(job),
+        "certificates_path": _CERTIFICATES_PATH,
+        "certificates": None if job.egress is None else job.egress.certificates,
+        "forwarder": None if job.egress is None else {"port": _PROXY_PORT, "door": f"{DOOR}/{DOOR_SOCKET}"},
         "files": files,
         "output_bytes": amounts.output_bytes,
         "result_bytes": amounts.result_bytes,
@@ -106,7 +115,20 @@ def _environment(job: SandboxJob, amounts: Amounts) -> dict[str, str]:
         "MEMORY_MB": str(job.limits.memory_mb),
         "PYTHONDONTWRITEBYTECODE": "1",
         # The driver reads the first; the second is for Pythons that the program starts.
+        **({} if job.egress is None else _network_environment()),
         **({"PACKAGE_PATHS": packages, "PYTHONPATH": packages} if packages else {}),
+    }
+
+
+def _network_environment() -> dict[str, str]:
+    proxy = f"http://127.0.0.1:{_PROXY_PORT}"
+    proxies = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+    authorities = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
+    return {
+        **dict.fromkeys(proxies, proxy),
+        **dict.fromkeys(authorities, _CERTIFICATES_PATH),
+        "NO_PROXY": "localhost,127.0.0.1,::1",
+        "no_proxy": "localhost,127.0.0.1,::1",
     }
 
 

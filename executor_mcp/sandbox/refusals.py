@@ -15,7 +15,7 @@ def refuse_what_is_not_offered(job: SandboxJob, *, image_digest: str | None) -> 
 
     Raises SandboxRefused.
     """
-    if job.network_mode is not NetworkMode.NONE:
+    if job.network_mode is not NetworkMode.NONE and job.egress is None:
         raise SandboxRefused(
             f"network mode '{job.network_mode}' is not offered by this executor; ask for mode 'none'"
         )

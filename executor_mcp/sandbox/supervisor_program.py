@@ -7,7 +7,13 @@ from executor_mcp.sandbox.languages.python import PYTHON_OPTIONS
 from executor_mcp.sandbox.languages.registry import Languages
 
 _LANGUAGES_MODULE = "sandbox_languages"
-_SUPERVISOR_MODULES = ("supervisor_wire", "supervisor_parts", "supervisor_files", "supervisor")
+_SUPERVISOR_MODULES = (
+    "supervisor_wire",
+    "supervisor_parts",
+    "supervisor_files",
+    "egress_forwarder",
+    "supervisor",
+)
 _WARM_MODULES = (
     "supervisor_wire",
     "supervisor_parts",

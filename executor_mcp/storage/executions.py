@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +24,7 @@ from executor_mcp.models import (
     Usage,
     UsedPackage,
 )
+from executor_mcp.sandbox.base import Connection
 from executor_mcp.storage.schema import execution_files, execution_outcomes, executions
 from server_kit.database.base import Database
 
@@ -245,6 +246,9 @@ def _outcome_values(execution_id: str, outcome: Outcome) -> dict[str, object]:
         "read_bytes": None if usage is None else usage.read_bytes,
         "written_bytes": None if usage is None else usage.written_bytes,
         "checkpoint_json": outcome.checkpoint_json,
+        "connections": json.dumps([astuple(one) for one in outcome.connections])
+        if outcome.connections
+        else None,
     }
 
 
@@ -302,5 +306,6 @@ def _execution(row: Row[Any], files: tuple[StoredFile, ...]) -> Execution:
         files_truncated=row.files_truncated,
         usage=usage,
         checkpoint_json=row.checkpoint_json,
+        connections=tuple(Connection(*one) for one in json.loads(row.connections or "[]")),
     )
     return _bare_execution(row, outcome)

@@ -98,6 +98,8 @@ execution_outcomes = Table(
     Column("read_bytes", BigInteger),
     Column("written_bytes", BigInteger),
     Column("checkpoint_json", LargeBinary),
+    # JSON: the connections that the program asked for; null for none.
+    Column("connections", Text),
 )
 
 # While a program runs: what would be lost with the process that runs it. Gone with the end.

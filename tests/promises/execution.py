@@ -119,4 +119,17 @@ EXECUTION = (
             "tests/packages/test_in_sandboxes.py",
         ),
     ),
+    Promise(
+        "E10",
+        (
+            "Approved names are all that a program reaches, at public addresses that were checked, each "
+            "connection on record."
+        ),
+        tests=(
+            "tests/network/test_checks.py",
+            "tests/network/test_proxy.py",
+            "tests/network/test_in_sandboxes.py",
+            "tests/network/test_admission.py",
+        ),
+    ),
 )

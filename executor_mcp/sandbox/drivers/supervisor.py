@@ -23,6 +23,7 @@ import sys
 import time
 from typing import Any
 
+from egress_forwarder import start_forwarder
 from sandbox_languages import INTERPRETERS
 from supervisor_files import Collector
 from supervisor_parts import (
@@ -81,6 +82,8 @@ def supervise(report: Report, control: int, out_of_memory_score: int) -> None:
     job: dict[str, Any] = json.loads(payload)
     del payload
     given = lay_out(job)
+    if job["forwarder"] is not None:
+        start_forwarder(job["forwarder"])
     program = Program(job, out_of_memory_score)
     watch = Watch(job["watched_memory_bytes"], job["watched_processes"])
     outputs = program.start()

@@ -223,6 +223,8 @@ def lay_out(job: dict[str, Any]) -> dict[str, bytes]:
         given[path] = sha256(content).digest()
     if job["driver"] is not None:
         write_file(job["driver_path"], job["driver"].encode(), 0o444)
+    if job["certificates"] is not None:
+        write_file(job["certificates_path"], job["certificates"].encode(), 0o444)
     write_file(INPUT, job["input_json"].encode(), 0o444)
     return given
 

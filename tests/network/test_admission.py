@@ -1,0 +1,108 @@
+"""Network at the gate and in the record: what the policy allows, and what the program asked for."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from pydantic import ValidationError
+
+from executor_mcp.errors import RefusalReason
+from executor_mcp.executor_policy import ExecutorPolicy
+from executor_mcp.interface.views import execution_answer, languages, output_file
+from executor_mcp.network.settings import NetworkSettings
+from executor_mcp.policy_settings import PolicySettings
+from executor_mcp.receipts import output_digest, verify_receipt
+from executor_mcp.sandbox.base import Connection
+from server_kit.database.base import Database
+from server_kit.database.opening import open_database
+from server_kit.errors import ConfigurationError
+from tests.executor.support import PROGRAM, TwinSandbox, bench, create_tables, outcome, refused
+
+CONNECTIONS = (
+    Connection("api.example.com", 443, "93.184.216.34", "allowed", 700, 1400),
+    Connection("evil.example.org", 80, None, "name_not_allowed", 0, 0),
+)
+
+
+def asking_for(*domains: str) -> dict[str, Any]:
+    return {**PROGRAM, "network": {"mode": "allowlist", "domains": list(domains)}}
+
+
+@pytest_asyncio.fixture
+async def store(database_url: str) -> AsyncIterator[Database]:
+    database = await open_database(database_url)
+    await create_tables(database)
+    yield database
+    await database.close()
+
+
+async def test_names_beyond_the_policy_are_refused_unspent_and_every_connection_is_in_the_record(
+    store: Database, tmp_path: Path
+) -> None:
+    sandbox = TwinSandbox(outcome=replace(outcome(), connections=CONNECTIONS))
+    policy = ExecutorPolicy(domains=("api.example.com", "*.internal.example.com"))
+    made = bench(store, tmp_path, sandbox=sandbox, policy=policy)
+    await made.executor.recovery.begin()
+    refusal = await refused(
+        made, made.issuer.token(asking_for("a.internal.example.com", "internal.example.com"))
+    )
+    assert (refusal.reason, refusal.step) == (RefusalReason.NOT_ALLOWED_HERE, 6)
+    assert refusal.detail == (
+        "network.domains: internal.example.com may not be reached from here; "
+        "allowed: api.example.com, *.internal.example.com"
+    )
+    execution = await made.run(asking_for("api.example.com"))
+    answer = execution_answer(execution, None)
+    assert [(one.host, one.verdict, one.sent, one.received) for one in answer.connections] == [
+        ("api.example.com", "allowed", 700, 1400),
+        ("evil.example.org", "name_not_allowed", 0, 0),
+    ]
+    found = await made.executor.service.output_file(execution.execution_id, "/dev/connections")
+    assert '"address": "93.184.216.34"' in str(output_file(found, 0).text)
+    assert execution.outcome is not None
+    assert execution.receipt is not None
+    digest = verify_receipt(execution.receipt, made.executor.receipt_key.public_keys()).output_digest
+    assert digest == output_digest(execution.outcome)
+    assert digest != output_digest(replace(execution.outcome, connections=CONNECTIONS[:1]))
+    finished = next(
+        entry for entry in await made.executor.ledger.audit.tail(10) if entry.event == "execution.finished"
+    )
+    assert finished.details["connections"] == {
+        "allowed": 1,
+        "refused": 1,
+        "hosts": ["api.example.com:443 allowed", "evil.example.org:80 name_not_allowed"],
+    }
+    description, in_force = await made.executor.service.describe()
+    offered = languages(description, in_force)
+    assert (offered.network_modes, offered.network_domains) == (("none", "allowlist"), policy.domains)
+    gvisor = replace(description, backend="gvisor")
+    assert languages(gvisor, in_force).network_modes == ("none",)
+    await made.executor.service.close()
+    await made.executor.recovery.end()
+
+
+def test_settings_of_the_network_are_names_ports_and_certificates_that_can_be_read(tmp_path: Path) -> None:
+    assert PolicySettings().policy().domains == ()
+    for wrong in (
+        "https://api.example.com",
+        "api.example.com:443",
+        "*",
+        "*.com.",
+        "10.0.0.1",
+        "A.example.com",
+    ):
+        with pytest.raises(ValidationError):
+            PolicySettings(network_domains=(wrong,))
+    assert PolicySettings(network_domains=("*.example.com",)).policy().domains == ("*.example.com",)
+    with pytest.raises(ValidationError):
+        NetworkSettings(ports=(0,))
+    authorities = tmp_path / "authorities.pem"
+    with pytest.raises(ConfigurationError, match=r"network\.certificates"):
+        NetworkSettings(certificates=authorities).read_certificates()
+    authorities.write_text("PEM")
+    assert NetworkSettings(certificates=authorities).read_certificates() == "PEM"
