@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Protocol
+from typing import Final, Protocol
 
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -17,6 +17,12 @@ from executor_mcp.packages.shelf import Shelf
 from executor_mcp.sandbox.base import PackageLayer, SandboxDescription
 from hitl_contract.action_code import CodeExecution, Language
 from server_kit.clock import Clock
+
+_OFFERED_TO: Final[Mapping[Language, tuple[str, ...] | None]] = {
+    Language.PYTHON: None,
+    Language.SQL: ("duckdb",),
+}
+"""Languages that packages are for; None: whichever is locked."""
 
 
 class PackageOffer(Protocol):
@@ -48,7 +54,7 @@ class NoPackages:
 class ShelfOffer:
     """Offers what is locked, while all of this holds:
 
-    1. The program is Python, and each entry names a package and versions.
+    1. The program is Python, or SQL that wants an engine of its own; each entry names a package and versions.
     2. It is locked in such a version, with those extras, for the sandbox's Python. The newest that passes is
        taken, and of one version the one that was locked last.
     3. The allow-list has it, today.
@@ -66,22 +72,27 @@ class ShelfOffer:
     async def layers(self, program: CodeExecution, sandbox: SandboxDescription) -> tuple[PackageLayer, ...]:
         if not program.packages:
             return ()
-        if program.language is not Language.PYTHON:  # 1
+        if program.language not in _OFFERED_TO:  # 1
             raise PackageNotAllowed(
                 f"packages: none are offered for {program.language}; leave packages empty"
             )
-        return await asyncio.to_thread(self._choose, program.packages, sandbox)
+        return await asyncio.to_thread(self._choose, program, sandbox)
 
     async def offered(self, sandbox: SandboxDescription) -> tuple[str, ...]:
         return await asyncio.to_thread(self._offered, interpreter_of(sandbox))
 
-    def _choose(self, requirements: Sequence[str], sandbox: SandboxDescription) -> tuple[PackageLayer, ...]:
+    def _choose(self, program: CodeExecution, sandbox: SandboxDescription) -> tuple[PackageLayer, ...]:
         interpreter = interpreter_of(sandbox)
+        names = _OFFERED_TO[program.language]
         try:
+            wanted = [parse_requirement(text) for text in program.packages]  # 1
+            for one in wanted:
+                if names is not None and one.name not in names:
+                    raise PackageNotAllowed(
+                        f"{one.text!r} is of no use to {program.language}; it may have {', '.join(names)}"
+                    )
             packages = self._shelf.packages()
-            chosen = [
-                self._find(packages, parse_requirement(text), interpreter) for text in requirements
-            ]  # 1
+            chosen = [self._find(packages, one, interpreter) for one in wanted]
             _refuse_conflicts(chosen)
             # One that is named twice, in two ways, is one layer.
             return tuple(

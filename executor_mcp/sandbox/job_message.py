@@ -78,7 +78,7 @@ def job_frame(
     message = {
         "interpreter": language.interpreter,
         "arguments": language.arguments(f"{WORK_DIRECTORY}/{program}"),
-        "environment": _environment(job, amounts) | language.environment(job.input_data),
+        "environment": _environment(job, amounts) | language.environment(job),
         "driver_path": None if driver is None else driver.path,
         "driver": None if driver is None or (warm and driver in languages.preloaded) else driver.source(),
         "input_json": _input_json(job),

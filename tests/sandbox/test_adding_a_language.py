@@ -31,7 +31,7 @@ TOY = SandboxLanguage(
     probe=("-c", 'print(\'{"version": "1.0", "packages": ["nothing==0"]}\')'),
     options=("-I",),
     driver=Driver("sums_driver.py", text=_DRIVER),
-    environment=lambda given: {"UNIT": "many" if given else "none"},
+    environment=lambda job: {"UNIT": "many" if job.input_data else "none"},
     input="a number",
     result="the sum",
 )

@@ -11,8 +11,7 @@ import json
 import re
 from typing import Final
 
-from pydantic import JsonValue
-
+from executor_mcp.sandbox.base import SandboxJob
 from executor_mcp.sandbox.languages.language import SandboxLanguage
 from hitl_contract.action_code import Language
 
@@ -24,11 +23,12 @@ _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z", re.ASCII)
 _PROBE: Final = """printf '{"version": "%s", "packages": []}\\n' "${BASH_VERSION%%(*}" """
 
 
-def input_variables(input_data: JsonValue) -> dict[str, str]:
+def input_variables(job: SandboxJob) -> dict[str, str]:
     """`input_NAME` for each member of an object that is a text, a number, true or false.
 
     Left out: names that Bash has no variable for, texts with NUL, and what does not fit.
     """
+    input_data = job.input_data
     if not isinstance(input_data, dict):
         return {}
     variables: dict[str, str] = {}

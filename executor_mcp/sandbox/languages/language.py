@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 
-from pydantic import JsonValue
-
+from executor_mcp.sandbox.base import SandboxJob
 from hitl_contract.action_code import Language
 
 
@@ -40,7 +39,7 @@ class Driver:
         return driver_source(self.file_name) if self.text is None else self.text
 
 
-def _nothing(_: JsonValue) -> dict[str, str]:
+def _nothing(_: SandboxJob) -> dict[str, str]:
     return {}
 
 
@@ -57,7 +56,7 @@ class SandboxLanguage:
         result: what becomes the result of an execution; one sentence for agents.
         options: of the interpreter, before the driver or the program.
         driver: None where the interpreter runs the program itself; there is no result then.
-        environment: variables that are made of the input, besides those of all languages.
+        environment: variables that are made of the job, besides those of all languages.
         debian_packages: what the image installs for it.
     """
 
@@ -69,7 +68,7 @@ class SandboxLanguage:
     result: str
     options: tuple[str, ...] = ()
     driver: Driver | None = None
-    environment: Callable[[JsonValue], dict[str, str]] = _nothing
+    environment: Callable[[SandboxJob], dict[str, str]] = _nothing
     debian_packages: tuple[str, ...] = ()
 
     def arguments(self, program_path: str) -> list[str]:

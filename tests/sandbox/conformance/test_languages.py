@@ -102,6 +102,13 @@ async def test_nodejs_reports_the_default_export_of_a_module(sandbox: Sandbox) -
         "export default { v };"
     )
     assert result_of(await run(sandbox, "nodejs", code, files=files)) == {"v": 3}
+    code = (
+        "import { three } from './helper.mjs';\nconst v = await Promise.resolve(three);\n"
+        "[v, input_data, new Set([1])]; // the last value"
+    )
+    outcome = await run(sandbox, "nodejs", code, files=files, input_data="in")
+    assert result_of(outcome) == [3, "in", {"type": "Set", "repr": "Set(1) { 1 }"}]
+    assert (outcome.stderr, outcome.files) == (b"", ())
 
 
 async def test_a_nodejs_error_ends_with_status_1_and_says_where(sandbox: Sandbox) -> None:
@@ -129,6 +136,7 @@ async def test_sql_returns_the_rows_of_the_last_query_with_column_names(sandbox:
     rows = [{"name": "b", "amount": 1}, {"name": "a", "amount": 2}, {"name": "a", "amount": 0.5}]
     assert result_of(await run(sandbox, "sql", code, input_data=rows)) == {
         "columns": ["name", "total", "mark", "bytes"],
+        "types": ["TEXT", "REAL", "TEXT", "BLOB"],
         "rows": [["a", 2.5, ";", {"base64": "AP8="}], ["b", 1.0, ";", {"base64": "AP8="}]],
         "truncated": False,
     }

@@ -12,6 +12,7 @@ from typing import Any
 from executor_mcp.sandbox.languages.language import driver_source
 from executor_mcp.sandbox.languages.registry import BUILT_IN
 from hitl_contract.action_code import Language
+from tests.sandbox.support import make_job
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ def run_outside(
     input_data: Any = None,
     files: dict[str, bytes] | None = None,
     interpreter: str | None = None,
+    packages: tuple[str, ...] = (),
 ) -> Ended:
     """`folder` is empty and the test's own. `interpreter` instead of the one that the host has."""
     described = BUILT_IN.of(Language(language))
@@ -60,7 +62,7 @@ def run_outside(
         "INPUT_DATA": str(folder / "input.json"),
         "RESULT_BYTES": str(1024 * 1024),
         "MEMORY_MB": "256",
-        **described.environment(input_data),
+        **described.environment(make_job(language, code, input_data=input_data, packages=packages)),
     }
     with (folder / "result").open("wb") as result:
         # The result's place is descriptor 3 of the program, as in a sandbox.
