@@ -42,6 +42,7 @@ from executor_mcp.storage.executions import ExecutionStore
 from executor_mcp.storage.processes import ProcessRegistry
 from executor_mcp.storage.running_state import RunningState
 from executor_mcp.storage.schema import audit as audit_tables
+from executor_mcp.tracing import Tracing
 from hitl_contract.verify import VerificationPolicy
 from server_kit.audit_archive import AuditArchive
 from server_kit.audit_courier import WitnessCourier
@@ -78,6 +79,7 @@ class Parts:
     patience_seconds: float = 30.0
     lease_seconds: float = 60.0
     heartbeat_seconds: float = 10.0
+    tracing: Tracing = field(default_factory=Tracing)
     retention: RetentionPolicy = field(default_factory=RetentionPolicy)
 
 
@@ -170,6 +172,7 @@ def assemble(parts: Parts) -> Executor:
     running_state = RunningState(database)
     live = LiveExecutions()
     measurements = Measurements()
+    measurements.watch_pool(sandbox)
     measurements.watch_witness(lambda: audit.witness_state)
     capacity = Capacity(parts.places, patience_seconds=parts.patience_seconds)
     end_record = EndRecord(
@@ -204,11 +207,14 @@ def assemble(parts: Parts) -> Executor:
             revocations=ledger.revocations,
             executions=executions,
             steps=steps,
+            spent_one=measurements.spent,
         ),
         refusals=RefusalLog(database=database, audit=audit, measurements=measurements),
         clock=clock,
         owner=owner,
         steps=steps,
+        waited=measurements.waited,
+        tracing=parts.tracing,
     )
     runner = Runner(
         sandbox=sandbox,
@@ -221,6 +227,7 @@ def assemble(parts: Parts) -> Executor:
         steps=steps,
         measurements=measurements,
         keeper=OutputKeeper(database, running_state),
+        tracing=parts.tracing,
     )
     service = ExecutionService(
         gate=gate,
@@ -240,6 +247,7 @@ def assemble(parts: Parts) -> Executor:
         running=running_state,
         end_record=end_record,
         live=live,
+        measurements=measurements,
         clock=clock,
         lock_directory=parts.state / "processes",
         interval_seconds=parts.heartbeat_seconds,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -29,6 +30,7 @@ from executor_mcp.sandbox.base import PreparedRun, Sandbox, SandboxJob
 from executor_mcp.sandbox.errors import SandboxBusy, SandboxError, SandboxRefused
 from executor_mcp.start_record import StartRecord
 from executor_mcp.steps import Step, StepObserver
+from executor_mcp.tracing import Tracing
 from hitl_contract.action import Action, CodeExecution, parse_action
 from hitl_contract.capability import MAX_TOKEN_BYTES
 from hitl_contract.errors import InvalidAction, TokenRefused
@@ -79,6 +81,8 @@ class Gate:
         clock: Clock,
         owner: str,
         steps: StepObserver,
+        waited: Callable[[float], None],
+        tracing: Tracing,
     ) -> None:
         self._rules = rules
         self._examiner = examiner
@@ -90,6 +94,8 @@ class Gate:
         self._clock = clock
         self._owner = owner
         self._steps = steps
+        self._waited = waited
+        self._tracing = tracing
 
     async def admit(self, capability_token: str, action: object | None) -> AdmittedCall:
         """Turn a token, and the action it was given for, into the one call that it allows.
@@ -121,7 +127,8 @@ class Gate:
         """
         attempt = _Attempt()
         try:
-            return await self._admit(capability_token, action, attempt)
+            with self._tracing.admission():
+                return await self._admit(capability_token, action, attempt)
         except Refused as refusal:
             await self._refusals.record(refusal, attempt.token)
             raise
@@ -208,6 +215,7 @@ class Gate:
         program: CodeExecution,
         verdict: Verdict,
     ) -> AdmittedCall:
+        began = time.monotonic()
         try:
             await self._capacity.take()
         except NoCapacity as error:
@@ -216,6 +224,7 @@ class Gate:
         try:
             job = job_of(new_identifier("exe"), program, verdict.layers)
             prepared = await self._prepare(job)
+            self._waited(time.monotonic() - began)
             try:
                 await self._steps.reached(Step.SANDBOX_PREPARED)
                 self._refuse_late(capability.token)

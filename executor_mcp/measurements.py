@@ -3,32 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from executor_mcp.models import Execution, ExecutionStatus
+from executor_mcp.pool_metrics import PoolSizes, ReportsPool
+from hitl_contract.action_code import Language
 from server_kit.audit_courier import WitnessState
 from server_kit.audit_metrics import WitnessLag
+
+_OTHER: Final = "other"
+_LANGUAGES: Final = frozenset(language.value for language in Language)
+_SANDBOXES: Final = frozenset({"docker", "gvisor", "bubblewrap"})
+_RUN_SECONDS: Final = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+_WAIT_SECONDS: Final = (0.001, 0.005, 0.02, 0.1, 0.5, 1, 2.5, 5, 15, 30, 60)
 
 
 class Measurements:
     """One registry per executor, so that several can live in a process."""
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
+        self._registry = registry = CollectorRegistry()
         self._ended = Counter(
-            "hitl_executor_executions", "Executions by how they ended", ["status"], registry=self._registry
+            "hitl_executor_executions",
+            "Executions by how they ended, language and sandbox",
+            ["status", "language", "sandbox"],
+            registry=registry,
         )
         self._refused = Counter(
-            "hitl_executor_refusals", "Refused calls by reason", ["reason"], registry=self._registry
+            "hitl_executor_refusals", "Refused calls by reason", ["reason"], registry=registry
+        )
+        self._spent = Counter("hitl_executor_spent_tokens", "Capability tokens spent", registry=registry)
+        self._output = Counter(
+            "hitl_executor_output_bytes",
+            "Bytes that programs wrote",
+            registry=registry,
         )
         self._running = Gauge(
-            "hitl_executor_running", "Programs that run in this process now", registry=self._registry
+            "hitl_executor_running", "Programs that run in this process now", registry=registry
         )
         self._duration = Histogram(
             "hitl_executor_duration_seconds",
             "Seconds from a program's start to its end",
-            buckets=(0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
-            registry=self._registry,
+            ["language", "sandbox"],
+            buckets=_RUN_SECONDS,
+            registry=registry,
+        )
+        self._waited = Histogram(
+            "hitl_executor_queue_seconds",
+            "Seconds that an admitted call waited for a place and a sandbox",
+            buckets=_WAIT_SECONDS,
+            registry=registry,
         )
 
     def watch_witness(self, state: Callable[[], WitnessState | None]) -> None:
@@ -44,18 +70,43 @@ class Measurements:
         )
         stale.set_function(lambda: float(problem() is not None))
 
+    def watch_pool(self, sandbox: object) -> None:
+        """Show the sizes of the warm pool, where the sandbox has one."""
+        if isinstance(sandbox, ReportsPool):
+            self._registry.register(PoolSizes(sandbox))
+
     def refused(self, reason: str) -> None:
+        """`reason` is a `RefusalReason`."""
         self._refused.labels(reason).inc()
+
+    def waited(self, seconds: float) -> None:
+        self._waited.observe(seconds)
+
+    def spent(self) -> None:
+        self._spent.inc()
 
     def began(self) -> None:
         self._running.inc()
 
-    def ended(self, status: str, seconds: float | None) -> None:
+    def ended(self, execution: Execution) -> None:
+        """A program that `began` has ended."""
         self._running.dec()
-        self._ended.labels(status).inc()
-        if seconds is not None:
-            self._duration.observe(seconds)
+        self.recorded(execution)
+
+    def recorded(self, execution: Execution) -> None:
+        """An end was recorded, of this process's program or of a dead one's."""
+        kind = (_known(execution.language, _LANGUAGES), _known(execution.sandbox.backend, _SANDBOXES))
+        self._ended.labels(execution.status.value, *kind).inc()
+        if execution.duration_seconds is not None and execution.status is not ExecutionStatus.INTERRUPTED:
+            self._duration.labels(*kind).observe(execution.duration_seconds)
+        usage = None if execution.outcome is None else execution.outcome.usage
+        if usage is not None:
+            self._output.inc(usage.output_bytes)
 
     def exposition(self) -> bytes:
         """The Prometheus text format."""
         return generate_latest(self._registry)
+
+
+def _known(value: str, allowed: frozenset[str]) -> str:
+    return value if value in allowed else _OTHER

@@ -10,6 +10,7 @@ import structlog
 
 from executor_mcp.end_record import EndRecord
 from executor_mcp.live_output import LiveExecutions
+from executor_mcp.measurements import Measurements
 from executor_mcp.models import ExecutionStatus
 from executor_mcp.outcomes import empty_outcome
 from executor_mcp.storage.executions import ExecutionStore
@@ -38,6 +39,7 @@ class Recovery:
         running: RunningState,
         end_record: EndRecord,
         live: LiveExecutions,
+        measurements: Measurements,
         clock: Clock,
         lock_directory: Path,
         interval_seconds: float,
@@ -48,6 +50,7 @@ class Recovery:
         self._running = running
         self._end_record = end_record
         self._live = live
+        self._measurements = measurements
         self._clock = clock
         self._locks = lock_directory
         self._interval = interval_seconds
@@ -125,4 +128,6 @@ class Recovery:
             execution, outcome, started_at=execution.started_at, was_kept=True
         )
         self._log.warning("interrupted", execution_id=execution_id, owner=execution.owner)
+        if ended.status is ExecutionStatus.INTERRUPTED:
+            self._measurements.recorded(ended)
         return int(ended.status is ExecutionStatus.INTERRUPTED)

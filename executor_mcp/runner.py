@@ -21,6 +21,7 @@ from executor_mcp.sandbox.base import PreparedRun, Sandbox, SandboxOutcome, Sand
 from executor_mcp.sandbox.errors import SandboxError
 from executor_mcp.steps import Step, StepObserver
 from executor_mcp.storage.executions import ExecutionStore
+from executor_mcp.tracing import Tracing
 from server_kit.clock import Clock
 from server_kit.database.base import Database
 from server_kit.errors import ServerError
@@ -45,6 +46,7 @@ class Runner:
         steps: StepObserver,
         measurements: Measurements,
         keeper: OutputKeeper,
+        tracing: Tracing,
     ) -> None:
         self._sandbox = sandbox
         self._database = database
@@ -56,10 +58,17 @@ class Runner:
         self._steps = steps
         self._measurements = measurements
         self._keeper = keeper
+        self._tracing = tracing
         self._log = structlog.get_logger("executor.runner")
 
     async def run(self, call: AdmittedCall) -> Execution:
         """Start the program, wait for it and record how it ended. Returns the ended execution."""
+        with self._tracing.run(call.execution) as span:
+            ended = await self._run(call)
+            span.ended(ended)
+            return ended
+
+    async def _run(self, call: AdmittedCall) -> Execution:
         execution = call.execution
         live = self._live.open(execution.execution_id)
         self._measurements.began()
@@ -81,7 +90,7 @@ class Runner:
             )
             return ended
         finally:
-            self._measurements.ended(ended.status.value, ended.duration_seconds)
+            self._measurements.ended(ended)
             self._live.close(execution.execution_id)
             self._capacity.give_back()
 

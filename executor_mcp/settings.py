@@ -107,6 +107,14 @@ class RetentionSettings(SettingsModel):
         )
 
 
+class TracingSettings(SettingsModel):
+    """Where spans are sent (OpenTelemetry over OTLP/HTTP). Off unless an endpoint is set."""
+
+    endpoint: WebUrl | None = Field(default=None, description="collector, such as http://127.0.0.1:4318")
+    token: SecretStr | None = Field(default=None, min_length=1, description="bearer token for the collector")
+    service_name: str = Field(default="hitl-executor", min_length=1, max_length=128)
+
+
 class LogSettings(SettingsModel):
     """What is written to the log, on standard error."""
 
@@ -161,6 +169,7 @@ class Settings(SettingsModel):
     network: NetworkSettings = NetworkSettings()
     audit: AuditSettings = AuditSettings()
     retention: RetentionSettings = RetentionSettings()
+    tracing: TracingSettings = TracingSettings()
     log: LogSettings = LogSettings()
 
     @model_validator(mode="after")

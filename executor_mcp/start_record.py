@@ -4,6 +4,8 @@ log.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pydantic import JsonValue
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -15,6 +17,7 @@ from executor_mcp.revoked_tokens import RevokedTokens
 from executor_mcp.spent_tokens import AlreadySpent, SpentTokens
 from executor_mcp.steps import Step, StepObserver
 from executor_mcp.storage.executions import ExecutionStore
+from executor_mcp.tracing import current_trace_id
 from hitl_contract.verify import VerifiedToken
 from server_kit.audit_log import AuditLog
 from server_kit.database.base import Database
@@ -33,6 +36,7 @@ class StartRecord:
         revocations: RevokedTokens,
         executions: ExecutionStore,
         steps: StepObserver,
+        spent_one: Callable[[], None],
     ) -> None:
         self._database = database
         self._audit = audit
@@ -40,6 +44,7 @@ class StartRecord:
         self._revocations = revocations
         self._executions = executions
         self._steps = steps
+        self._spent_one = spent_one
 
     async def refuse_if_known(self, token_id: str) -> None:
         """A cheap look before a sandbox is prepared. It decides nothing in favour: `write` does.
@@ -65,6 +70,7 @@ class StartRecord:
         packages: list[JsonValue] = [f"{one.package} {one.layer}" for one in execution.packages]
         rules: list[JsonValue] = [*sorted({finding.rule.value for finding in verdict.findings})]
         warnings: list[JsonValue] = [*verdict.warnings]
+        trace_id = current_trace_id()
 
         async def write(connection: AsyncConnection) -> None:
             if await self._revocations.is_revoked_within(connection, claims.token_id):
@@ -91,6 +97,7 @@ class StartRecord:
                     "findings": rules,
                     "warnings": warnings,
                     **({"packages": packages} if packages else {}),
+                    **({"trace_id": trace_id} if trace_id is not None else {}),
                 },
             )
             await self._steps.reached(Step.AUDITED_NOT_COMMITTED)
@@ -101,6 +108,7 @@ class StartRecord:
             raise already_executed(error.execution_id) from error
         except ServerError as error:
             raise _not_recorded(error, step=10) from error
+        self._spent_one()
 
 
 def _not_recorded(error: ServerError, *, step: int) -> Refused:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -40,6 +40,8 @@ from executor_mcp.sandbox.settings import SandboxSettings
 from executor_mcp.settings import Settings
 from executor_mcp.steps import PassThrough, StepObserver
 from executor_mcp.storage.schema import MIGRATIONS
+from executor_mcp.trace_export import open_tracing
+from executor_mcp.tracing import Tracing
 from hitl_contract.verify import VerificationPolicy
 from server_kit.audit_settings import open_courier
 from server_kit.clock import SystemClock
@@ -68,6 +70,7 @@ async def open_executor(
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False))
         keys = issuer_keys(settings, client)
+        tracing = await stack.enter_async_context(_tracing(settings))
         courier = await stack.enter_async_context(open_courier(settings.audit.witness))
         database = await stack.enter_async_context(open_migrated(settings))
         try:
@@ -97,6 +100,7 @@ async def open_executor(
                 steps=steps or PassThrough(),
                 places=settings.max_concurrent,
                 retention=settings.retention.policy(),
+                tracing=tracing,
                 patience_seconds=settings.max_queue_seconds,
             )
         )
@@ -234,6 +238,12 @@ async def open_package_keeper(settings: Settings) -> AsyncGenerator[PackageKeepe
             audit=ledger.audit,
             clock=SystemClock(),
         )
+
+
+def _tracing(settings: Settings) -> AbstractAsyncContextManager[Tracing]:
+    asked = settings.tracing
+    token = None if asked.token is None else asked.token.get_secret_value()
+    return open_tracing(asked.endpoint, token=token, service_name=asked.service_name)
 
 
 def sandbox_settings(settings: Settings) -> SandboxSettings:

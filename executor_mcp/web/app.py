@@ -19,6 +19,7 @@ from executor_mcp.web.api import api_router
 from executor_mcp.web.api_keys import ApiKeyMiddleware
 from executor_mcp.web.operations import operations_router
 from executor_mcp.web.problems import install
+from executor_mcp.web.trace_context import TraceContextMiddleware
 
 
 def build_app(executor: Executor, http: HttpSettings, *, require_api_key: bool) -> ASGIApp:
@@ -53,7 +54,8 @@ def build_app(executor: Executor, http: HttpSettings, *, require_api_key: bool) 
         operations_router(executor, metrics_token=None if token is None else token.get_secret_value())
     )
     application.mount("/", mcp)
-    guarded = ApiKeyMiddleware(application, agents=executor.ledger.agents, required=require_api_key)
+    traced = TraceContextMiddleware(application)
+    guarded = ApiKeyMiddleware(traced, agents=executor.ledger.agents, required=require_api_key)
     return RequestBodyLimitMiddleware(guarded, http.max_body_bytes)
 
 
