@@ -49,7 +49,6 @@ class LiveExecution:
         self._stderr = bytearray()
         self._usage: UsageSample | None = None
         self.peaks = UsagePeaks()
-        self.checkpoint: bytes | None = None
         self._usage_number = 0
         self._usage_told_at = float("-inf")
         self._ended = False

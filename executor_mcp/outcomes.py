@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from executor_mcp.models import ExecutionStatus, Outcome, StoredFile, Usage
-from executor_mcp.sandbox.base import SandboxOutcome, Termination
+from executor_mcp.sandbox.base import CreatedFile, SandboxOutcome, Termination
+from executor_mcp.sandbox.results import checked_result
 from executor_mcp.storage.running_state import Remains
+
+CHECKPOINT_FILE: Final = "checkpoint.json"
+MAX_CHECKPOINT_BYTES: Final = 256 * 1024
 
 _STATUS: Final[dict[Termination, ExecutionStatus]] = {
     "signalled": ExecutionStatus.FAILED,
@@ -37,6 +41,7 @@ def outcome_of(ended: SandboxOutcome, *, shutting_down: bool) -> Outcome:
         truncated=ended.truncated,
         files=tuple(StoredFile(file.path, file.size, file.sha256, file.media_type) for file in ended.files),
         files_truncated=ended.files_truncated,
+        checkpoint_json=_checkpoint(ended.files),
         usage=Usage(
             wall_seconds=usage.wall_seconds,
             cpu_seconds=usage.cpu_seconds,
@@ -48,6 +53,14 @@ def outcome_of(ended: SandboxOutcome, *, shutting_down: bool) -> Outcome:
         ),
         connections=ended.connections,
     )
+
+
+def _checkpoint(files: tuple[CreatedFile, ...]) -> bytes | None:
+    """What a program left in `checkpoint.json` at the top of its work directory, where that is strict JSON of
+    at most 256 KiB. Anything else is a file like any other.
+    """
+    content = next((file.content for file in files if file.path == CHECKPOINT_FILE), b"")
+    return checked_result(content) if 0 < len(content) <= MAX_CHECKPOINT_BYTES else None
 
 
 def empty_outcome(
@@ -67,5 +80,4 @@ def empty_outcome(
         files=(),
         files_truncated=False,
         usage=found.usage,
-        checkpoint_json=found.checkpoint_json,
     )

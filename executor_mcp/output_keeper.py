@@ -66,18 +66,18 @@ class OutputKeeper:
 
     async def _keep(self, execution_id: str, live: LiveExecution) -> None:
         began = last = time.monotonic() - KEEP_SECONDS
-        position, checkpoint = Position(), live.checkpoint
+        position = Position()
         while True:
             chunks = _new_chunks(live, position)
             now = time.monotonic()
-            if chunks or live.checkpoint != checkpoint or now - last >= _USAGE_SECONDS:
-                progress = Progress(now - began, live.peaks, live.checkpoint)
+            if chunks or now - last >= _USAGE_SECONDS:
+                progress = Progress(now - began, live.peaks)
                 try:
                     await self._put(execution_id, chunks, progress)
                 except ServerError as error:
                     self._log.warning("output_not_kept", problem=str(error))
                 else:
-                    last, checkpoint = now, progress.checkpoint_json
+                    last = now
                     for chunk in chunks:
                         position = position.after(chunk)
             await asyncio.sleep(KEEP_SECONDS)

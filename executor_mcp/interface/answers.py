@@ -109,6 +109,14 @@ class ExecutionAnswer(ExecutionSummary):
         bool, Field(description="Some output was dropped here; next_step says where the rest is")
     ]
     files_created: tuple[FileAnswer, ...]
+    checkpoint: Annotated[
+        JsonValue,
+        Field(
+            description="What the program wrote to checkpoint.json in its work directory (JSON, at most "
+            "256 KiB), also when it was stopped. Give it as input_data, or the file by its reference, to the "
+            "next run"
+        ),
+    ]
     files_truncated: Annotated[bool, Field(description="Some files were too many or too large to be kept")]
     resource_usage: UsageAnswer | None
     connections: Annotated[

@@ -68,7 +68,9 @@ def execution_answer(execution: Execution, live: LiveExecution | None) -> Execut
     outcome = execution.outcome
     stdout, stderr = _output(outcome, live)
     shown_stdout, shown_stderr = _clip(stdout), _clip(stderr)
-    result, result_fits = _result(outcome)
+    result, result_fits = _json_value(None if outcome is None else outcome.result_json)
+    # One that does not fit is in the file of its name.
+    checkpoint, _ = _json_value(None if outcome is None else outcome.checkpoint_json)
     clipped = shown_stdout != stdout or shown_stderr != stderr or not result_fits
     usage = None if outcome is None else outcome.usage
     return ExecutionAnswer(
@@ -81,6 +83,7 @@ def execution_answer(execution: Execution, live: LiveExecution | None) -> Execut
         files_created=()
         if outcome is None
         else tuple(_file(execution.execution_id, file) for file in outcome.files),
+        checkpoint=checkpoint,
         files_truncated=outcome is not None and outcome.files_truncated,
         resource_usage=None
         if usage is None
@@ -224,13 +227,14 @@ def _clip(text: str) -> str:
     return text[:low]
 
 
-def _result(outcome: Outcome | None) -> tuple[JsonValue, bool]:
-    if outcome is None or outcome.result_json is None:
+def _json_value(text: bytes | None) -> tuple[JsonValue, bool]:
+    """The value, and whether it fits."""
+    if text is None:
         return None, True
-    if len(outcome.result_json) > INLINE_BYTES:
+    if len(text) > INLINE_BYTES:
         return None, False
     try:
-        return json.loads(outcome.result_json), True
+        return json.loads(text), True
     except (ValueError, RecursionError):
         return None, True
 
@@ -261,4 +265,10 @@ def _next_step(execution: Execution, *, clipped: bool) -> str:
         )
     if execution.status is ExecutionStatus.COMPLETED:
         return "Done. Nothing is left to do for this approval."
+    if execution.outcome is not None and execution.outcome.checkpoint_json is not None:
+        return (
+            "It has ended and is not run again. It left a checkpoint: to go on from there, request a new "
+            "approval for an action that has checkpoint as its input_data, or checkpoint.json among its "
+            "files by reference."
+        )
     return "It has ended and is not run again. To run it or a corrected version, request a new approval."

@@ -2,7 +2,8 @@
 
 Every bound is held here, on the outside, whatever the supervisor in the sandbox says or does:
 
-1. the wall limit: STOP, a short grace for what can still be saved, then the kill;
+1. the wall limit: STOP, a short grace for what can still be saved, then the kill; and so a cancel of a run
+   of more than a second, in less than half of one;
 2. the bytes of output, result and files: more than was agreed is a broken sandbox and ends the run;
 3. the time to hand files back;
 4. an outcome only when nothing is alive: the backend's kill has returned.
@@ -26,6 +27,8 @@ from executor_mcp.sandbox.results import BoundedBuffer, FileReceiver, checked_re
 from executor_mcp.sandbox.usage import UsageMeter, UsagePeaks, UsageSampler
 
 STOP_GRACE_SECONDS = 1.0
+CANCEL_GRACE_SECONDS = 0.4
+LONG_RUN_SECONDS = 1.0
 COLLECT_SECONDS = 10.0
 _FRAMES_AT_A_TIME = 64
 _QUICKLY_PARSED_BYTES = 4096
@@ -153,6 +156,10 @@ class SupervisedRun:
         try:
             await _first_of(self._wall_seconds, receiving, exited, cancelled)
             if cancelled.done() and not self._exited.is_set():
+                if time.monotonic() - self._started_at >= LONG_RUN_SECONDS:
+                    # What a long run leaves may be worth keeping, its checkpoint above all.
+                    self._channel.send(encode_frame(FrameKind.STOP))
+                    await _first_of(CANCEL_GRACE_SECONDS, receiving)
                 return "cancelled"
             if not receiving.done() and not self._exited.is_set():
                 self._channel.send(encode_frame(FrameKind.STOP))

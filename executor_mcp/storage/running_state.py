@@ -28,7 +28,6 @@ class Progress:
 
     wall_seconds: float
     peaks: UsagePeaks
-    checkpoint_json: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,6 @@ class Remains:
     stdout: bytes = field(default=b"", repr=False)
     stderr: bytes = field(default=b"", repr=False)
     usage: Usage | None = None
-    checkpoint_json: bytes | None = field(default=None, repr=False)
 
 
 class RunningState:
@@ -70,7 +68,6 @@ class RunningState:
             "peak_processes": peaks.processes,
             "read_bytes": peaks.read_bytes,
             "written_bytes": peaks.written_bytes,
-            "checkpoint_json": progress.checkpoint_json,
         }
         statement = make(running_progress).values(execution_id=execution_id, **values)
         await connection.execute(
@@ -137,6 +134,6 @@ class RunningState:
                 read_bytes=progress.read_bytes,
                 written_bytes=progress.written_bytes,
             )
-            return Remains(texts["stdout"], texts["stderr"], usage, progress.checkpoint_json)
+            return Remains(texts["stdout"], texts["stderr"], usage)
 
         return await self._database.read(read)

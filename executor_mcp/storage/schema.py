@@ -122,7 +122,6 @@ running_progress = Table(
     Column("peak_processes", BigInteger),
     Column("read_bytes", BigInteger),
     Column("written_bytes", BigInteger),
-    Column("checkpoint_json", LargeBinary),
 )
 
 execution_files = Table(

@@ -17,11 +17,17 @@ from executor_mcp.storage.schema import (
     execution_files,
     execution_outcomes,
     executions,
+    metadata,
     running_output,
     running_progress,
 )
 
 AT_A_TIME: Final = 16
+_BELOW: Final = tuple(
+    table
+    for table in metadata.sorted_tables
+    if any(key.column.table is executions for key in table.foreign_keys)
+)
 _FINAL: Final = executions.c.status.not_in([status.value for status in UNFINISHED])
 # As the partial index has it: with a parameter no database could tell that it applies.
 _KEPT: Final = text("stored_bytes > 0")
@@ -81,7 +87,7 @@ async def remove_records_before(connection: AsyncConnection, moment: datetime) -
     )
     found = [(row[0], row[1]) for row in rows]
     ids = [execution_id for execution_id, _ in found]
-    for table in (running_output, running_progress, execution_files, execution_outcomes, executions):
+    for table in (*_BELOW, executions):
         await connection.execute(delete(table).where(table.c.execution_id.in_(ids)))
     return Swept(tuple(ids), sum(size for _, size in found))
 

@@ -160,6 +160,7 @@ class TwinSandbox:
     fail_describe: SandboxError | None = None
     fail_prepare: SandboxError | None = None
     fail_start: Exception | None = None
+    start_gate: asyncio.Event | None = None
     log: Path | None = None
     described: int = 0
     prepared: int = 0
@@ -198,6 +199,8 @@ class TwinSandbox:
                 file.write(f"{prepared.execution_id}\n")
                 file.flush()
         self.started.append(prepared.execution_id)
+        if self.start_gate is not None:
+            await self.start_gate.wait()
         if self.fail_start is not None:
             raise self.fail_start
         run = TwinRun(self, prepared, sink)

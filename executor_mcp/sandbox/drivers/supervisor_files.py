@@ -10,6 +10,9 @@ from typing import Any
 
 from supervisor_wire import FILE, FILE_DATA, FRAME_BYTES, Report, sha256
 
+# The first to be sent: of a run that was stopped there may be time for no more.
+CHECKPOINT = "checkpoint.json"
+
 
 class Collector:
     """Sends the regular files of the work directory that are new or changed, within bounds."""
@@ -44,7 +47,7 @@ class Collector:
                         break
                     self._entries -= 1
                     names.append(entry.name)
-            for name in sorted(names):
+            for name in sorted(names, key=lambda name: (bool(prefix) or name != CHECKPOINT, name)):
                 self._entry(directory, name, prefix, depth)
         finally:
             os.close(directory)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from executor_mcp.sandbox.base import Sandbox
 from tests.sandbox.support import Recorder, begin, make_job, until
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MEBIBYTE = 1 << 20
 BUSY = """

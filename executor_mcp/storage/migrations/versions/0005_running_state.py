@@ -58,7 +58,6 @@ def upgrade() -> None:
         sa.Column("peak_processes", sa.BigInteger(), nullable=True),
         sa.Column("read_bytes", sa.BigInteger(), nullable=True),
         sa.Column("written_bytes", sa.BigInteger(), nullable=True),
-        sa.Column("checkpoint_json", sa.LargeBinary(), nullable=True),
         sa.ForeignKeyConstraint(
             ["execution_id"],
             ["executions.execution_id"],
