@@ -3,6 +3,8 @@
 .PHONY: help demo test check bench format
 
 VENV := .venv/bin
+# Hundreds of processes start here; compiling every module anew in each of them takes as long as the rest.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
