@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated
@@ -11,13 +12,23 @@ import typer
 from pydantic import JsonValue
 
 from executor_mcp.cli.running import CommandFailed, ExitCode, JsonOption, Output, run_command
-from executor_mcp.errors import KeySourceUnavailable
+from executor_mcp.errors import ExecutorError
+from executor_mcp.network.door import EgressDoor
+from executor_mcp.packages.errors import PackageNotAllowed
+from executor_mcp.packages.shelf import Shelf
 from executor_mcp.receipt_key import load_or_create_receipt_key
-from executor_mcp.sandbox.errors import SandboxError
 from executor_mcp.sandbox.selection import choose_sandbox
 from executor_mcp.sandbox.settings import DEFAULT_IMAGE
 from executor_mcp.settings import Settings
-from executor_mcp.wiring import issuer_keys, open_ledger, open_migrated, prepare_home, sandbox_settings
+from executor_mcp.wiring import (
+    issuer_keys,
+    network_rules,
+    open_ledger,
+    open_migrated,
+    package_offer,
+    prepare_home,
+    sandbox_settings,
+)
 from server_kit.errors import AuditUnavailable, PortInUse, ServerError
 from server_kit.http_serving import Address, bind
 
@@ -53,6 +64,8 @@ def doctor(json_output: JsonOption = False) -> None:
                 if settings.pool.enabled
                 else []
             ),
+            await _look("packages", lambda: _packages(settings), needed=False),
+            await _look("network", lambda: _network(settings), needed=bool(settings.policy.network_domains)),
             await _look("port", lambda: _port(settings), needed=False),
         ]
         document: list[JsonValue] = [
@@ -93,7 +106,7 @@ def build(
 async def _look(name: str, look: Callable[[], Awaitable[str]], *, needed: bool = True) -> Finding:
     try:
         return Finding(name, good=True, detail=await look(), needed=needed)
-    except (ServerError, SandboxError, KeySourceUnavailable) as error:
+    except (ServerError, ExecutorError) as error:
         return Finding(name, good=False, detail=str(error), needed=needed)
 
 
@@ -151,6 +164,33 @@ async def _pool(settings: Settings) -> str:
         return f"not for {sandbox.name}, which starts each sandbox for its program"
     finally:
         await sandbox.close()
+
+
+async def _packages(settings: Settings) -> str:
+    offer = package_offer(settings)
+    found = Shelf(settings.packages_directory).packages()
+    problems = [problem for package in found if (problem := offer.problem(package)) is not None]
+    if problems:
+        raise PackageNotAllowed("; ".join(problems))
+    if not settings.packages.python:
+        return "programs have none but those of the sandbox; packages.python allows some"
+    names = ", ".join(sorted({str(package) for package in found})) or "none yet; hitl-executor packages add"
+    return f"locked: {names}; vulnerabilities: {settings.packages.vulnerabilities.source}"
+
+
+async def _network(settings: Settings) -> str:
+    names = settings.policy.network_domains
+    if not names:
+        return "programs have none; policy.network_domains allows some names"
+    network_rules(settings)
+    began = time.monotonic()
+    door = await EgressDoor.open((), settings.network.ports, cpu_seconds=5)
+    try:
+        await door.ready()
+    finally:
+        await door.close()
+    seconds = time.monotonic() - began
+    return f"a proxy was ready after {seconds:.1f} s; may be approved: {', '.join(names[:10])}"
 
 
 async def _port(settings: Settings) -> str:
