@@ -11,6 +11,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -28,7 +29,17 @@ _CLOSE_SECONDS = 4.0
 _PREFIX = "hitl-door-"
 _LINE_BYTES = 4096
 MOST_CONNECTIONS = 1000
-_LINES: TypeAdapter[Connection] = TypeAdapter(Connection)
+
+
+@dataclass(frozen=True)
+class _Line:
+    """What the proxy knows of one connection now; a later line of the same number replaces it."""
+
+    number: int
+    connection: Connection
+
+
+_LINES: TypeAdapter[_Line] = TypeAdapter(_Line)
 
 
 class EgressDoor:
@@ -97,7 +108,7 @@ class EgressDoor:
             raise SandboxUnavailable("the egress proxy ended before it was ready; is proxy.py installed?")
 
     async def close(self) -> tuple[Connection, ...]:
-        """Ends the proxy; every connection that there was, in the order in which they ended."""
+        """Ends the proxy; every connection that there was."""
         cast("asyncio.StreamWriter", self._process.stdin).close()
         try:
             async with asyncio.timeout(_CLOSE_SECONDS):
@@ -158,7 +169,7 @@ async def _spawn(program: Sequence[str], listener: socket.socket) -> asyncio.sub
 
 async def _read_lines(process: asyncio.subprocess.Process, ready: asyncio.Event) -> tuple[Connection, ...]:
     """To the end of the output, whatever comes: the proxy speaks with the program and may be led astray."""
-    found: list[Connection] = []
+    found: dict[int, Connection] = {}
     reader = cast("asyncio.StreamReader", process.stdout)
     while True:
         try:
@@ -166,11 +177,12 @@ async def _read_lines(process: asyncio.subprocess.Process, ready: asyncio.Event)
         except ValueError:
             continue
         if not line:
-            return tuple(found)
+            return tuple(found.values())
         if not ready.is_set():
             if line == b"ready\n":
                 ready.set()
             continue
-        if len(found) <= MOST_CONNECTIONS:
-            with contextlib.suppress(ValidationError):
-                found.append(_LINES.validate_json(line))
+        with contextlib.suppress(ValidationError):
+            one = _LINES.validate_json(line)
+            if one.number in found or len(found) <= MOST_CONNECTIONS:
+                found[one.number] = one.connection

@@ -20,6 +20,9 @@ class Verdict(StrEnum):
     TLS_NAME_DIFFERS = "tls_name_differs"
     TLS_NAME_HIDDEN = "tls_name_hidden"
     UNFINISHED = "unfinished"
+    CUT_OFF = "cut_off"
+    """It was allowed and made; the proxy ended before it did, so how much was sent is not known."""
+
     TOO_MANY = "too_many"
 
 

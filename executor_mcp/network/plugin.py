@@ -9,6 +9,7 @@ with its answer, under the name that was checked.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import select
 import selectors
@@ -30,13 +31,13 @@ from executor_mcp.network.egress import Egress
 from executor_mcp.network.errors import EgressRefused, Verdict
 
 T = TypeVar("T")
-_MOST_QUEUED = 32
+_MOST_QUEUED = 8
 """Pieces, of at most 128 KiB, that wait for a slow reader before the other side is read no further."""
 
 _HEAD_BYTES = 65536
 _HEAD_LINES = 200
 _END_OF_HEAD = b"\r\n\r\n"
-_BODY_BYTES = 64 * 1024 * 1024
+_BODY_BYTES = 16 * 1024 * 1024
 """A plain request is kept whole before it is sent; what is larger goes through a tunnel."""
 
 _BROKEN = select.POLLHUP | select.POLLERR | select.POLLNVAL
@@ -44,15 +45,20 @@ _HOP_HEADERS = [b"Proxy-Authorization", b"Proxy-Connection", b"Connection", b"Up
 
 
 class Report:
-    """One line of JSON for each connection, when it has ended."""
+    """Lines of JSON: when a connection is asked for, when it is made (before anything is sent), when it ends."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
 
-    def write(self, **facts: str | int | None) -> None:
+    def number(self) -> int:
+        """For the lines of one connection, of which the last counts."""
+        return next(self._numbers)
+
+    def write(self, number: int, **connection: str | int | None) -> None:
         with self._lock:
-            self._stream.write(json.dumps(facts) + "\n")
+            self._stream.write(json.dumps({"number": number, "connection": connection}) + "\n")
             self._stream.flush()
 
 
@@ -63,6 +69,7 @@ class EgressPlugin(HttpProtocolHandlerPlugin):
         super().__init__(*args, **keywords)
         self._egress = cast("Egress", self.flags.egress)
         self._report = cast("Report", self.flags.report)
+        self._number = self._report.number()
         self._upstream: TcpServerConnection | None = None
         self._hello = b""
         self._name = ""
@@ -80,6 +87,8 @@ class EgressPlugin(HttpProtocolHandlerPlugin):
     def on_request_complete(self) -> socket.socket | bool:
         host, self._port = (self.request.host or b"").decode("ascii", "replace"), int(self.request.port or 0)
         self._name = host[:253]
+        # What kills this process must not keep a connection from the record.
+        self._write(Verdict.UNFINISHED)
         with self._refusals():
             self._name = self._egress.check_name(host, self._port)
             if self.request.is_https_tunnel:
@@ -153,14 +162,7 @@ class EgressPlugin(HttpProtocolHandlerPlugin):
         if self._upstream is not None:
             with contextlib.suppress(OSError):
                 self._upstream.connection.close()
-        self._report.write(
-            host=self._name,
-            port=self._port,
-            address=self._address,
-            verdict=self._verdict.value,
-            sent=self._sent,
-            received=self._received,
-        )
+        self._write(self._verdict)
 
     @property
     def is_congested(self) -> bool:
@@ -174,6 +176,18 @@ class EgressPlugin(HttpProtocolHandlerPlugin):
         upstream._conn = reached.connection  # pyright: ignore[reportPrivateUsage] - never by name
         upstream.closed = False
         self._upstream, self._address, self._verdict = upstream, reached.address, Verdict.ALLOWED
+        self._write(Verdict.CUT_OFF)
+
+    def _write(self, verdict: Verdict) -> None:
+        self._report.write(
+            self._number,
+            host=self._name,
+            port=self._port,
+            address=self._address,
+            verdict=verdict.value,
+            sent=self._sent,
+            received=self._received,
+        )
 
     def _send(self, data: memoryview) -> None:
         assert self._upstream is not None

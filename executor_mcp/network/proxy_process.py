@@ -29,7 +29,8 @@ from executor_mcp.network.errors import Verdict
 from executor_mcp.network.plugin import EgressHandler, EgressPlugin, Report
 
 _AT_A_TIME = 32
-_MEMORY_BYTES = 512 * 1024 * 1024
+_MEMORY_BYTES = 256 * 1024 * 1024
+_STACK_BYTES = 1024 * 1024
 _DESCRIPTORS = 1024
 _LAST_LINES_SECONDS = 2.0
 _IDLE_SECONDS = 3600
@@ -99,6 +100,7 @@ def _serve(listener: socket.socket, flags: Any, most: int) -> None:
             client.close()
             places.release()
 
+    threading.stack_size(_STACK_BYTES)
     while True:
         ready, _, _ = select.select([listener, sys.stdin], [], [])
         if sys.stdin in ready:
@@ -109,10 +111,7 @@ def _serve(listener: socket.socket, flags: Any, most: int) -> None:
         served += 1
         if served > most:
             if served == most + 1:
-                report = cast("Report", flags.report)
-                report.write(
-                    host="", port=0, address=None, verdict=Verdict.TOO_MANY.value, sent=0, received=0
-                )
+                _report_too_many(cast("Report", flags.report))
             client.close()
             places.release()
             continue
@@ -126,6 +125,11 @@ def _serve(listener: socket.socket, flags: Any, most: int) -> None:
             client.shutdown(socket.SHUT_RDWR)
     for thread in threads:
         thread.join(_LAST_LINES_SECONDS)
+
+
+def _report_too_many(report: Report) -> None:
+    verdict = Verdict.TOO_MANY.value
+    report.write(report.number(), host="", port=0, address=None, verdict=verdict, sent=0, received=0)
 
 
 if __name__ == "__main__":

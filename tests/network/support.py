@@ -65,6 +65,17 @@ def make_authority(directory: Path) -> tuple[str, ssl.SSLContext]:
     return authority.public_bytes(serialization.Encoding.PEM).decode(), context
 
 
+def real_hello(name: str | None) -> bytes:
+    """What a TLS client says first."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    into, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        context.wrap_bio(into, out, server_hostname=name).do_handshake()
+    return out.read()
+
+
 @dataclass
 class Internet:
     """`edge` is what `edge_proxy` is told; `requests` what servers were asked: first line, Host, size."""

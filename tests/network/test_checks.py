@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import ssl
 import struct
 
 import pytest
@@ -14,16 +13,7 @@ from executor_mcp.network.addresses import may_be_reached
 from executor_mcp.network.client_hello import ClientHello, NotTls, parse_client_hello
 from executor_mcp.network.egress import Egress, EgressPolicy
 from executor_mcp.network.errors import EgressRefused, Verdict
-
-
-def real_hello(name: str | None) -> bytes:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    into, out = ssl.MemoryBIO(), ssl.MemoryBIO()
-    with pytest.raises(ssl.SSLWantReadError):
-        context.wrap_bio(into, out, server_hostname=name).do_handshake()
-    return out.read()
+from tests.network.support import real_hello
 
 
 def made_hello(*extensions: tuple[int, bytes], record_bytes: int = 16384) -> bytes:

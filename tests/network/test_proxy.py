@@ -15,7 +15,7 @@ import pytest
 from executor_mcp.network.door import EgressDoor
 from executor_mcp.network.networked import NetworkRules
 from executor_mcp.sandbox.host_directories import DOOR_SOCKET
-from tests.network.support import Internet, internet
+from tests.network.support import PUBLIC, Internet, internet, real_hello
 
 HOSTILE = (
     b"",
@@ -94,6 +94,25 @@ async def test_hostile_clients_reach_nothing_and_the_proxy_goes_on(world: Intern
             writer.close()
         connections = await made.close()
     assert {one.verdict for one in connections if one.host != "api.example.com"} <= {"name_not_allowed"}
+
+
+async def test_a_connection_is_on_record_before_anything_is_sent_whatever_becomes_of_the_proxy(
+    world: Internet,
+) -> None:
+    async with door(world.rules, "api.example.com") as made:
+        assert (await ask(made, plain("api.example.com"))).endswith(b"hello")
+        reader, writer = await asyncio.open_unix_connection(str(made.directory / DOOR_SOCKET))
+        writer.write(b"CONNECT api.example.com:443 HTTP/1.1\r\n\r\n" + real_hello("api.example.com"))
+        async with asyncio.timeout(20):
+            assert b" 200 " in await reader.readuntil(b"\r\n\r\n")
+            assert (await reader.readexactly(3))[:2] == b"\x16\x03"
+        made._process.kill()  # pyright: ignore[reportPrivateUsage]
+        connections = await made.close()
+        writer.close()
+    assert [(one.port, one.address, one.verdict) for one in connections] == [
+        (80, PUBLIC, "allowed"),
+        (443, PUBLIC, "cut_off"),
+    ]
 
 
 async def test_so_many_connections_are_made_and_recorded_and_no_more(world: Internet) -> None:
