@@ -45,7 +45,7 @@ _HOP_HEADERS = [b"Proxy-Authorization", b"Proxy-Connection", b"Connection", b"Up
 
 
 class Report:
-    """Lines of JSON: when a connection is asked for, when it is made (before anything is sent), when it ends."""
+    """Lines of JSON: when a connection is asked for, when it is made (with nothing sent), and at its end."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
