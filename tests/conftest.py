@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import pwd
 import secrets
@@ -21,6 +22,7 @@ from typing import Any
 import asyncpg
 import pytest
 import pytest_asyncio
+import structlog
 from hypothesis import HealthCheck, settings
 
 from server_kit.database.base import Database
@@ -219,6 +221,21 @@ def make_cluster(*, fsync: bool = False) -> Iterator[PostgresqlCluster]:
 def read_authorities_once() -> Iterator[None]:
     with authorities_read_once():
         yield
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a command that runs in this process makes of logging ends with the test."""
+    root, before, configure = logging.getLogger(), structlog.get_config(), structlog.configure
+    kept = (root.level, list(root.handlers))
+    # A logger that has been cached stays as it is for ever.
+    monkeypatch.setattr(
+        structlog, "configure", lambda **to: configure(**{**to, "cache_logger_on_first_use": False})
+    )
+    yield
+    configure(**before)
+    root.setLevel(kept[0])
+    root.handlers[:] = kept[1]
 
 
 @pytest.fixture(scope="session")

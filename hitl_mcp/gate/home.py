@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -28,7 +29,9 @@ async def open_home(
     """
     if settings is None:
         settings = read_settings()
-        configure_logging(level="error", format=settings.log.format)
+        # A program that has set up its own logging keeps it.
+        if not logging.getLogger().handlers:
+            configure_logging(level="error", format=settings.log.format)
     async with AsyncExitStack() as stack:
         application = await stack.enter_async_context(
             build_application(settings, around_policy=around_policy)
