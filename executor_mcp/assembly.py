@@ -16,7 +16,7 @@ from executor_mcp.capacity import Capacity
 from executor_mcp.end_record import EndRecord
 from executor_mcp.examination import Examiner
 from executor_mcp.executor_policy import ExecutorPolicy
-from executor_mcp.gate import Gate, GateRules
+from executor_mcp.gate import Gate
 from executor_mcp.issuer_actions import ActionSource
 from executor_mcp.issuer_keys import IssuerKeys
 from executor_mcp.live_output import LiveExecutions
@@ -36,13 +36,16 @@ from executor_mcp.runner import Runner
 from executor_mcp.sandbox.base import Sandbox
 from executor_mcp.service import ExecutionService
 from executor_mcp.spent_tokens import SpentTokens
-from executor_mcp.start_record import StartRecord
+from executor_mcp.start_record import SharedBounds, StartRecord
 from executor_mcp.steps import PassThrough, StepObserver
 from executor_mcp.storage.executions import ExecutionStore
 from executor_mcp.storage.processes import ProcessRegistry
 from executor_mcp.storage.running_state import RunningState
 from executor_mcp.storage.schema import audit as audit_tables
 from executor_mcp.tracing import Tracing
+from executor_mcp.storage.waiting import WaitingStore
+from executor_mcp.token_checks import TokenChecks
+from executor_mcp.waiting_worker import WaitingWorker
 from hitl_contract.verify import VerificationPolicy
 from server_kit.audit_archive import AuditArchive
 from server_kit.audit_courier import WitnessCourier
@@ -75,6 +78,7 @@ class Parts:
     clock: Clock = field(default_factory=SystemClock)
     steps: StepObserver = field(default_factory=PassThrough)
     read_policy: PolicyReader | None = None
+    bounds: SharedBounds = field(default_factory=SharedBounds)
     places: int = 8
     patience_seconds: float = 30.0
     lease_seconds: float = 60.0
@@ -109,6 +113,7 @@ class Executor:
     measurements: Measurements
     policies: PolicyKeeper
     retention: Retention
+    worker: WaitingWorker
 
 
 def assemble_ledger(
@@ -188,8 +193,10 @@ def assemble(parts: Parts) -> Executor:
     measurements.watch_policy(lambda: policies.problem)
     examiner = Examiner(sandbox=sandbox, policies=policies, packages=parts.packages, analysis=parts.analysis)
     referenced_files = ReferencedFiles(executions)
+    waiting = WaitingStore(database)
+    refusals = RefusalLog(database=database, audit=audit, measurements=measurements)
     gate = Gate(
-        rules=GateRules(
+        checks=TokenChecks(
             verification=parts.verification,
             keys=parts.keys,
             revocations=ledger.revocations,
@@ -206,10 +213,12 @@ def assemble(parts: Parts) -> Executor:
             spent=SpentTokens(database),
             revocations=ledger.revocations,
             executions=executions,
+            waiting=waiting,
+            bounds=parts.bounds,
             steps=steps,
             spent_one=measurements.spent,
         ),
-        refusals=RefusalLog(database=database, audit=audit, measurements=measurements),
+        refusals=refusals,
         clock=clock,
         owner=owner,
         steps=steps,
@@ -234,6 +243,8 @@ def assemble(parts: Parts) -> Executor:
         runner=runner,
         executions=executions,
         files=referenced_files,
+        queue=waiting,
+        end_record=end_record,
         live=live,
         examiner=examiner,
         database=database,
@@ -245,12 +256,28 @@ def assemble(parts: Parts) -> Executor:
         registry=ProcessRegistry(database, host=socket.gethostname(), lease_seconds=parts.lease_seconds),
         executions=executions,
         running=running_state,
+        waiting=waiting,
         end_record=end_record,
         live=live,
         measurements=measurements,
         clock=clock,
         lock_directory=parts.state / "processes",
         interval_seconds=parts.heartbeat_seconds,
+    )
+    worker = WaitingWorker(
+        owner=owner,
+        gate=gate,
+        runner=runner,
+        live=live,
+        capacity=capacity,
+        waiting=waiting,
+        executions=executions,
+        end_record=end_record,
+        refusals=refusals,
+        bounds=parts.bounds,
+        clock=clock,
+        steps=steps,
+        start=service.own,
     )
     return Executor(
         ledger,
@@ -262,7 +289,14 @@ def assemble(parts: Parts) -> Executor:
         measurements,
         policies,
         Retention(policy=parts.retention, database=database, audit=audit, clock=clock),
+        worker,
     )
+
+
+async def end_task(task: asyncio.Task[None]) -> None:
+    """Cancel it and wait for its end."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 @asynccontextmanager
@@ -276,13 +310,15 @@ async def running(executor: Executor) -> AsyncGenerator[Executor]:
         asyncio.create_task(executor.policies.run()),
         asyncio.create_task(executor.retention.run()),
     ]
+    working = asyncio.create_task(executor.worker.run())
     try:
         yield executor
     finally:
+        await end_task(working)
         await executor.service.close()
+        await executor.worker.give_back_all()
         for task in background:
-            task.cancel()
-        await asyncio.gather(*background, return_exceptions=True)
+            await end_task(task)
         await executor.recovery.end()
         await executor.sandbox.close()
         await executor.ledger.audit.close()

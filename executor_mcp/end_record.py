@@ -16,6 +16,7 @@ from executor_mcp.receipts import ReceiptSigner, output_digest
 from executor_mcp.steps import Step, StepObserver
 from executor_mcp.storage.executions import ExecutionStore
 from executor_mcp.storage.running_state import RunningState
+from executor_mcp.storage.waiting import WaitingStore
 from server_kit.audit_log import AuditLog
 from server_kit.clock import Clock
 from server_kit.database.base import Database
@@ -23,9 +24,11 @@ from server_kit.errors import ServerError
 
 _FIRST_RETRY_SECONDS = 0.1
 _LONGEST_RETRY_SECONDS = 5.0
-
-
 _NAMED_HOSTS = 64
+
+
+class _WaitsNoLonger(Exception):
+    """It has begun or ended since somebody looked."""
 
 
 class EndRecord:
@@ -54,6 +57,18 @@ class EndRecord:
         self._steps = steps
         self._log = structlog.get_logger("executor.runner")
 
+    async def write_never_begun(self, execution: Execution, outcome: Outcome, waiting: WaitingStore) -> bool:
+        """End what waits; False, with nothing written, when it no longer waits.
+
+        Raises:
+            ServerError: it could not be recorded now.
+        """
+        try:
+            await self.write(execution, outcome, started_at=None, waiting=waiting)
+        except _WaitsNoLonger:
+            return False
+        return True
+
     async def write(
         self,
         execution: Execution,
@@ -62,8 +77,10 @@ class EndRecord:
         *,
         started_at: datetime | None,
         was_kept: bool = False,
+        waiting: WaitingStore | None = None,
     ) -> Execution:
-        """The ended execution. `was_kept`: output was put down while it ran, and goes now.
+        """The ended execution. `was_kept`: output was put down while it ran, and goes now. `waiting` is for
+        one that has not begun.
 
         Raises:
             ServerError: it could not be recorded now.
@@ -73,6 +90,8 @@ class EndRecord:
         await self._steps.reached(Step.RECEIPT_SIGNED)
 
         async def write(connection: AsyncConnection) -> bool:
+            if waiting is not None and not await waiting.leave_to_end(connection, execution.execution_id):
+                raise _WaitsNoLonger
             kept = await self._executions.finish(
                 connection,
                 execution.execution_id,

@@ -32,6 +32,7 @@ class RefusalReason(StrEnum):
     PROOF_OF_POSSESSION_REQUIRED = "proof_of_possession_required"
     SANDBOX_UNAVAILABLE = "sandbox_unavailable"
     BUSY = "busy"
+    QUOTA_EXCEEDED = "quota_exceeded"
     STORAGE_UNAVAILABLE = "storage_unavailable"
 
 
@@ -43,6 +44,7 @@ RETRYABLE = frozenset(
         RefusalReason.REVOCATIONS_UNAVAILABLE,
         RefusalReason.SANDBOX_UNAVAILABLE,
         RefusalReason.BUSY,
+        RefusalReason.QUOTA_EXCEEDED,
         RefusalReason.STORAGE_UNAVAILABLE,
     }
 )
@@ -56,20 +58,30 @@ class Refused(ExecutorError):
     """The gate let nothing through: nothing ran, and the token is as spent or unspent as it was before.
 
     `step` is the number of the step of `gate.admit` that refused. `execution_id` is set for `already_used`
-    alone.
+    alone. `retry_after_seconds`, where it is known, is when another try may succeed.
     """
 
     def __init__(
-        self, reason: RefusalReason, detail: str, *, step: int, execution_id: str | None = None
+        self,
+        reason: RefusalReason,
+        detail: str,
+        *,
+        step: int,
+        execution_id: str | None = None,
+        retry_after_seconds: float | None = None,
     ) -> None:
         self.reason = reason
         self.detail = detail
         self.step = step
         self.execution_id = execution_id
+        self.retry_after_seconds = retry_after_seconds
         super().__init__(f"{reason}: {detail}")
 
     @property
     def retryable(self) -> bool:
+        if self.reason is RefusalReason.QUOTA_EXCEEDED:
+            # Without a time it is more than the whole quota, which no waiting changes.
+            return self.retry_after_seconds is not None
         return self.reason in RETRYABLE
 
 

@@ -4,47 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Final
 
 from executor_mcp.admission import GATE_SEAL, AdmittedCall
 from executor_mcp.capacity import Capacity, NoCapacity
-from executor_mcp.errors import (
-    ActionSourceUnavailable,
-    KeySourceUnavailable,
-    RefusalReason,
-    Refused,
-    RevocationsUnavailable,
-)
+from executor_mcp.errors import RefusalReason, Refused
 from executor_mcp.examination import Examiner, Verdict
-from executor_mcp.issuer_actions import ActionSource
-from executor_mcp.issuer_keys import IssuerKeys, named_key
 from executor_mcp.jobs import job_of
 from executor_mcp.models import Execution, ExecutionStatus, SandboxIdentity, UsedPackage
+from executor_mcp.quotas import Demand
 from executor_mcp.referenced_files import ReferencedFiles
-from executor_mcp.refusals import RefusalLog, from_contract, revoked
-from executor_mcp.revocation_list import IssuerRevocations
-from executor_mcp.revoked_tokens import RevokedTokens
+from executor_mcp.refusals import RefusalLog
 from executor_mcp.sandbox.base import PreparedRun, Sandbox, SandboxJob
 from executor_mcp.sandbox.errors import SandboxBusy, SandboxError, SandboxRefused
+from executor_mcp.sandbox.run import STOP_GRACE_SECONDS
 from executor_mcp.start_record import StartRecord
 from executor_mcp.steps import Step, StepObserver
+from executor_mcp.storage.waiting import NOBODY, WaitingWork
 from executor_mcp.tracing import Tracing
-from hitl_contract.action import Action, CodeExecution, parse_action
-from hitl_contract.capability import MAX_TOKEN_BYTES
-from hitl_contract.errors import InvalidAction, TokenRefused
-from hitl_contract.verify import (
-    VerificationPolicy,
-    VerifiedCapability,
-    VerifiedToken,
-    bind_action,
-    check_times,
-    verify_token,
-)
+from executor_mcp.token_checks import TokenChecks, check_shape, require_no_proof
+from hitl_contract.action import CodeExecution, canonical_action
+from hitl_contract.canonical import parse_strict_json
+from hitl_contract.errors import CanonicalizationError
+from hitl_contract.verify import VerifiedCapability, VerifiedToken
 from server_kit.clock import Clock
-from server_kit.errors import ServerError
 from server_kit.identifiers import new_identifier
+
+_LATE_END_SECONDS: Final = 15.0
+"""From a program's wall limit to the recorded end of its execution, as a rule."""
 
 
 @dataclass
@@ -54,15 +44,20 @@ class _Attempt:
     token: VerifiedToken | None = None
 
 
-@dataclass(frozen=True)
-class GateRules:
-    """What the gate holds a call against: whom it trusts and what was withdrawn."""
+@dataclass(frozen=True, slots=True)
+class Enqueued:
+    """An admitted execution that waits for a place in whichever executor."""
 
-    verification: VerificationPolicy
-    keys: IssuerKeys
-    revocations: RevokedTokens
-    issuer_revocations: IssuerRevocations
-    actions: ActionSource
+    execution_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Admissible:
+    """A call of which steps 1 to 8 have held."""
+
+    capability: VerifiedCapability
+    program: CodeExecution
+    verdict: Verdict
 
 
 class Gate:
@@ -71,7 +66,7 @@ class Gate:
     def __init__(
         self,
         *,
-        rules: GateRules,
+        checks: TokenChecks,
         examiner: Examiner,
         files: ReferencedFiles,
         sandbox: Sandbox,
@@ -84,7 +79,7 @@ class Gate:
         waited: Callable[[float], None],
         tracing: Tracing,
     ) -> None:
-        self._rules = rules
+        self._checks = checks
         self._examiner = examiner
         self._files = files
         self._sandbox = sandbox
@@ -97,7 +92,7 @@ class Gate:
         self._waited = waited
         self._tracing = tracing
 
-    async def admit(self, capability_token: str, action: object | None) -> AdmittedCall:
+    async def admit(self, capability_token: str, action: object | None) -> AdmittedCall | Enqueued:
         """Turn a token, and the action it was given for, into the one call that it allows.
 
         1. The token and the action have an acceptable size and shape.
@@ -109,7 +104,7 @@ class Gate:
            and each file that is passed by reference is there and has the digest that was approved.
         7. Static analysis and the policy's own rules about text and imports find nothing that it blocks.
         8. Possession of the agent's key is proved when the token asks for it.
-        9. The token id is spent by one durable unique insert.
+        9. The token id is spent by one durable unique insert, within the quotas of agent and approvers.
         10. The audit entry "execution.started" is durable, in the same transaction.
 
         Before step 4 has held nothing outside this process is asked, except for the issuer's keys and its
@@ -117,6 +112,9 @@ class Gate:
         known to be spent is refused after step 5, before the sandbox is asked for anything; step 9 alone
         decides between simultaneous calls. A place and a sandbox are taken between 8 and 9: what is missing
         there leaves the token unspent, and a token that has expired by then is refused.
+
+        Where there is a queue, a call that finds no place is spent into it (9) with "execution.queued" (10)
+        instead, and `admit_waiting` is its way on.
 
         Args:
             capability_token: the compact token.
@@ -133,72 +131,59 @@ class Gate:
             await self._refusals.record(refusal, attempt.token)
             raise
 
-    async def _admit(self, capability_token: str, action: object | None, attempt: _Attempt) -> AdmittedCall:
-        _check_shape(capability_token, action)  # 1
-        token = await self._verify(capability_token)  # 2, 3
+    async def admit_waiting(self, work: WaitingWork) -> AdmittedCall:
+        """Begin what waited and was claimed by this process, which holds a place for it.
+
+        What the database says is not believed: steps 2 to 8 are gone through again, by this executor's
+        policy. The token's times are judged as of when it was spent, and it must not be older than that
+        allows. Then a sandbox is prepared, and one transaction ends the waiting and writes
+        "execution.started".
+
+        Raises:
+            Refused: nothing has run; whoever claimed it gives it back or ends it.
+            NoLongerOurs: it must not begin here.
+        """
+        token = await self._checks.verify(work.token, at=work.enqueued_at.timestamp())  # 2, 3
+        self._refuse_overdue(token, work)
+        await self._checks.refuse_revoked(token)  # 4
+        capability = await self._checks.bind(token, work.token, await _stored_action(work))  # 5
+        await self._start_record.refuse_unless_spent_on(token.claims.token_id, work.execution_id)
+        admissible = await self._judge(capability)  # 6, 7, 8
+        job = job_of(work.execution_id, admissible.program, admissible.verdict.layers)
+        prepared = await self._prepare(job)
+        try:
+            await self._steps.reached(Step.CLAIMED_AND_PREPARED)
+            await self._checks.refuse_withdrawn(token)
+            execution = self._execution(admissible, work.execution_id)
+            execution = replace(
+                execution,
+                created_at=work.enqueued_at,
+                sandbox=replace(execution.sandbox, image_digest=prepared.image_digest),
+            )
+            await self._start_record.begin(execution, token, admissible.verdict)  # 9, 10
+        except BaseException:
+            await self._sandbox.discard(prepared)
+            raise
+        return AdmittedCall(seal=GATE_SEAL, execution=execution, job=job, prepared=prepared)
+
+    async def _admit(
+        self, capability_token: str, action: object | None, attempt: _Attempt
+    ) -> AdmittedCall | Enqueued:
+        check_shape(capability_token, action)  # 1
+        token = await self._checks.verify(capability_token, at=self._now())  # 2, 3
         attempt.token = token
         await self._steps.reached(Step.TOKEN_VERIFIED)
-        await self._refuse_revoked(token)  # 4
-        capability = await self._bind(token, capability_token, action)  # 5
+        await self._checks.refuse_revoked(token)  # 4
+        capability = await self._checks.bind(token, capability_token, action)  # 5
         await self._start_record.refuse_if_known(token.claims.token_id)
-        action = await self._files.resolve(capability.action)  # 6
-        program, verdict = await self._examine(token, action)  # 6, 7
-        _require_no_proof(token)  # 8
+        admissible = await self._judge(capability)  # 6, 7, 8
         await self._steps.reached(Step.ACTION_CHECKED)
-        return await self._spend(capability, program, verdict)  # 9, 10
+        return await self._spend(admissible, capability_token)  # 9, 10
 
-    async def _verify(self, capability_token: str) -> VerifiedToken:
+    async def _judge(self, capability: VerifiedCapability) -> _Admissible:
+        action = await self._files.resolve(capability.action)  # 6
         try:
-            keys = await self._rules.keys.keys(named_key(capability_token))
-        except KeySourceUnavailable as error:
-            raise Refused(RefusalReason.KEYS_UNAVAILABLE, str(error), step=2) from error
-        now = self._clock.now().timestamp()
-        try:
-            return verify_token(capability_token, keys=keys, policy=self._rules.verification, now=now)
-        except TokenRefused as error:
-            raise from_contract(error) from error
-
-    async def _refuse_revoked(self, token: VerifiedToken) -> None:
-        try:
-            withdrawn = await self._rules.revocations.is_revoked(token.claims.token_id)
-        except ServerError as error:
-            raise Refused(
-                RefusalReason.STORAGE_UNAVAILABLE,
-                "whether the token was revoked cannot be read now; try again in a few seconds",
-                step=4,
-            ) from error
-        if withdrawn:
-            raise revoked()
-        await self._refuse_withdrawn(token)
-
-    async def _refuse_withdrawn(self, token: VerifiedToken) -> None:
-        try:
-            withdrawn = await self._rules.issuer_revocations.is_revoked(token.claims.token_id)
-        except RevocationsUnavailable as error:
-            raise Refused(RefusalReason.REVOCATIONS_UNAVAILABLE, str(error), step=4) from error
-        if withdrawn:
-            raise revoked()
-
-    async def _bind(
-        self, token: VerifiedToken, capability_token: str, action: object | None
-    ) -> VerifiedCapability:
-        try:
-            if action is None:
-                parsed = await self._rules.actions.action(token.claims.action_digest, token=capability_token)
-            else:
-                # Canonical bytes of a large action take long enough to be felt by every other caller.
-                parsed = await asyncio.to_thread(parse_action, action)
-            return await asyncio.to_thread(bind_action, token, parsed)
-        except ActionSourceUnavailable as error:
-            raise Refused(RefusalReason.ACTION_UNAVAILABLE, str(error), step=5) from error
-        except InvalidAction as error:
-            raise Refused(RefusalReason.INVALID_ACTION, str(error), step=5) from error
-        except TokenRefused as error:
-            raise from_contract(error) from error
-
-    async def _examine(self, token: VerifiedToken, action: Action) -> tuple[CodeExecution, Verdict]:
-        try:
-            verdict = await self._examiner.examine(action, agent=token.claims.subject)
+            verdict = await self._examiner.examine(action, agent=capability.token.claims.subject)
         except SandboxError as error:
             raise _sandbox_unavailable(error, step=6) from error
         if verdict.not_allowed or not isinstance(action, CodeExecution):  # 6
@@ -207,46 +192,86 @@ class Gate:
             raise Refused(RefusalReason.PACKAGE_NOT_ALLOWED, "; ".join(verdict.packages_refused), step=6)
         if verdict.unsafe:  # 7
             raise Refused(RefusalReason.UNSAFE_CODE, "; ".join(verdict.unsafe), step=7)
-        return action, verdict
+        require_no_proof(capability.token)  # 8
+        return _Admissible(capability, action, verdict)
 
-    async def _spend(
-        self,
-        capability: VerifiedCapability,
-        program: CodeExecution,
-        verdict: Verdict,
-    ) -> AdmittedCall:
+    async def _spend(self, admissible: _Admissible, capability_token: str) -> AdmittedCall | Enqueued:
+        execution = self._execution(admissible, new_identifier("exe"))
+        await self._start_record.refuse_if_over_quota(execution, admissible.capability.token)
+        has_queue = self._start_record.bounds.most_waiting is not None
         began = time.monotonic()
+        if not has_queue:
+            await self._take_place()
+        elif not await self._capacity.take_now():
+            return await self._enqueue(execution, admissible, capability_token)
+        try:
+            return await self._start(execution, admissible, began)
+        except BaseException as error:
+            self._capacity.give_back()
+            busy = isinstance(error, Refused) and error.reason is RefusalReason.BUSY
+            if not (has_queue and busy):
+                raise
+        return await self._enqueue(execution, admissible, capability_token)
+
+    async def _take_place(self) -> None:
         try:
             await self._capacity.take()
         except NoCapacity as error:
             detail = f"every place for a program is taken and {error}; try again with the same token"
             raise Refused(RefusalReason.BUSY, detail, step=9) from error
-        try:
-            job = job_of(new_identifier("exe"), program, verdict.layers)
-            prepared = await self._prepare(job)
-            self._waited(time.monotonic() - began)
-            try:
-                await self._steps.reached(Step.SANDBOX_PREPARED)
-                self._refuse_late(capability.token)
-                # The wait for a place may have been long enough for somebody to change their mind.
-                await self._refuse_withdrawn(capability.token)
-                execution = self._execution(capability, program, verdict, prepared)
-                await self._start_record.write(execution, capability.token, verdict)
-                await self._steps.reached(Step.ADMITTED)
-            except BaseException:
-                await self._sandbox.discard(prepared)
-                raise
-            return AdmittedCall(seal=GATE_SEAL, execution=execution, job=job, prepared=prepared)
-        except BaseException:
-            self._capacity.give_back()
-            raise
 
-    def _refuse_late(self, token: VerifiedToken) -> None:
-        """The wait for a place and a sandbox may have outlasted the token."""
+    async def _start(self, execution: Execution, admissible: _Admissible, began: float) -> AdmittedCall:
+        token = admissible.capability.token
+        job = job_of(execution.execution_id, admissible.program, admissible.verdict.layers)
+        prepared = await self._prepare(job)
+        self._waited(time.monotonic() - began)
         try:
-            check_times(token, policy=self._rules.verification, now=self._clock.now().timestamp())
-        except TokenRefused as error:
-            raise from_contract(error) from error
+            await self._steps.reached(Step.SANDBOX_PREPARED)
+            await self._refuse_late(token)
+            execution = replace(
+                execution,
+                created_at=self._clock.now(),
+                # Of this very sandbox: since it was described the image's name may mean another.
+                sandbox=replace(execution.sandbox, image_digest=prepared.image_digest),
+            )
+            await self._start_record.write(execution, token, admissible.verdict)
+            await self._steps.reached(Step.ADMITTED)
+        except BaseException:
+            await self._sandbox.discard(prepared)
+            raise
+        return AdmittedCall(seal=GATE_SEAL, execution=execution, job=job, prepared=prepared)
+
+    async def _enqueue(
+        self, execution: Execution, admissible: _Admissible, capability_token: str
+    ) -> Enqueued:
+        token, now = admissible.capability.token, self._clock.now()
+        await self._refuse_late(token)
+        # As it was approved, references and all: its digest is looked at once more before it begins.
+        action = await asyncio.to_thread(canonical_action, admissible.capability.action)
+        longest = self._start_record.bounds.longest_wait_seconds
+        work = WaitingWork(
+            execution_id=execution.execution_id,
+            token=capability_token,
+            action=action,
+            enqueued_at=now,
+            lapses_at=now + timedelta(seconds=longest),
+        )
+        waiting = replace(execution, owner=NOBODY, created_at=now)
+        await self._start_record.enqueue(waiting, token, admissible.verdict, work)
+        await self._steps.reached(Step.QUEUED)
+        return Enqueued(execution.execution_id)
+
+    async def _refuse_late(self, token: VerifiedToken) -> None:
+        """The wait for a place and a sandbox may have outlasted the token, or changed somebody's mind."""
+        self._checks.refuse_late(token, at=self._now())
+        await self._checks.refuse_withdrawn(token)
+
+    def _refuse_overdue(self, token: VerifiedToken, work: WaitingWork) -> None:
+        """Bounds how late a row of the database can make an old token run, by what the token itself says."""
+        longest = self._start_record.bounds.longest_wait_seconds
+        late = self._now() >= token.claims.expires_at + longest + self._checks.verification.leeway_seconds
+        if late or self._clock.now() >= work.lapses_at:
+            raise Refused(RefusalReason.EXPIRED, "it waited longer than the queue lets anything wait", step=3)
 
     async def _prepare(self, job: SandboxJob) -> PreparedRun:
         try:
@@ -255,28 +280,24 @@ class Gate:
             raise Refused(RefusalReason.NOT_ALLOWED_HERE, str(error), step=6) from error
         except SandboxBusy as error:
             detail = f"{error}; the token is unspent, try again with it"
-            raise Refused(RefusalReason.BUSY, detail, step=9) from error
+            raise Refused(
+                RefusalReason.BUSY, detail, step=9, retry_after_seconds=error.wait_seconds
+            ) from error
         except SandboxError as error:
             raise _sandbox_unavailable(error, step=9) from error
 
-    def _execution(
-        self,
-        capability: VerifiedCapability,
-        program: CodeExecution,
-        verdict: Verdict,
-        prepared: PreparedRun,
-    ) -> Execution:
-        claims, sandbox = capability.token.claims, verdict.sandbox
+    def _execution(self, admissible: _Admissible, execution_id: str) -> Execution:
+        claims, sandbox = admissible.capability.token.claims, admissible.verdict.sandbox
+        limits = admissible.program.limits
         return Execution(
-            execution_id=prepared.execution_id,
+            execution_id=execution_id,
             token_id=claims.token_id,
             request_id=claims.request_id,
             agent=claims.subject,
-            action_digest=capability.action_digest,
-            language=program.language.value,
+            action_digest=admissible.capability.action_digest,
+            language=admissible.program.language.value,
             owner=self._owner,
-            # The image of this very sandbox: since it was described its name may have come to mean another.
-            sandbox=SandboxIdentity(sandbox.backend, sandbox.runtime, prepared.image_digest),
+            sandbox=SandboxIdentity(sandbox.backend, sandbox.runtime, sandbox.image_digest),
             status=ExecutionStatus.PENDING,
             created_at=self._clock.now(),
             started_at=None,
@@ -284,34 +305,23 @@ class Gate:
             outcome=None,
             receipt=None,
             cancel_requested=False,
-            warnings=verdict.warnings,
-            packages=tuple(UsedPackage(layer.package, layer.digest) for layer in verdict.layers),
+            warnings=admissible.verdict.warnings,
+            packages=tuple(UsedPackage(layer.package, layer.digest) for layer in admissible.verdict.layers),
+            demand=Demand(
+                limits.wall_seconds + _LATE_END_SECONDS,
+                (limits.wall_seconds + STOP_GRACE_SECONDS) * limits.cpus,
+            ),
         )
 
-
-def _check_shape(capability_token: str, action: object | None) -> None:
-    if not 0 < len(capability_token) <= MAX_TOKEN_BYTES or not capability_token.isascii():
-        detail = (
-            f"capability_token must be 1 to {MAX_TOKEN_BYTES} ASCII characters, as request_approval "
-            "returned it"
-        )
-        raise Refused(RefusalReason.INVALID_TOKEN, detail, step=1)
-    if action is not None and (
-        not isinstance(action, Mapping)
-        or not isinstance(cast("Mapping[str, object]", action).get("type"), str)
-    ):
-        detail = "action must be an object with a type, exactly as it was approved; or leave it out"
-        raise Refused(RefusalReason.INVALID_ACTION, detail, step=1)
+    def _now(self) -> float:
+        return self._clock.now().timestamp()
 
 
-def _require_no_proof(token: VerifiedToken) -> None:
-    if token.claims.key_thumbprint is not None:
-        detail = (
-            "the token is bound to the agent's key (cnf.jkt) and this executor cannot check a proof of "
-            "possession; "
-            "ask for a token that is not bound to a key"
-        )
-        raise Refused(RefusalReason.PROOF_OF_POSSESSION_REQUIRED, detail, step=8)
+async def _stored_action(work: WaitingWork) -> object:
+    try:
+        return await asyncio.to_thread(parse_strict_json, work.action)
+    except CanonicalizationError as error:
+        raise Refused(RefusalReason.INVALID_ACTION, "what waits is not an action", step=5) from error
 
 
 def _sandbox_unavailable(error: SandboxError, *, step: int) -> Refused:

@@ -120,6 +120,14 @@ class LiveExecutions:
 
     def __init__(self) -> None:
         self._by_id: dict[str, LiveExecution] = {}
+        self._expected: set[str] = set()
+
+    def expect(self, execution_id: str) -> None:
+        """It is about to be run here: from now on it is this process's to end."""
+        self._expected.add(execution_id)
+
+    def expect_no_longer(self, execution_id: str) -> None:
+        self._expected.discard(execution_id)
 
     def open(self, execution_id: str) -> LiveExecution:
         live = self._by_id[execution_id] = LiveExecution()
@@ -134,7 +142,7 @@ class LiveExecutions:
             live.end()
 
     def __contains__(self, execution_id: str) -> bool:
-        return execution_id in self._by_id
+        return execution_id in self._by_id or execution_id in self._expected
 
     def __len__(self) -> int:
         return len(self._by_id)

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from executor_mcp.sandbox.base import Connection
+from executor_mcp.quotas import NO_DEMAND, Demand
 
 
 class ExecutionStatus(StrEnum):
@@ -127,6 +128,9 @@ class Execution:
     """What the executor's policy minded and let pass."""
     packages: tuple[UsedPackage, ...] = ()
     output_removed: bool = False
+    demand: Demand = NO_DEMAND
+    ahead: int | None = None
+    """How many came before it while it waits for a place; None when it does not wait."""
 
     @property
     def duration_seconds(self) -> float | None:

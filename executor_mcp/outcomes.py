@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from executor_mcp.models import ExecutionStatus, Outcome, StoredFile, Usage
@@ -61,6 +62,10 @@ def _checkpoint(files: tuple[CreatedFile, ...]) -> bytes | None:
     """
     content = next((file.content for file in files if file.path == CHECKPOINT_FILE), b"")
     return checked_result(content) if 0 < len(content) <= MAX_CHECKPOINT_BYTES else None
+def never_begun(status: ExecutionStatus, why: str) -> Outcome:
+    """The end of something that waited. It is known to have cost nothing."""
+    ended = empty_outcome(status, ended_by="never_begun", detail=f"nothing was run: {why}")
+    return replace(ended, usage=Usage(0.0, 0.0, 0, 0))
 
 
 def empty_outcome(

@@ -1,4 +1,7 @@
-"""Marks what dead processes left unfinished as `interrupted`. Nothing is ever run again on its own."""
+"""Marks what dead processes left unfinished as `interrupted`. Nothing that began is ever run again.
+
+What they had claimed and not begun goes back to those that wait.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from executor_mcp.outcomes import empty_outcome
 from executor_mcp.storage.executions import ExecutionStore
 from executor_mcp.storage.processes import ProcessLock, ProcessRegistry, is_known_alive, remove_lock_file
 from executor_mcp.storage.running_state import RunningState
+from executor_mcp.storage.waiting import WaitingStore
 from server_kit.clock import Clock
 from server_kit.errors import HomeNotWritable, ServerError
 
@@ -37,6 +41,7 @@ class Recovery:
         registry: ProcessRegistry,
         executions: ExecutionStore,
         running: RunningState,
+        waiting: WaitingStore,
         end_record: EndRecord,
         live: LiveExecutions,
         measurements: Measurements,
@@ -48,6 +53,7 @@ class Recovery:
         self._registry = registry
         self._executions = executions
         self._running = running
+        self._waiting = waiting
         self._end_record = end_record
         self._live = live
         self._measurements = measurements
@@ -98,6 +104,9 @@ class Recovery:
         marked = 0
         for execution_id in await self._registry.unfinished_of(dead) if dead else ():
             marked += await self._interrupt(execution_id)
+        if dead:
+            # What they were preparing has not begun: it is not lost, and another process may begin it.
+            await self._waiting.give_back_of(dead)
         for owner in dead:
             await self._registry.forget(owner)
             remove_lock_file(self._locks, owner)

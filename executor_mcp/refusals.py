@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import structlog
@@ -9,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from executor_mcp.errors import RefusalReason, Refused
 from executor_mcp.measurements import Measurements
+from executor_mcp.quotas import Excess
 from hitl_contract.errors import RefusalCode, TokenRefused
 from hitl_contract.verify import VerifiedToken
 from server_kit.audit_log import AuditLog
@@ -41,6 +43,18 @@ def already_executed(execution_id: str) -> Refused:
         f"read its result with get_execution, or request a new approval to run it again",
         step=9,
         execution_id=execution_id,
+    )
+
+
+def over_quota(excess: Excess) -> Refused:
+    """More than an agent may run, or a person may have run, for now."""
+    again = "" if excess.retry_seconds is None else f"; come back in {math.ceil(excess.retry_seconds)} s"
+    return Refused(
+        RefusalReason.QUOTA_EXCEEDED,
+        f"{excess.text}{again}. The token is unspent; when it has expired by then, check_status gives it "
+        "anew",
+        step=9,
+        retry_after_seconds=excess.retry_seconds,
     )
 
 

@@ -14,17 +14,20 @@ from typing import Any, TypeVar
 import structlog
 
 from executor_mcp.cancellation import CancelRequests
+from executor_mcp.end_record import EndRecord
 from executor_mcp.errors import ExecutionNotFound, InvalidArgument, OutputFileNotFound, RefusalReason, Refused
 from executor_mcp.examination import Examiner, Verdict
 from executor_mcp.executor_policy import ExecutorPolicy
-from executor_mcp.gate import Gate
+from executor_mcp.gate import Enqueued, Gate
 from executor_mcp.live_output import Chunk, LiveExecution, LiveExecutions, Position
-from executor_mcp.models import Execution, StoredFile
+from executor_mcp.models import Execution, ExecutionStatus, StoredFile
+from executor_mcp.outcomes import never_begun
 from executor_mcp.referenced_files import ReferencedFiles, without_references
 from executor_mcp.runner import Runner
 from executor_mcp.sandbox.base import SandboxDescription
 from executor_mcp.storage.executions import MAX_PAGE, ExecutionStore, FileContent
 from executor_mcp.storage.running_state import RunningState
+from executor_mcp.storage.waiting import WaitingStore
 from hitl_contract.action import action_digest, parse_action
 from server_kit.database.base import Database
 
@@ -67,6 +70,8 @@ class ExecutionService:
         runner: Runner,
         executions: ExecutionStore,
         files: ReferencedFiles,
+        queue: WaitingStore,
+        end_record: EndRecord,
         live: LiveExecutions,
         examiner: Examiner,
         database: Database,
@@ -78,6 +83,8 @@ class ExecutionService:
         self._runner = runner
         self._executions = executions
         self._files = files
+        self._queue = queue
+        self._end_record = end_record
         self._live = live
         self._examiner = examiner
         self._database = database
@@ -87,7 +94,8 @@ class ExecutionService:
         self._log = structlog.get_logger("executor.service")
 
     async def execute(self, capability_token: str, action: object | None) -> str:
-        """The id of the execution that was admitted and has begun. Its end is read with `get`.
+        """The id of the execution that was admitted. It has begun, or waits for a place where there is a
+        queue. Its end is read with `get`.
 
         Raises:
             Refused: nothing has run.
@@ -100,9 +108,15 @@ class ExecutionService:
     async def _admit_and_begin(self, capability_token: str, action: object | None) -> str:
         if self._closing:
             raise Refused(RefusalReason.BUSY, "this executor is shutting down; the token is unspent", step=1)
-        call = await self._gate.admit(capability_token, action)
-        self._own(self._runner.run(call))
-        return call.execution.execution_id
+        admitted = await self._gate.admit(capability_token, action)
+        if isinstance(admitted, Enqueued):
+            return admitted.execution_id
+        self._own(self._runner.run(admitted))
+        return admitted.execution.execution_id
+
+    def own(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Run something to its end as a part of this service, which `close` waits for."""
+        self._own(work)
 
     async def get(self, execution_id: str, *, wait_seconds: float = 0.0) -> Execution:
         """The execution, once it has ended or `wait_seconds` have passed.
@@ -131,7 +145,7 @@ class ExecutionService:
         return await self._running.since(execution_id, position)
 
     async def cancel(self, execution_id: str) -> None:
-        """Ask whichever process runs it to end it; does nothing when it has ended.
+        """Ask whichever process runs it to end it; does nothing when it has ended. What waits ends at once.
 
         Raises:
             ExecutionNotFound: no execution has this id.
@@ -142,6 +156,11 @@ class ExecutionService:
         live = self._live.get(execution_id)
         if live is not None:
             live.stop.set()
+            return
+        execution = await self._get(execution_id)
+        if execution.ahead is not None:
+            outcome = never_begun(ExecutionStatus.CANCELLED, "it was cancelled")
+            await self._end_record.write_never_begun(execution, outcome, self._queue)
 
     async def list_of_agent(
         self, agent: str, *, limit: int = 50, cursor: str | None = None, active: bool = False
@@ -202,6 +221,9 @@ class ExecutionService:
 
     async def _get(self, execution_id: str) -> Execution:
         execution = await self._executions.get(execution_id) if _EXECUTION_ID.match(execution_id) else None
+        if execution is not None and execution.status is ExecutionStatus.PENDING:
+            ahead = await self._queue.ahead_of(execution_id)
+            execution = replace(execution, ahead=ahead)
         if execution is None:
             raise ExecutionNotFound(
                 f"execution_id: there is no execution {execution_id[:64]!a}; execute returns the id "

@@ -13,8 +13,10 @@ from executor_mcp.executor_policy import ExecutorPolicy
 from executor_mcp.network.settings import NetworkSettings
 from executor_mcp.packages.settings import PackageSettings
 from executor_mcp.policy_settings import PolicySettings
+from executor_mcp.quota_settings import QuotaSettings
 from executor_mcp.retention import RetentionPolicy
 from executor_mcp.sandbox.settings import DEFAULT_IMAGE, PoolSettings
+from executor_mcp.start_record import SharedBounds
 from server_kit.audit_settings import AuditSettings
 from server_kit.logging import LogFormat, LogLevel
 from server_kit.settings import SettingsModel, load_settings
@@ -113,6 +115,13 @@ class TracingSettings(SettingsModel):
     endpoint: WebUrl | None = Field(default=None, description="collector, such as http://127.0.0.1:4318")
     token: SecretStr | None = Field(default=None, min_length=1, description="bearer token for the collector")
     service_name: str = Field(default="hitl-executor", min_length=1, max_length=128)
+class QueueSettings(SettingsModel):
+    """Executions that wait in the database until an executor has a place."""
+
+    most_waiting: int = Field(default=64, ge=0, le=10_000, description="0: calls wait in the process instead")
+    longest_wait_seconds: float = Field(
+        default=300, ge=1, le=3600, description="what has not begun by then ends without having run"
+    )
 
 
 class LogSettings(SettingsModel):
@@ -159,7 +168,17 @@ class Settings(SettingsModel):
     image: str = Field(default=DEFAULT_IMAGE, min_length=1, description="sandbox image for docker and gvisor")
     pool: WarmPoolSettings = WarmPoolSettings()
     max_concurrent: int = Field(default=8, ge=1, le=1024, description="programs that run at a time")
-    max_queue_seconds: float = Field(default=30, ge=0, le=300, description="longest wait for a free place")
+    max_concurrent_overall: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        description="programs that run at a time in all executors of a database",
+    )
+    max_queue_seconds: float = Field(
+        default=30, ge=0, le=300, description="longest wait for a free place where there is no queue"
+    )
+    queue: QueueSettings = QueueSettings()
+    quotas: QuotaSettings = QuotaSettings()
     require_api_key: bool = Field(default=False, description="whether every call needs an executor API key")
     api_key: SecretStr | None = Field(
         default=None, min_length=1, description="the key under which `hitl-executor mcp` works over stdio"
@@ -176,6 +195,16 @@ class Settings(SettingsModel):
     def _home_is_absolute(self) -> Self:
         object.__setattr__(self, "home", self.home.expanduser().absolute())
         return self
+
+    @property
+    def shared_bounds(self) -> SharedBounds:
+        """What all executors of one database keep together, and should therefore be set to alike."""
+        return SharedBounds(
+            quotas=self.quotas.rules(),
+            at_a_time=self.max_concurrent_overall,
+            most_waiting=self.queue.most_waiting or None,
+            longest_wait_seconds=self.queue.longest_wait_seconds,
+        )
 
     @property
     def effective_database_url(self) -> str:

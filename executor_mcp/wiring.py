@@ -98,6 +98,7 @@ async def open_executor(
                 read_policy=policy_reader,
                 packages=package_offer(settings),
                 steps=steps or PassThrough(),
+                bounds=settings.shared_bounds,
                 places=settings.max_concurrent,
                 retention=settings.retention.policy(),
                 tracing=tracing,

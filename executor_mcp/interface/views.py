@@ -251,6 +251,11 @@ def _text_prefix(piece: bytes) -> str | None:
 
 def _next_step(execution: Execution, *, clipped: bool) -> str:
     identifier = execution.execution_id
+    if execution.ahead is not None:
+        return (
+            f"It waits for a place, with {execution.ahead} before it, and begins by itself; nothing has run "
+            f"yet. Call get_execution with {identifier} and wait_seconds; the token is spent."
+        )
     if not execution.status.is_final:
         return (
             f"It runs on whatever you do. Call get_execution with {identifier} and wait_seconds for its end."

@@ -25,8 +25,9 @@ from executor_mcp.models import (
     UsedPackage,
 )
 from executor_mcp.sandbox.base import Connection
+from executor_mcp.quotas import Demand
 from executor_mcp.storage.schema import execution_files, execution_outcomes, executions
-from server_kit.database.base import Database
+from server_kit.database.base import ChangeFeed, Database
 
 MAX_PAGE = 200
 _OUTCOME_COLUMNS = tuple(column for column in execution_outcomes.c if column.name != "execution_id")
@@ -49,6 +50,11 @@ class ExecutionStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @property
+    def changes(self) -> ChangeFeed:
+        """Where changes of executions are published."""
+        return self._database.changes
+
     @staticmethod
     def change_key(execution_id: str) -> str:
         """What is published when an execution changes."""
@@ -70,7 +76,24 @@ class ExecutionStore:
                 packages=_packages_text(execution.packages),
                 status=execution.status.value,
                 created_at=execution.created_at,
-                warnings=json.dumps(execution.warnings) if execution.warnings else None,
+                warnings=_warnings(execution),
+                wall_limit_seconds=execution.demand.wall_seconds,
+                cpu_limit_seconds=execution.demand.cpu_seconds,
+            )
+        )
+
+    async def assign(self, connection: AsyncConnection, execution: Execution) -> None:
+        """What waited is now its owner's, in the sandbox that it found there."""
+        await connection.execute(
+            update(executions)
+            .where(executions.c.execution_id == execution.execution_id)
+            .values(
+                owner=execution.owner,
+                backend=execution.sandbox.backend,
+                runtime=execution.sandbox.runtime,
+                image_digest=execution.sandbox.image_digest,
+                packages=_packages_text(execution.packages),
+                warnings=_warnings(execution),
             )
         )
 
@@ -226,6 +249,10 @@ def _select() -> Select[Any]:
     return select(executions, *_OUTCOME_COLUMNS).join_from(executions, execution_outcomes, isouter=True)
 
 
+def _warnings(execution: Execution) -> str | None:
+    return json.dumps(execution.warnings) if execution.warnings else None
+
+
 def _outcome_values(execution_id: str, outcome: Outcome) -> dict[str, object]:
     usage = outcome.usage
     return {
@@ -276,6 +303,7 @@ def _bare_execution(row: Row[Any], outcome: Outcome | None = None) -> Execution:
         warnings=() if row.warnings is None else tuple(json.loads(row.warnings)),
         packages=tuple(UsedPackage(*one) for one in json.loads(row.packages or "[]")),
         output_removed=row.output_removed_at is not None,
+        demand=Demand(row.wall_limit_seconds or 0.0, row.cpu_limit_seconds or 0.0),
     )
 
 

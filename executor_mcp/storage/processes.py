@@ -20,7 +20,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from executor_mcp.models import UNFINISHED
 from executor_mcp.storage.columns import database_clock
-from executor_mcp.storage.schema import executions, executor_processes
+from executor_mcp.storage.schema import executions, executor_processes, waiting_executions
+from executor_mcp.storage.waiting import NOBODY
 from server_kit.database.base import Database
 
 _MICROSECONDS = 1_000_000
@@ -88,19 +89,20 @@ class ProcessRegistry:
         await self._database.write(write)
 
     async def suspects(self) -> tuple[tuple[str, bool], ...]:
-        """Owners of unfinished executions, each with whether its lease has run out."""
+        """Owners of unfinished executions and of claims, each with whether its lease has run out."""
+        running = select(executions.c.owner).where(
+            executions.c.status.in_([status.value for status in UNFINISHED]), executions.c.owner != NOBODY
+        )
+        claiming = select(waiting_executions.c.claimed_by.label("owner")).where(
+            waiting_executions.c.claimed_by.is_not(None)
+        )
+        owners = running.union(claiming).subquery()
 
         async def read(connection: AsyncConnection) -> tuple[tuple[str, bool], ...]:
             rows = await connection.execute(
-                select(executions.c.owner, executor_processes.c.alive_until, self._clock.label("now"))
-                .join_from(
-                    executions,
-                    executor_processes,
-                    executions.c.owner == executor_processes.c.owner,
-                    isouter=True,
+                select(owners.c.owner, executor_processes.c.alive_until, self._clock.label("now")).join_from(
+                    owners, executor_processes, owners.c.owner == executor_processes.c.owner, isouter=True
                 )
-                .where(executions.c.status.in_([status.value for status in UNFINISHED]))
-                .distinct()
             )
             return tuple((row.owner, row.alive_until is None or row.alive_until < row.now) for row in rows)
 

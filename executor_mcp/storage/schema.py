@@ -63,6 +63,9 @@ executions = Table(
     Column("receipt", Text),
     # A JSON list of texts; NULL for none.
     Column("warnings", Text),
+    # What it may take at most, which is held against quotas until its end.
+    Column("wall_limit_seconds", Float),
+    Column("cpu_limit_seconds", Float),
     # What the output, the result and the files take, until they are swept away.
     Column("stored_bytes", BigInteger, nullable=False, server_default="0"),
     Column("output_removed_at", UtcTime),
@@ -76,6 +79,28 @@ executions = Table(
         sqlite_where=text("stored_bytes > 0"),
         postgresql_where=text("stored_bytes > 0"),
     ),
+)
+
+execution_approvers = Table(
+    "execution_approvers",
+    metadata,
+    Column("execution_id", String(64), ForeignKey("executions.execution_id"), primary_key=True),
+    Column("person", String(512), primary_key=True),
+    Column("created_at", UtcTime, nullable=False),
+    Index("ix_execution_approvers_person_created_at", "person", "created_at"),
+)
+
+waiting_executions = Table(
+    "waiting_executions",
+    metadata,
+    Column("execution_id", String(64), ForeignKey("executions.execution_id"), primary_key=True),
+    Column("token", Text, nullable=False),
+    Column("action", LargeBinary, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("enqueued_at", UtcTime, nullable=False),
+    Column("lapses_at", UtcTime, nullable=False),
+    Column("claimed_by", String(64)),
+    Index("ix_waiting_executions_claimed_by_enqueued_at", "claimed_by", "enqueued_at"),
 )
 
 execution_outcomes = Table(

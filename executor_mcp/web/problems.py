@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -36,6 +37,7 @@ _STATUS: Final = {
     RefusalReason.UNSAFE_CODE: 422,
     RefusalReason.FILE_UNAVAILABLE: 422,
     RefusalReason.FILE_MISMATCH: 409,
+    RefusalReason.QUOTA_EXCEEDED: 429,
 }
 _UNAVAILABLE = 503
 _RETRY = {"Retry-After": str(RETRY_AFTER_SECONDS)}
@@ -59,6 +61,8 @@ async def _refused(_request: Request, error: Exception) -> Response:
     status = _STATUS.get(error.reason, _UNAVAILABLE)
     extra: dict[str, Any] = {} if error.execution_id is None else {"execution_id": error.execution_id}
     headers = _RETRY if status == _UNAVAILABLE else {}
+    if error.retry_after_seconds is not None:
+        headers = {"Retry-After": str(math.ceil(error.retry_after_seconds))}
     return ProblemDetail(status, error.reason.value, error.detail, headers=headers, **extra).response()
 
 

@@ -295,6 +295,7 @@ async def test_a_policy_can_block_less_and_allow_less(store: Database, tmp_path:
 
 async def test_an_admitted_call_comes_from_the_gate_alone_and_is_taken_once(ready: Bench) -> None:
     call = await ready.executor.service._gate.admit(ready.issuer.token(), None)  # pyright: ignore[reportPrivateUsage]
+    assert isinstance(call, AdmittedCall)
 
     with pytest.raises(TypeError, match="Gate"):
         AdmittedCall(seal=object(), execution=call.execution, job=None, prepared=None)  # type: ignore[arg-type]
