@@ -47,7 +47,7 @@ async def ends(made: Bench, identifiers: list[str]) -> list[ExecutionStatus]:
     return [execution.status for execution in found]
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(120)
 async def test_what_waits_survives_executors_that_are_killed_at_every_step_and_runs_once(
     postgresql_url: str, tmp_path: Path
 ) -> None:
@@ -85,6 +85,8 @@ async def test_what_waits_survives_executors_that_are_killed_at_every_step_and_r
         again = await peer.executor.service.execute(lost, None)
         assert await ends(peer, [again]) == [ExecutionStatus.COMPLETED]
         working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+        await peer.executor.recovery.end()
 
         assert sorted(peer.sandbox.started) == sorted([*taken_over, caught.value.execution_id, again])  # type: ignore[attr-defined]
         events = await peer.events()
@@ -98,7 +100,7 @@ async def test_what_waits_survives_executors_that_are_killed_at_every_step_and_r
         await database.close()
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(120)
 async def test_of_three_executors_of_which_one_is_killed_each_execution_is_begun_by_one(
     postgresql_url: str, tmp_path: Path
 ) -> None:
@@ -112,9 +114,9 @@ async def test_of_three_executors_of_which_one_is_killed_each_execution_is_begun
             assert worker.stdout is not None
             assert await worker.stdout.readline() == b"ready\n"
         waiting: list[str] = []
-        for number in range(24):
+        for number in range(16):
             waiting.append(await door.executor.service.execute(issuer.token(PROGRAM), None))
-            if number == 12:
+            if number == 8:
                 workers[0].kill()
         await workers[0].wait()
         # What it had claimed is another's once somebody sees that it is dead.

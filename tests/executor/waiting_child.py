@@ -38,7 +38,7 @@ async def main(url: str, home: str, key: str, log: str, step: str) -> None:
         sandbox=sandbox,
         steps=KillAt(step),
         bounds=BOUNDS,
-        places=0 if token else 2,
+        places=0 if token else 1,
     )
     if token is not None:
         await made.executor.service.execute(token, None)
