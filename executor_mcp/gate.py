@@ -20,6 +20,7 @@ from executor_mcp.referenced_files import ReferencedFiles
 from executor_mcp.refusals import RefusalLog
 from executor_mcp.sandbox.base import PreparedRun, Sandbox, SandboxJob
 from executor_mcp.sandbox.errors import SandboxBusy, SandboxError, SandboxRefused
+from executor_mcp.sandbox.host_limits import ADVICE, is_out_of_processes
 from executor_mcp.sandbox.run import STOP_GRACE_SECONDS
 from executor_mcp.start_record import StartRecord
 from executor_mcp.steps import Step, StepObserver
@@ -130,6 +131,12 @@ class Gate:
         except Refused as refusal:
             await self._refusals.record(refusal, attempt.token)
             raise
+        except (RuntimeError, OSError) as error:
+            if not is_out_of_processes(error):
+                raise
+            refusal = _out_of_processes()
+            await self._refusals.record(refusal, attempt.token)
+            raise refusal from error
 
     async def admit_waiting(self, work: WaitingWork) -> AdmittedCall:
         """Begin what waited and was claimed by this process, which holds a place for it.
@@ -322,6 +329,11 @@ async def _stored_action(work: WaitingWork) -> object:
         return await asyncio.to_thread(parse_strict_json, work.action)
     except CanonicalizationError as error:
         raise Refused(RefusalReason.INVALID_ACTION, "what waits is not an action", step=5) from error
+
+
+def _out_of_processes() -> Refused:
+    detail = f"{ADVICE}; nothing was run, try again with the same token"
+    return Refused(RefusalReason.SANDBOX_UNAVAILABLE, detail, step=9, retry_after_seconds=5.0)
 
 
 def _sandbox_unavailable(error: SandboxError, *, step: int) -> Refused:

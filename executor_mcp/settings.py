@@ -166,6 +166,9 @@ class Settings(SettingsModel):
     leeway_seconds: int = Field(default=10, ge=0, le=30, description="tolerated difference of the clocks")
     sandbox: Literal["auto", "docker", "gvisor", "bubblewrap"] = "auto"
     image: str = Field(default=DEFAULT_IMAGE, min_length=1, description="sandbox image for docker and gvisor")
+    engine_seconds: float = Field(
+        default=30, ge=1, le=600, description="how long an answer of the container engine is waited for"
+    )
     pool: WarmPoolSettings = WarmPoolSettings()
     max_concurrent: int = Field(default=8, ge=1, le=1024, description="programs that run at a time")
     max_concurrent_overall: int | None = Field(

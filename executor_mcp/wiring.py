@@ -248,7 +248,12 @@ def _tracing(settings: Settings) -> AbstractAsyncContextManager[Tracing]:
 
 
 def sandbox_settings(settings: Settings) -> SandboxSettings:
-    return SandboxSettings(image=settings.image, instance=_instance(settings), pool=settings.pool.pool())
+    return SandboxSettings(
+        image=settings.image,
+        instance=_instance(settings),
+        pool=settings.pool.pool(),
+        engine_seconds=settings.engine_seconds,
+    )
 
 
 def _instance(settings: Settings) -> str:

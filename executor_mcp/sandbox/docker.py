@@ -21,9 +21,11 @@ import docker.utils
 import requests
 
 from executor_mcp.sandbox.errors import ImageBuildFailed, SandboxFailed, SandboxUnavailable
+from executor_mcp.sandbox.host_limits import ADVICE, is_out_of_processes
 
-_CALL_SECONDS = 60
-_BUILD_SECONDS = 1200
+_CALL_SECONDS = 30.0
+_OVER_SECONDS = 2.0
+_BUILD_SECONDS = 1200.0
 _THREADS = 16
 _DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
 _START_HINT = "start it (systemctl start docker, or scripts/start_docker.sh), or set DOCKER_HOST"
@@ -71,9 +73,13 @@ class AttachedStream:
 
 
 class DockerEngine:
-    """Connects at the first call, so that a wrong address is an error of a call and not of the start."""
+    """Connects at the first call, so that a wrong address is an error of a call and not of the start.
 
-    def __init__(self) -> None:
+    An answer that takes longer than `call_seconds` is none. The next call tries again.
+    """
+
+    def __init__(self, call_seconds: float = _CALL_SECONDS) -> None:
+        self._call_seconds = call_seconds
         self._threads = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="docker")
         self._client: Any = None
 
@@ -226,37 +232,48 @@ class DockerEngine:
             await asyncio.to_thread(self._client.close)
         self._threads.shutdown(wait=False)
 
-    async def _call(self, operation: Callable[[Any], Answer], timeout: int = _CALL_SECONDS) -> Answer:
+    async def _call(self, operation: Callable[[Any], Answer], timeout: float | None = None) -> Answer:
         """Runs in a thread. A caller that is cancelled waits no longer, and the engine finishes what it was
         at.
         """
         loop = asyncio.get_running_loop()
+        seconds = self._call_seconds if timeout is None else timeout
         try:
-            return await loop.run_in_executor(self._threads, lambda: operation(self._connected(timeout)))
+            # Over the SDK's own bound, which is on each read: all threads may be waiting for answers.
+            async with asyncio.timeout(seconds + _OVER_SECONDS):
+                return await loop.run_in_executor(self._threads, lambda: operation(self._connected(timeout)))
+        except TimeoutError as error:
+            raise SandboxUnavailable(
+                f"the Docker engine did not answer within {seconds:g} s; it is overloaded or hangs"
+            ) from error
+        except RuntimeError as error:
+            if not is_out_of_processes(error):
+                raise
+            raise SandboxUnavailable(ADVICE) from error
         except docker.errors.APIError as error:
             raise SandboxFailed(f"the Docker engine refused: {_explanation(error)}") from error
         except (docker.errors.DockerException, requests.RequestException, OSError) as error:
             raise SandboxUnavailable(f"no Docker engine answers ({_reason(error)}); {_START_HINT}") from error
 
-    def _connected(self, timeout: int) -> Any:
-        if timeout != _CALL_SECONDS:
+    def _connected(self, timeout: float | None) -> Any:
+        if timeout is not None:
             return _connect(timeout)
         if self._client is None:
-            self._client = _connect(timeout)
+            self._client = _connect(self._call_seconds)
         return self._client
 
 
-def _connect(timeout: int) -> Any:
+def _connect(timeout: float) -> Any:
     options = cast("dict[str, Any]", docker.utils.kwargs_from_env())  # pyright: ignore[reportUnknownMemberType]
-    _try_socket(str(options.get("base_url") or _DEFAULT_ADDRESS))
+    _try_socket(str(options.get("base_url") or _DEFAULT_ADDRESS), timeout)
     return sdk.APIClient(timeout=timeout, version="auto", max_pool_size=_THREADS, **options)
 
 
-def _try_socket(address: str) -> None:
+def _try_socket(address: str, timeout: float) -> None:
     """Raises OSError when nothing listens: the SDK would find that out too, and leave its socket open."""
     if address.startswith("unix://"):
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(_CALL_SECONDS)
+            connection.settimeout(timeout)
             connection.connect(address.removeprefix("unix://"))
 
 

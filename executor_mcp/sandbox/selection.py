@@ -42,7 +42,7 @@ def make_sandbox(name: Literal["docker", "gvisor", "bubblewrap"], settings: Sand
     from executor_mcp.sandbox.docker_sandbox import DockerSandbox
     from executor_mcp.sandbox.pool.sandbox import PooledDockerSandbox
 
-    engine = DockerEngine()
+    engine = DockerEngine(settings.engine_seconds)
     sandbox = DockerSandbox(
         engine,
         image=settings.image,

@@ -31,7 +31,7 @@ class PoolSettings:
 @dataclass(frozen=True)
 class SandboxSettings:
     """`instance` names this executor among those that share an engine: leftovers of another are not
-    touched.
+    touched. `engine_seconds`: how long an answer of the engine is waited for.
     """
 
     image: str = DEFAULT_IMAGE
@@ -39,4 +39,5 @@ class SandboxSettings:
     gvisor_runtime: str = "runsc"
     seccomp_profile: Path | None = None
     control_groups: bool = True
+    engine_seconds: float = 30.0
     pool: PoolSettings = PoolSettings()
