@@ -266,7 +266,8 @@ class DockerEngine:
 def _connect(timeout: float) -> Any:
     options = cast("dict[str, Any]", docker.utils.kwargs_from_env())  # pyright: ignore[reportUnknownMemberType]
     _try_socket(str(options.get("base_url") or _DEFAULT_ADDRESS), timeout)
-    return sdk.APIClient(timeout=timeout, version="auto", max_pool_size=_THREADS, **options)
+    # The SDK's types say whole seconds; what it hands on to takes any.
+    return sdk.APIClient(timeout=cast("int", timeout), version="auto", max_pool_size=_THREADS, **options)
 
 
 def _try_socket(address: str, timeout: float) -> None:

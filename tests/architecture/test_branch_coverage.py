@@ -53,12 +53,16 @@ COVERED = (
             "executor_mcp/refusals.py",
             "executor_mcp/spent_tokens.py",
             "executor_mcp/start_record.py",
+            "executor_mcp/token_checks.py",
+            "executor_mcp/quotas.py",
         ),
         (
             "tests/executor/test_gate.py",
             "tests/executor/test_gate_unavailable.py",
             "tests/executor/test_edges.py",
             "tests/packages/test_admission.py",
+            "tests/executor/test_quotas.py",
+            "tests/executor/test_waiting.py",
         ),
     ),
 )

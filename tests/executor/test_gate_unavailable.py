@@ -98,6 +98,20 @@ async def test_a_sandbox_that_is_busy_says_for_how_long_and_leaves_the_token_uns
     assert await ready.executor.service.execute(token, None)
 
 
+async def test_a_host_without_processes_is_told_from_a_defect(ready: Bench) -> None:
+    token = ready.issuer.token()
+    failures: Any = ready.sandbox
+    failures.fail_describe = RuntimeError("can't start new thread")
+    refusal = await refused(ready, token)
+    assert (refusal.reason, refusal.retryable) == (RefusalReason.SANDBOX_UNAVAILABLE, True)
+    assert "out of pids" in refusal.detail
+    failures.fail_describe = RuntimeError("something else")
+    with pytest.raises(RuntimeError, match="something else"):
+        await ready.executor.service.execute(token, None)
+    failures.fail_describe = None
+    assert await ready.executor.service.execute(token, None)
+
+
 async def test_what_the_sandbox_does_not_offer_is_refused_for_good(ready: Bench) -> None:
     ready.sandbox.fail_prepare = SandboxRefused("profile trusted is not offered")
 
@@ -142,7 +156,7 @@ async def test_what_cannot_be_recorded_is_refused_and_the_token_stays_unspent(
     assert await ready.executor.service.execute(token, None)
 
 
-@pytest.mark.parametrize("failing", [1, 2])
+@pytest.mark.parametrize("failing", [1, 2, 3])
 async def test_a_database_that_cannot_be_read_refuses(
     ready: Bench, failing: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,7 +176,7 @@ async def test_a_database_that_cannot_be_read_refuses(
 
     assert caught.value.reason is RefusalReason.STORAGE_UNAVAILABLE
     assert await ready.counts() == (0, 0)
-    assert not ready.sandbox.touched
+    assert not ready.sandbox.prepared
 
 
 async def test_a_refusal_stands_when_it_cannot_be_audited(

@@ -15,18 +15,20 @@ from hypothesis import strategies as st
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from executor_mcp.errors import RefusalReason
+from executor_mcp.errors import RefusalReason, Refused
 from executor_mcp.executor_policy import ExecutorPolicy
 from executor_mcp.interface.views import execution_answer
 from executor_mcp.models import ExecutionStatus
 from executor_mcp.sandbox.errors import SandboxBusy, SandboxUnavailable
 from executor_mcp.start_record import SharedBounds
+from executor_mcp.steps import Step
 from executor_mcp.storage.schema import MIGRATIONS, waiting_executions
 from executor_mcp.waiting_time import LONGEST_WAIT_SECONDS, SHORTEST_WAIT_SECONDS, expected_wait
 from hitl_contract.action import canonical_action, parse_action
 from server_kit.database.base import Database
 from server_kit.database.migrations import migrate
 from server_kit.database.opening import open_database
+from server_kit.errors import DatabaseUnavailable
 from tests.executor.support import IMAGE, PROGRAM, Bench, bench, eventually, outcome, refused
 
 TWO = SharedBounds(most_waiting=2)
@@ -200,7 +202,9 @@ def forged(row: dict[str, Any]) -> Callable[[AsyncConnection], Any]:
     return write
 
 
-@pytest.mark.parametrize("what", ["action", "token", "another", "revoked", "lapsed", "late"])
+@pytest.mark.parametrize(
+    "what", ["action", "garbage", "token", "another", "elsewhere", "revoked", "lapsed", "late"]
+)
 async def test_what_the_token_does_not_stand_behind_is_ended_and_never_run(
     store: Database, tmp_path: Path, clock: Any, what: str
 ) -> None:
@@ -211,11 +215,18 @@ async def test_what_the_token_does_not_stand_behind_is_ended_and_never_run(
     other = canonical_action(parse_action({**PROGRAM, "code": "print('mine')"}))
     if what == "action":
         await store.write(forged({"action": other}))
+    elif what == "garbage":
+        await store.write(forged({"action": b"\xff{"}))
     elif what == "token":
         await store.write(forged({"token": "e30.e30.e30"}))
     elif what == "another":
         # A genuine token, of which the ledger says that it was spent otherwise or never.
         await store.write(forged({"token": door.issuer.token(now=now)}))
+    elif what == "elsewhere":
+        spent = door.issuer.token(now=now)
+        third = bench(store, tmp_path / "c", issuer=door.issuer, clock=clock)
+        await third.executor.service.get(await third.executor.service.execute(spent, None), wait_seconds=10)
+        await store.write(forged({"token": spent}))
     elif what == "revoked":
         claims = (await made.executor.service.get(execution_id)).token_id
         await made.executor.ledger.revocations.revoke(claims, reason="changed my mind")
@@ -233,6 +244,41 @@ async def test_what_the_token_does_not_stand_behind_is_ended_and_never_run(
     assert str(ended.outcome.detail).startswith("nothing was run")
     assert made.sandbox.started == []
     assert await waiting_rows(store) == []
+
+
+class RevokedAt:
+    """Somebody takes the approval back at the last moment."""
+
+    def __init__(self) -> None:
+        self.act: Callable[[], Any] | None = None
+
+    async def reached(self, step: Step) -> None:
+        if step is Step.CLAIMED_AND_PREPARED and self.act is not None:
+            await self.act()
+
+
+async def test_an_approval_taken_back_while_a_sandbox_is_prepared_runs_nothing(
+    store: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = RevokedAt()
+    door = bench(store, tmp_path / "a", bounds=TWO, places=0)
+    made = bench(store, tmp_path / "b", issuer=door.issuer, bounds=TWO, steps=steps)
+    execution_id = await enqueued(door)
+    token_id = (await made.executor.service.get(execution_id)).token_id
+    steps.act = lambda: made.executor.ledger.revocations.revoke(token_id, reason="changed my mind")
+    async with working(made):
+        ended = await made.executor.service.get(execution_id, wait_seconds=20)
+    assert ended.outcome is not None
+    assert ended.outcome.ended_by == "never_begun"
+    assert (made.sandbox.started, made.sandbox.discarded) == ([], 1)
+
+    async def fail(operation: Any) -> Any:
+        raise DatabaseUnavailable("locked")
+
+    record = made.executor.service._gate._start_record  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(store, "read", fail)
+    with pytest.raises(Refused, match="storage_unavailable"):
+        await record.refuse_unless_spent_on(token_id, execution_id)
 
 
 async def test_a_claim_of_a_living_process_is_left_alone_and_of_a_dead_one_taken(

@@ -28,6 +28,12 @@ EXECUTION = (
             "tests/executor/test_transports.py::"
             "test_a_server_killed_while_a_program_runs_reports_it_as_interrupted",
             "tests/executor/test_gate.py::test_a_token_spent_twice_is_refused_with_its_execution_id",
+            "tests/executor/test_waiting_processes.py::"
+            "test_what_waits_survives_executors_that_are_killed_at_every_step_and_runs_once",
+            "tests/executor/test_waiting_processes.py::"
+            "test_of_three_executors_of_which_one_is_killed_each_execution_is_begun_by_one",
+            "tests/executor/test_waiting.py::"
+            "test_what_the_token_does_not_stand_behind_is_ended_and_never_run",
             "tests/sandbox/test_warm_pool.py::"
             "test_one_that_dies_before_the_program_is_let_go_is_replaced_and_the_program_runs_once",
         ),
