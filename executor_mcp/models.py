@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from executor_mcp.sandbox.base import Connection
 from executor_mcp.quotas import NO_DEMAND, Demand
+from executor_mcp.sandbox.base import Connection
 
 
 class ExecutionStatus(StrEnum):

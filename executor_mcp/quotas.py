@@ -146,12 +146,13 @@ def _too_much(
         f"{total:.1f} of {quota.cpu_seconds:g} CPU seconds within {window.total_seconds():g} s are used or "
         f"held, and this program may take up to {demand.cpu_seconds:g}"
     )
-    left = total
+    left, freeing = total, now
     for use in counted:
-        left -= use.cpu_seconds
         if left + demand.cpu_seconds <= quota.cpu_seconds:
-            return Excess(text, _seconds(use.at + window - now))
-    return Excess(text, _seconds(window))
+            break
+        left -= use.cpu_seconds
+        freeing = use.at + window
+    return Excess(text, _seconds(freeing - now))
 
 
 def _seconds(wait: timedelta) -> float:

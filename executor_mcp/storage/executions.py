@@ -24,8 +24,8 @@ from executor_mcp.models import (
     Usage,
     UsedPackage,
 )
-from executor_mcp.sandbox.base import Connection
 from executor_mcp.quotas import Demand
+from executor_mcp.sandbox.base import Connection
 from executor_mcp.storage.schema import execution_files, execution_outcomes, executions
 from server_kit.database.base import ChangeFeed, Database
 
