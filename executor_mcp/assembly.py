@@ -42,9 +42,9 @@ from executor_mcp.storage.executions import ExecutionStore
 from executor_mcp.storage.processes import ProcessRegistry
 from executor_mcp.storage.running_state import RunningState
 from executor_mcp.storage.schema import audit as audit_tables
-from executor_mcp.tracing import Tracing
 from executor_mcp.storage.waiting import WaitingStore
 from executor_mcp.token_checks import TokenChecks
+from executor_mcp.tracing import Tracing
 from executor_mcp.waiting_worker import WaitingWorker
 from hitl_contract.verify import VerificationPolicy
 from server_kit.audit_archive import AuditArchive

@@ -25,8 +25,8 @@ from executor_mcp.sandbox.run import STOP_GRACE_SECONDS
 from executor_mcp.start_record import StartRecord
 from executor_mcp.steps import Step, StepObserver
 from executor_mcp.storage.waiting import NOBODY, WaitingWork
-from executor_mcp.tracing import Tracing
 from executor_mcp.token_checks import TokenChecks, check_shape, require_no_proof
+from executor_mcp.tracing import Tracing
 from hitl_contract.action import CodeExecution, canonical_action
 from hitl_contract.canonical import parse_strict_json
 from hitl_contract.errors import CanonicalizationError

@@ -62,6 +62,8 @@ def _checkpoint(files: tuple[CreatedFile, ...]) -> bytes | None:
     """
     content = next((file.content for file in files if file.path == CHECKPOINT_FILE), b"")
     return checked_result(content) if 0 < len(content) <= MAX_CHECKPOINT_BYTES else None
+
+
 def never_begun(status: ExecutionStatus, why: str) -> Outcome:
     """The end of something that waited. It is known to have cost nothing."""
     ended = empty_outcome(status, ended_by="never_begun", detail=f"nothing was run: {why}")

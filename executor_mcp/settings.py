@@ -115,6 +115,8 @@ class TracingSettings(SettingsModel):
     endpoint: WebUrl | None = Field(default=None, description="collector, such as http://127.0.0.1:4318")
     token: SecretStr | None = Field(default=None, min_length=1, description="bearer token for the collector")
     service_name: str = Field(default="hitl-executor", min_length=1, max_length=128)
+
+
 class QueueSettings(SettingsModel):
     """Executions that wait in the database until an executor has a place."""
 
