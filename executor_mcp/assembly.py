@@ -21,6 +21,7 @@ from executor_mcp.issuer_actions import ActionSource
 from executor_mcp.issuer_keys import IssuerKeys
 from executor_mcp.live_output import LiveExecutions
 from executor_mcp.measurements import Measurements
+from executor_mcp.network.networked import NetworkedSandbox
 from executor_mcp.output_keeper import OutputKeeper
 from executor_mcp.packages.offering import NoPackages, PackageOffer
 from executor_mcp.policy_keeping import PolicyKeeper, PolicyReader
@@ -177,7 +178,7 @@ def assemble(parts: Parts) -> Executor:
     running_state = RunningState(database)
     live = LiveExecutions()
     measurements = Measurements()
-    measurements.watch_pool(sandbox)
+    measurements.watch_pool(sandbox.inner if isinstance(sandbox, NetworkedSandbox) else sandbox)
     measurements.watch_witness(lambda: audit.witness_state)
     capacity = Capacity(parts.places, patience_seconds=parts.patience_seconds)
     end_record = EndRecord(

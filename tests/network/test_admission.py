@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import pytest_asyncio
@@ -14,10 +14,11 @@ from pydantic import ValidationError
 from executor_mcp.errors import RefusalReason
 from executor_mcp.executor_policy import ExecutorPolicy
 from executor_mcp.interface.views import execution_answer, languages, output_file
+from executor_mcp.network.networked import NetworkedSandbox, NetworkRules
 from executor_mcp.network.settings import NetworkSettings
 from executor_mcp.policy_settings import PolicySettings
 from executor_mcp.receipts import output_digest, verify_receipt
-from executor_mcp.sandbox.base import Connection
+from executor_mcp.sandbox.base import Connection, Sandbox
 from server_kit.database.base import Database
 from server_kit.database.opening import open_database
 from server_kit.errors import ConfigurationError
@@ -106,3 +107,41 @@ def test_settings_of_the_network_are_names_ports_and_certificates_that_can_be_re
         NetworkSettings(certificates=authorities).read_certificates()
     authorities.write_text("PEM")
     assert NetworkSettings(certificates=authorities).read_certificates() == "PEM"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """A pool as it is now."""
+
+    ready: int = 3
+    launching: int = 0
+    taken: int = 0
+    waiting_callers: int = 0
+    served_warm: int = 9
+    served_cold: int = 1
+
+
+@dataclass
+class PooledTwin(TwinSandbox):
+    """A sandbox twin with a warm pool."""
+
+    def report(self) -> Sizes:
+        return Sizes()
+
+
+async def test_a_sandbox_with_a_network_around_it_still_shows_its_pool_and_runs_what_needs_none(
+    store: Database, tmp_path: Path
+) -> None:
+    inner = PooledTwin()
+    networked: Any = NetworkedSandbox(cast("Sandbox", inner), NetworkRules())
+    made = bench(store, tmp_path, sandbox=networked)
+    await made.executor.recovery.begin()
+    execution = await made.run()
+    assert (execution.status, execution.outcome and execution.outcome.connections) == ("completed", ())
+    assert len(inner.started) == 1
+    metrics = made.executor.measurements.exposition().decode()
+    assert 'hitl_executor_pool_containers{state="ready"} 3' in metrics
+    await made.executor.service.close()
+    await made.executor.recovery.end()
+    await networked.close()
+    assert inner.closed
