@@ -24,6 +24,7 @@ from executor_mcp.live_output import Position
 from executor_mcp.service import ExecutionService
 
 STALLED_SECONDS: Final = 30.0
+TASK_NAME: Final = "event stream"
 _HEADERS: Final = {
     "Cache-Control": "no-store",
     "X-Accel-Buffering": "no",
@@ -55,7 +56,7 @@ class EventStream(Response):
         del scope
         with self._readers.one_more(self._execution_id):
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            streaming = asyncio.create_task(self._stream(send))
+            streaming = asyncio.create_task(self._stream(send), name=TASK_NAME)
             leaving = asyncio.create_task(_until_gone(receive))
             try:
                 await asyncio.wait({streaming, leaving}, return_when=asyncio.FIRST_COMPLETED)

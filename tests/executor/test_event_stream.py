@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,12 +19,15 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from executor_mcp.settings import HttpSettings
+from executor_mcp.web import event_stream
 from executor_mcp.web.app import build_app
 from server_kit.database.base import Database
 from server_kit.http_serving import Address, serve
 from tests.executor.support import Bench, bench, eventually, outcome
 from tests.executor.test_execution_feed import begin
 from tests.executor.test_live_output import sample
+
+MANY = 192
 
 
 @dataclass
@@ -66,6 +70,10 @@ class _serving:  # noqa: N801 - reads as a function
         await self._serving
         await self._bench.executor.service.close()
         await self._bench.executor.recovery.end()
+
+
+def streams() -> int:
+    return sum(task.get_name() == event_stream.TASK_NAME for task in asyncio.all_tasks())
 
 
 async def code_of_the_end(websocket: ClientConnection) -> int | None:
@@ -159,23 +167,42 @@ async def test_bad_ids_and_too_many_readers_get_a_problem_document(door: Door) -
     assert {events[-1]["event"] for events in await asyncio.gather(*readers)} == {"end"}
 
 
-async def test_a_reader_that_takes_nothing_holds_up_neither_the_program_nor_other_readers(door: Door) -> None:
+async def test_a_reader_that_takes_nothing_holds_up_neither_the_program_nor_other_readers(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_stream, "STALLED_SECONDS", 1.0)
     execution_id = await begin(door.bench)
     run = door.bench.sandbox.runs[0]
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     host, port = door.url.removeprefix("http://").split(":")
-    reader, writer = await asyncio.open_connection(host, int(port), limit=1)
-    writer.write(f"GET /api/v1/executions/{execution_id}/events HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-    await reader.read(1)
-    for _ in range(64):
+    connection.connect((host, int(port)))
+    connection.sendall(
+        f"GET /api/v1/executions/{execution_id}/events HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+    )
+    await eventually(lambda: streams() == 1)
+    for _ in range(MANY):
         run.sink.stdout(b"x" * 65_536)
-    others = asyncio.create_task(read_events(door, execution_id))
-    await asyncio.sleep(0)
-    run.end(outcome(stdout=b"x" * 65_536 * 64))
-    events = await others
-    assert sum(len(e["data"]["text"]) for e in events if e["event"] == "stdout") == 65_536 * 64
-    writer.transport.abort()
-    # One that leaves is noticed, and its place is free again.
-    await eventually(lambda: len(asyncio.all_tasks()) < 40)
+    run.end(outcome(stdout=b"x" * 65_536 * MANY))
+    url = f"/api/v1/executions/{execution_id}/events"
+    async with door.client.stream("GET", url) as response:
+        sizes = [piece.count(b"x") async for piece in response.aiter_raw()]
+    assert sum(sizes) >= 65_536 * MANY
+
+    # It is cut off, and has its place no more.
+    await eventually(lambda: streams() == 0)
+    received = 0
+    while piece := await asyncio.to_thread(connection.recv, 1 << 20):
+        received += len(piece)
+    assert received < 65_536 * MANY
+    connection.close()
+
+
+async def test_a_reader_that_leaves_is_noticed_at_once(door: Door) -> None:
+    execution_id = await begin(door.bench)
+    assert len(await read_events(door, execution_id, until="status")) == 1
+    await eventually(lambda: streams() == 0)
+    assert not (await door.bench.executor.service.get(execution_id)).status.is_final
 
 
 async def test_the_same_events_come_over_a_websocket_which_can_cancel(door: Door) -> None:

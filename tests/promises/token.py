@@ -88,6 +88,10 @@ TOKEN = (
             "tests/notifiers/conformance.py::test_nothing_secret_is_logged_when_all_goes_well",
             "tests/executor/test_gate.py::"
             "test_an_audit_entry_of_a_refusal_holds_nothing_that_an_unsigned_token_claims",
+            "tests/executor/test_metrics_and_traces.py::"
+            "test_a_run_is_a_span_of_the_callers_trace_linked_to_the_request_and_free_of_secrets",
+            "tests/executor/test_metrics_and_traces.py::"
+            "test_no_label_is_an_agents_choice_and_no_number_of_them_grows",
         ),
         missing="No test yet searches the metrics and traces of a whole run.",
     ),
