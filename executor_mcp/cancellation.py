@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from executor_mcp.storage.executions import ExecutionStore
+from executor_mcp.storage.waiting import WAITING_CHANGED
 from server_kit.audit_log import AuditLog
 from server_kit.clock import Clock
 from server_kit.database.base import Database
@@ -29,5 +30,7 @@ class CancelRequests:
                 await self._audit.append(
                     connection, "execution.cancel_requested", actor=actor, subject=execution_id, details={}
                 )
+                # What has not begun is ended by whoever looks after the queue.
+                await self._database.changes.publish(connection, WAITING_CHANGED)
 
         await self._database.write(write)

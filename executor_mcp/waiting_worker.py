@@ -26,7 +26,8 @@ from server_kit.clock import Clock
 from server_kit.errors import ServerError
 
 _LOOK_SECONDS: Final = 5.0
-_PATIENCE_SECONDS: Final = 2.0
+# What is cancelled meanwhile is to be ended within a second.
+_PATIENCE_SECONDS: Final = 0.5
 _TROUBLE_SECONDS: Final = 1.0
 _MAX_SKIPPED: Final = 1000
 _NOT_FOR_THIS_ONE: Final = frozenset(

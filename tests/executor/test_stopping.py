@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from executor_mcp.interface.views import execution_answer
 from executor_mcp.models import ExecutionStatus
 from executor_mcp.sandbox.base import CreatedFile
-from tests.executor.support import Bench, eventually, outcome
+from executor_mcp.start_record import SharedBounds
+from server_kit.database.base import Database
+from tests.executor.support import Bench, bench, eventually, outcome
+from tests.executor.test_waiting import working
 
 
 @pytest.mark.parametrize(
@@ -44,3 +48,21 @@ async def test_what_is_cancelled_while_its_sandbox_starts_runs_nothing(ready: Be
     assert ended.outcome is not None
     assert "nothing of it has run" in str(ended.outcome.detail)
     assert (ready.sandbox.runs, ready.sandbox.discarded) == ([], 1)
+
+
+async def test_what_waits_and_is_cancelled_from_another_process_ends_while_every_place_is_taken(
+    store: Database, tmp_path: Path
+) -> None:
+    made = bench(store, tmp_path / "a", bounds=SharedBounds(most_waiting=2), places=1)
+    operator = bench(store, tmp_path / "b", issuer=made.issuer)
+    made.sandbox.hold = True
+    async with working(made):
+        await made.executor.service.execute(made.issuer.token(), None)
+        waiting = await made.executor.service.execute(made.issuer.token(), None)
+        assert (await made.executor.service.get(waiting)).status is ExecutionStatus.PENDING
+        await operator.executor.ledger.cancel_requests.leave(waiting, actor="operator")
+        # Less than the five seconds after which the queue is looked at in any case.
+        async with asyncio.timeout(4):
+            ended = await made.executor.service.get(waiting, wait_seconds=10)
+    assert ended.status is ExecutionStatus.CANCELLED
+    assert len(made.sandbox.started) == 1
