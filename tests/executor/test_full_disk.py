@@ -14,7 +14,7 @@ import pytest
 from executor_mcp.errors import RefusalReason, Refused
 from executor_mcp.models import ExecutionStatus
 from server_kit.database.opening import open_database
-from tests.executor.support import bench, create_tables
+from tests.executor.support import bench, create_tables, eventually, outcome
 
 
 @contextmanager
@@ -47,6 +47,29 @@ async def test_a_full_disk_refuses_and_leaves_the_token_unspent(sqlite_url: str,
         execution_id = await made.executor.service.execute(token, None)
         execution = await made.executor.service.get(execution_id, wait_seconds=10)
         assert execution.status is ExecutionStatus.COMPLETED
+    finally:
+        await made.executor.service.close()
+        await database.close()
+
+
+async def test_a_program_that_ends_while_the_disk_is_full_is_recorded_once_there_is_room(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    database = await open_database(sqlite_url, operation_seconds=2)
+    await create_tables(database)
+    made = bench(database, tmp_path)
+    made.sandbox.hold = True
+    try:
+        execution_id = await made.executor.service.execute(made.issuer.token(), None)
+        await eventually(lambda: len(made.sandbox.runs) == 1)
+        with no_room_beyond((tmp_path / "test.db-wal").stat().st_size):
+            made.sandbox.runs[0].end(outcome())
+            waiting = await made.executor.service.get(execution_id, wait_seconds=0.5)
+            assert not waiting.status.is_final
+        execution = await made.executor.service.get(execution_id, wait_seconds=30)
+        assert execution.status is ExecutionStatus.COMPLETED
+        assert execution.receipt is not None
+        assert made.sandbox.started == [execution_id]
     finally:
         await made.executor.service.close()
         await database.close()
