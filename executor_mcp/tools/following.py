@@ -59,7 +59,11 @@ class _Reporter:
     async def report(self, event: Event) -> None:
         match event:
             case StatusEvent(execution):
-                await self._say("status", f"running as {execution.execution_id}")
+                if execution.ahead is None:
+                    await self._say("status", f"running as {execution.execution_id}")
+                else:
+                    place = f"waiting for a place as {execution.execution_id}, {execution.ahead} before it"
+                    await self._say("status", place)
             case OutputEvent(chunk):
                 await self._output(chunk)
             case UsageEvent(sample):

@@ -298,14 +298,20 @@ async def test_a_claim_of_a_living_process_is_left_alone_and_of_a_dead_one_taken
     assert await peer.executor.recovery.begin() == 0
     assert await waiting_rows(store) == [(execution_id, slow.executor.worker._owner)]  # pyright: ignore[reportPrivateUsage]
 
-    # Its lease lapses while it prepares: a peer takes over, and it learns so before it begins.
+    # Its lease lapses while it prepares: a peer claims it, and the slow one learns so before it begins.
     await slow.executor.recovery.end()
     await peer.executor.recovery.recover()
-    async with working(peer):
-        assert (await peer.executor.service.get(execution_id, wait_seconds=20)).status.is_final
-    slow.executor.worker._capacity.give_back()  # pyright: ignore[reportPrivateUsage]
-    await slow.executor.worker._begin_and_run(claimed)  # pyright: ignore[reportPrivateUsage]
-    assert (peer.sandbox.started, slow.sandbox.started) == ([execution_id], [])
+    taken = await peer.executor.worker._waiting.claim(  # pyright: ignore[reportPrivateUsage]
+        peer.executor.worker._owner,  # pyright: ignore[reportPrivateUsage]
+        (),
+        at_a_time=None,
+    )
+    assert taken == claimed
+    for made in (slow, peer):
+        assert await made.executor.worker._capacity.take_now()  # pyright: ignore[reportPrivateUsage]
+        await made.executor.worker._begin_and_run(claimed)  # pyright: ignore[reportPrivateUsage]
+    assert (slow.sandbox.started, peer.sandbox.started) == ([], [execution_id])
+    assert slow.sandbox.discarded == 1
     await peer.executor.recovery.end()
 
 
