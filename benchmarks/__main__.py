@@ -17,7 +17,9 @@ from benchmarks.consensus import main as measure_consensus
 from benchmarks.corpus_report import main as replay_corpus
 from benchmarks.cpython import main as compare_cpython
 from benchmarks.deadlines import main as measure_deadlines
+from benchmarks.endurance import main as measure_endurance
 from benchmarks.executions import main as measure_executions
+from benchmarks.hostile import main as measure_hostile
 from benchmarks.measuring import Measurements
 from benchmarks.minting import measure_minting
 from benchmarks.report import FILLED, print_report, write_json
@@ -31,7 +33,9 @@ _NAMED = {
     "corpus": replay_corpus,
     "cpython": compare_cpython,
     "deadlines": measure_deadlines,
+    "endurance": measure_endurance,
     "executions": measure_executions,
+    "hostile": measure_hostile,
     "rules": measure_rules,
 }
 

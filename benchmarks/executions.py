@@ -13,20 +13,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from executor_mcp.sandbox.base import SandboxJob
+from executor_mcp.sandbox.base import SandboxJob, SandboxOutcome, SandboxRun
 from executor_mcp.sandbox.docker import DockerEngine
 from executor_mcp.sandbox.docker_sandbox import DockerSandbox
 from executor_mcp.sandbox.pool.sandbox import PooledDockerSandbox
+from executor_mcp.sandbox.probe import NoSink
 from executor_mcp.sandbox.seccomp import load_profile
 from executor_mcp.sandbox.settings import DEFAULT_IMAGE, PoolSettings
-from executor_mcp.sandbox.usage import UsageSample
 from hitl_contract.action_code import Language, Limits, NetworkMode, Profile
 
 _PROGRAM = "print(40 + 2)"
@@ -50,17 +51,6 @@ class Verdict:
         return self.value >= self.bound if self.at_least else self.value <= self.bound
 
 
-class _Nobody:
-    def stdout(self, chunk: bytes) -> None:
-        """Measured, not looked at."""
-
-    def stderr(self, chunk: bytes) -> None:
-        """See `stdout`."""
-
-    def usage(self, sample: UsageSample) -> None:
-        """See `stdout`."""
-
-
 class Bench:
     """The pooled sandbox and the same hardening by hand."""
 
@@ -69,7 +59,7 @@ class Bench:
         self._seccomp = seccomp
         self._number = 0
 
-    def job(self, code: str = _PROGRAM, language: Language = Language.PYTHON) -> SandboxJob:
+    def job(self, code: str, language: Language, **limits: Any) -> SandboxJob:
         self._number += 1
         return SandboxJob(
             execution_id=f"benchmark-{self._number}",
@@ -77,7 +67,7 @@ class Bench:
             code=code,
             input_data=None,
             files=(),
-            limits=Limits(),
+            limits=Limits(**limits),
             profile=Profile.RESTRICTED,
             network_mode=NetworkMode.NONE,
         )
@@ -86,29 +76,37 @@ class Bench:
         """Until so many containers wait and nothing is being made or removed."""
         await self._sandbox.until_idle(count)
 
+    async def begin(self, code: str, language: Language, **limits: Any) -> SandboxRun:
+        prepared = await self._sandbox.prepare(self.job(code, language, **limits))
+        return await self._sandbox.start(prepared, NoSink())
+
+    async def run(self, code: str, language: Language) -> SandboxOutcome:
+        return await (await self.begin(code, language)).wait()
+
     async def warm(self) -> None:
-        run = await self._sandbox.start(await self._sandbox.prepare(self.job()), _Nobody())
-        outcome = await run.wait()
+        outcome = await self.run(_PROGRAM, Language.PYTHON)
         if outcome.stdout != b"42\n":
             raise RuntimeError(f"the warm sandbox answered {outcome}")
 
+    async def timed_warm(self) -> float:
+        return await _timed(self.warm)
+
     async def cancel_warm(self) -> float:
-        prepared = await self._sandbox.prepare(self.job("sleep 60", Language.BASH))
-        run = await self._sandbox.start(prepared, _Nobody())
+        run = await self.begin("sleep 60", Language.BASH)
         await asyncio.sleep(0.05)
         began = time.perf_counter()
         await run.cancel()
         return time.perf_counter() - began
 
     async def docker_run(self) -> None:
-        if await _command("docker", "run", "--rm", *self._hardening(), "-c", _PROGRAM) != b"42\n":
+        if await command("docker", "run", "--rm", *self._hardening(), "-c", _PROGRAM) != b"42\n":
             raise RuntimeError("docker run answered wrongly")
 
     async def docker_kill(self) -> float:
         options = ("run", "-d", "--rm", *self._hardening(), "-c", "import time; time.sleep(60)")
-        name = (await _command("docker", *options)).decode().strip()
+        name = (await command("docker", *options)).decode().strip()
         began = time.perf_counter()
-        await _command("docker", "kill", name)
+        await command("docker", "kill", name)
         return time.perf_counter() - began
 
     def _hardening(self) -> list[str]:
@@ -121,8 +119,10 @@ class Bench:
 
     def memory_of_waiting(self) -> float:
         """Megabytes charged to the control group of a container that waits: the median."""
-        listed = _output("docker", "ps", "-q", "--filter", f"label=hitl.sandbox.instance={_INSTANCE}").split()
-        facts = [_output("docker", "inspect", "-f", _FACTS, container).split() for container in listed]
+        listed = output_of(
+            "docker", "ps", "-q", "--filter", f"label=hitl.sandbox.instance={_INSTANCE}"
+        ).split()
+        facts = [output_of("docker", "inspect", "-f", _FACTS, container).split() for container in listed]
         return statistics.median(_charged(process) for command, process in facts if command == "python3")
 
 
@@ -139,17 +139,17 @@ def _charged(process: str) -> float:
 
 
 async def _bare() -> None:
-    await _command("/usr/bin/python3", "-c", _PROGRAM)
+    await command("/usr/bin/python3", "-c", _PROGRAM)
 
 
-async def _command(*words: str) -> bytes:
+async def command(*words: str) -> bytes:
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*words, stdout=pipe, stderr=pipe)
     output, _ = await process.communicate()
     return output
 
 
-def _output(*words: str) -> str:
+def output_of(*words: str) -> str:
     return subprocess.run(words, check=True, capture_output=True, text=True).stdout
 
 
@@ -171,7 +171,7 @@ async def _sustained(operation: Callable[[], Awaitable[None]], count: int) -> fl
     return count / (time.perf_counter() - began)
 
 
-async def measure(rounds: int, sustained: int, row: int) -> tuple[dict[str, float], list[Verdict]]:
+async def measure(rounds: int, sustained: int) -> tuple[dict[str, float], list[Verdict]]:
     """Milliseconds, rates and megabytes by name, and what became of the targets."""
     engine = DockerEngine()
     settings = PoolSettings(minimum=2, maximum=8, patience_seconds=120)
@@ -203,14 +203,14 @@ async def measure(rounds: int, sustained: int, row: int) -> tuple[dict[str, floa
             numbers["docker run /s"] = await _sustained(bench.docker_run, sustained)
             await bench.quiet(2)
             numbers["warm /s"] = await _sustained(bench.warm, sustained)
-            if row:
-                numbers["row /s"] = await _sustained(bench.warm, row)
             await sandbox.until_idle()
             numbers["served warm"] = sandbox.report().served_warm
             numbers["served cold"] = sandbox.report().served_cold
         finally:
             await sandbox.close()
-    left = len(_output("docker", "ps", "-aq", "--filter", f"label=hitl.sandbox.instance={_INSTANCE}").split())
+    left = len(
+        output_of("docker", "ps", "-aq", "--filter", f"label=hitl.sandbox.instance={_INSTANCE}").split()
+    )
     return numbers, [
         Verdict("docker run / warm execute", numbers["docker run ms"] / numbers["warm ms"], 150, True),
         Verdict("warm execute / python3 -c", numbers["warm ms"] / numbers["python3 -c ms"], 0.15, False),
@@ -226,10 +226,17 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks executions", description=__doc__)
     parser.add_argument("--rounds", type=int, default=40, help="turns of each operation")
     parser.add_argument("--sustained", type=int, default=80, help="executions of each kind with 4 callers")
-    parser.add_argument("--row", type=int, default=0, help="further executions, to look for leaks")
     parser.add_argument("--output", type=Path, default=None, help="where the JSON goes")
     options = parser.parse_args(arguments)
-    numbers, verdicts = asyncio.run(measure(options.rounds, options.sustained, options.row))
+    numbers, verdicts = asyncio.run(measure(options.rounds, options.sustained))
+    if options.output is not None:
+        document = {"numbers": numbers, "targets": {one.name: [one.value, one.met] for one in verdicts}}
+        options.output.write_text(json.dumps(document, indent=2) + "\n")
+    return print_verdicts(numbers, verdicts)
+
+
+def print_verdicts(numbers: Mapping[str, float], verdicts: Sequence[Verdict]) -> int:
+    """Exit code 0 when every target was met, 1 otherwise."""
     console = Console()
     table = Table("measured", "value")
     for name, value in numbers.items():
@@ -242,9 +249,6 @@ def main(arguments: Sequence[str]) -> int:
             verdict.name, f"{side} {verdict.bound:g}", f"{verdict.value:.2f}", "yes" if verdict.met else "NO"
         )
     console.print(table)
-    if options.output is not None:
-        document = {"numbers": numbers, "targets": {one.name: [one.value, one.met] for one in verdicts}}
-        options.output.write_text(json.dumps(document, indent=2) + "\n")
     return 0 if all(verdict.met for verdict in verdicts) else 1
 
 

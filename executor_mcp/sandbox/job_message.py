@@ -26,6 +26,7 @@ HOSTS = b"127.0.0.1 localhost sandbox\n::1 localhost\n"
 
 _CERTIFICATES_PATH = "/tmp/.certificates.pem"  # noqa: S108
 _PROXY_PORT = 3128
+_DRIVER_BYTES = 65536
 PROGRAM_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
@@ -56,12 +57,18 @@ def _size(file: InputFile) -> int:
     return len(encoded) // 4 * 3 - encoded.count("=", -2) if encoded else 0
 
 
+def input_bytes_of(job: SandboxJob) -> int:
+    """Room for all that is laid into the sandbox for the job."""
+    files = sum(_size(file) for file in job.files)
+    certificates = 0 if job.egress is None else len(job.egress.certificates)
+    return len(job.code.encode()) + len(_input_json(job)) + files + certificates + _DRIVER_BYTES
+
+
 def amounts_of(job: SandboxJob) -> Amounts:
-    """The job's limits as amounts, with room for all that is laid into the sandbox for it."""
-    given = len(job.code.encode()) + len(_input_json(job)) + sum(_size(file) for file in job.files)
+    """The job's limits as amounts, beside room for its input."""
+    amounts = Amounts.of(job.limits, input_bytes_of(job))
     if job.egress is None:
-        return Amounts.of(job.limits, given + 65536)
-    amounts = Amounts.of(job.limits, given + 65536 + len(job.egress.certificates))
+        return amounts
     # What passes its connections on is no process of the program.
     return replace(amounts, processes=amounts.processes + 1)
 

@@ -29,6 +29,7 @@ from executor_mcp.sandbox.usage import UsageMeter, UsagePeaks, UsageSampler
 STOP_GRACE_SECONDS = 1.0
 CANCEL_GRACE_SECONDS = 0.4
 LONG_RUN_SECONDS = 1.0
+SHORT_CANCEL_GRACE_SECONDS = 0.05
 COLLECT_SECONDS = 10.0
 _FRAMES_AT_A_TIME = 64
 _QUICKLY_PARSED_BYTES = 4096
@@ -109,8 +110,9 @@ class SupervisedRun:
         self._ended_at: float | None = None
         self._complete = False
         self._detail: str | None = None
-        self._exited = asyncio.Event()
-        self._cancelled = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        self._exited: asyncio.Future[None] = loop.create_future()
+        self._cancelled: asyncio.Future[None] = loop.create_future()
         self._task: asyncio.Task[SandboxOutcome] | None = None
         self._sampler = UsageSampler(channel.meter, sink.usage)
         self._peaks = UsagePeaks()
@@ -127,7 +129,7 @@ class SupervisedRun:
         return await asyncio.shield(self._task)
 
     async def cancel(self) -> None:
-        self._cancelled.set()
+        _happened(self._cancelled)
         await self.wait()
 
     async def _drive(self) -> SandboxOutcome:
@@ -138,8 +140,9 @@ class SupervisedRun:
         finally:
             self._peaks = await self._sampler.stop()
             await self._channel.kill()
-            receiving.cancel()
-            await asyncio.gather(receiving, return_exceptions=True)
+            if not receiving.done():
+                receiving.cancel()
+                await asyncio.gather(receiving, return_exceptions=True)
         aftermath = await self._channel.remove()
         result = self._whole_result()
         if len(result) <= _QUICKLY_PARSED_BYTES:
@@ -151,25 +154,24 @@ class SupervisedRun:
 
     async def _supervise(self, receiving: asyncio.Task[Termination | None]) -> Termination | None:
         """The termination where this side decided it, None where the program did."""
-        exited = asyncio.create_task(self._exited.wait())
-        cancelled = asyncio.create_task(self._cancelled.wait())
-        try:
-            await _first_of(self._wall_seconds, receiving, exited, cancelled)
-            if cancelled.done() and not self._exited.is_set():
-                if time.monotonic() - self._started_at >= LONG_RUN_SECONDS:
-                    # What a long run leaves may be worth keeping, its checkpoint above all.
-                    self._channel.send(encode_frame(FrameKind.STOP))
-                    await _first_of(CANCEL_GRACE_SECONDS, receiving)
-                return "cancelled"
-            if not receiving.done() and not self._exited.is_set():
-                self._channel.send(encode_frame(FrameKind.STOP))
-                await _first_of(STOP_GRACE_SECONDS, receiving, cancelled)
-                return "timed_out"
+        exited, cancelled = self._exited, self._cancelled
+        await _first_of(self._wall_seconds, receiving, exited, cancelled)
+        if cancelled.done() and not exited.done():
+            self._channel.send(encode_frame(FrameKind.STOP))
+            if time.monotonic() - self._started_at >= LONG_RUN_SECONDS:
+                # What a long run leaves may be worth keeping, its checkpoint above all.
+                await _first_of(CANCEL_GRACE_SECONDS, receiving)
+            else:
+                # The supervisor is faster than an engine, and than the kernel at taking namespaces apart.
+                await _first_of(SHORT_CANCEL_GRACE_SECONDS, receiving, exited)
+            return "cancelled"
+        if not receiving.done() and not exited.done():
+            self._channel.send(encode_frame(FrameKind.STOP))
+            await _first_of(STOP_GRACE_SECONDS, receiving, cancelled)
+            return "timed_out"
+        if not receiving.done():
             await _first_of(COLLECT_SECONDS, receiving, cancelled)
-            return receiving.result() if receiving.done() else None
-        finally:
-            exited.cancel()
-            cancelled.cancel()
+        return receiving.result() if receiving.done() else None
 
     async def _receive(self) -> Termination | None:
         """Takes frames until the last one; a termination when the sandbox broke a rule."""
@@ -206,7 +208,7 @@ class SupervisedRun:
                 if self._exit.processes_exceeded:
                     self._detail = "the program was ended because it had more processes than its limit"
                 self._ended_at = time.monotonic()
-                self._exited.set()
+                _happened(self._exited)
             case FrameKind.FILE:
                 self._files.begin(*decode_file_header(frame.payload))
             case FrameKind.FILE_DATA:
@@ -294,8 +296,13 @@ class SupervisedRun:
         return [name for name, size, bound in bounds if size > bound]
 
 
-async def _first_of(seconds: float, *tasks: asyncio.Task[Any]) -> None:
-    await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+def _happened(event: asyncio.Future[None]) -> None:
+    if not event.done():
+        event.set_result(None)
+
+
+async def _first_of(seconds: float, *events: asyncio.Future[Any]) -> None:
+    await asyncio.wait(events, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
 
 
 def _parse(payload: bytes) -> _Exit:

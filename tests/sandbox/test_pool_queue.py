@@ -46,18 +46,23 @@ class FakeLauncher:
         self.removed: list[FakeContainer] = []
         self.under_way = self.most_under_way = 0
         self.problem: str | None = None
+        self.failures_left = 1_000_000
 
     async def launch(self, kind: WarmClass) -> WarmContainer:
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
         try:
             await self.gate.wait()
-            if self.problem is not None:
+            if self.problem is not None and self.failures_left:
+                self.failures_left -= 1
                 raise SandboxUnavailable(self.problem)
         finally:
             self.under_way -= 1
         self.made.append(FakeContainer(kind))
         return cast("WarmContainer", self.made[-1])
+
+    async def end(self, container: WarmContainer) -> None:
+        del container
 
     async def remove(self, container: WarmContainer) -> None:
         self.removed.append(cast("FakeContainer", container))
@@ -138,9 +143,14 @@ async def test_more_than_the_queue_holds_are_told_so_at_once_and_how_long(launch
 async def test_patience_has_an_end_and_a_caller_that_goes_away_costs_no_container(
     launcher: FakeLauncher,
 ) -> None:
-    launcher.gate.clear()
     pool = pool_of(launcher, patience_seconds=1.0)
     pool.keep(USUAL)
+    await pool.until_idle(2)
+    launcher.gate.clear()
+    for _ in range(2):
+        container = await pool.take(USUAL)
+        assert container is not None
+        pool.release(container)
     gone = asyncio.create_task(pool.take(USUAL))
     waiting = asyncio.create_task(pool.take(USUAL))
     await asyncio.sleep(0.02)
@@ -193,6 +203,30 @@ async def test_an_engine_that_fails_sends_callers_to_a_cold_start_and_is_left_al
     assert await asyncio.wait_for(pool.take(USUAL), 10) is None
     assert pool.report().problem == launcher.problem
     assert pool.report().served_cold == 2
+    await pool.close()
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+async def test_a_launch_that_fails_now_and_then_costs_nobody_a_warm_container(
+    launcher: FakeLauncher, failures: int
+) -> None:
+    launcher.problem, launcher.failures_left = "the engine is busy", failures
+    pool = pool_of(launcher, launches_at_a_time=1)
+    pool.keep(USUAL)
+    callers = [pool.take(USUAL) for _ in range(4)]
+    assert None not in await asyncio.wait_for(asyncio.gather(*callers), 10)
+    report = pool.report()
+    assert (report.served_cold, report.failed_launches, report.problem) == (0, failures, None)
+    assert report.last_failure == launcher.problem
+    await pool.close()
+
+
+async def test_who_waits_in_vain_for_a_pool_that_never_made_one_starts_cold(launcher: FakeLauncher) -> None:
+    launcher.gate.clear()
+    pool = pool_of(launcher, patience_seconds=0.6)
+    pool.keep(USUAL)
+    assert await asyncio.wait_for(pool.take(USUAL), 10) is None
+    launcher.gate.set()
     await pool.close()
 
 

@@ -29,11 +29,11 @@ from supervisor_files import Collector
 from supervisor_parts import (
     WATCH_SECONDS,
     WORK,
+    ControlGroup,
     Dumpability,
     Output,
     Program,
     Watch,
-    control_group_facts,
     find_interpreter,
     lay_out,
 )
@@ -85,6 +85,7 @@ def supervise(report: Report, control: int, out_of_memory_score: int) -> None:
     if job["forwarder"] is not None:
         start_forwarder(job["forwarder"])
     program = Program(job, out_of_memory_score)
+    control_group = ControlGroup()
     watch = Watch(job["watched_memory_bytes"], job["watched_processes"])
     outputs = program.start()
     job["files"] = job["driver"] = None
@@ -93,7 +94,7 @@ def supervise(report: Report, control: int, out_of_memory_score: int) -> None:
     for output in outputs:
         while output.take(report):
             pass
-    kills, peak = control_group_facts()
+    kills, peak = control_group.facts()
     status = program.status if program.status is not None else 0
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     report.send_json(

@@ -6,12 +6,13 @@ import errno
 import os
 import stat
 import struct
-from typing import Any
 
 from supervisor_wire import FILE, FILE_DATA, FRAME_BYTES, Report, sha256
 
 # The first to be sent: of a run that was stopped there may be time for no more.
 CHECKPOINT = "checkpoint.json"
+FEW_FILES = 16
+"""So many in one folder are looked at before the host hears how the program ended."""
 
 
 class Collector:
@@ -47,6 +48,9 @@ class Collector:
                         break
                     self._entries -= 1
                     names.append(entry.name)
+            if depth or len(names) > FEW_FILES:
+                # Looking takes a while: how the program ended is told before.
+                self._report.flush()
             for name in sorted(names, key=lambda name: (bool(prefix) or name != CHECKPOINT, name)):
                 self._entry(directory, name, prefix, depth)
         finally:
@@ -69,25 +73,29 @@ class Collector:
 
     def _file(self, directory: int, name: str, path: str) -> None:
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
-        with os.fdopen(descriptor, "rb") as file:
+        try:
             size = os.fstat(descriptor).st_size
-            if path in self._given and self._digest(file) == self._given[path]:
+            if size > FRAME_BYTES:
+                self._report.flush()
+            if path in self._given and self._digest(descriptor) == self._given[path]:
                 return
             if self._files == 0 or size > self._bytes:
                 self.truncated = True
                 return
             self._files -= 1
             self._bytes -= size
-            file.seek(0)
+            os.lseek(descriptor, 0, os.SEEK_SET)
             self._report.send(FILE, struct.pack(">Q", size) + os.fsencode(path))
             while size:
-                chunk = file.read(min(size, FRAME_BYTES))
+                chunk = os.read(descriptor, min(size, FRAME_BYTES))
                 self._report.send(FILE_DATA, chunk)
                 size -= len(chunk)
+        finally:
+            os.close(descriptor)
 
     @staticmethod
-    def _digest(file: Any) -> bytes:
+    def _digest(descriptor: int) -> bytes:
         digest = sha256()
-        for chunk in iter(lambda: file.read(FRAME_BYTES), b""):
+        while chunk := os.read(descriptor, FRAME_BYTES):
             digest.update(chunk)
         return digest.digest()

@@ -8,7 +8,11 @@ import json
 import os
 import struct
 from importlib import import_module
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    # Takes longer to load than most programs run.
+    from typing import Any
 
 
 def _sha256() -> Any:
@@ -28,18 +32,27 @@ FRAME_BYTES = 65536
 
 
 class Report:
-    """Writes frames to the host."""
+    """Writes frames to the host; what is held goes with the next that is sent, in one piece."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self._held = b""
 
     def send(self, kind: int, payload: bytes = b"") -> None:
-        view = memoryview(struct.pack(">BI", kind, len(payload)) + payload)
-        while view:
-            view = view[os.write(self._descriptor, view) :]
+        self._held += struct.pack(">BI", kind, len(payload)) + payload
+        self.flush()
 
     def send_json(self, kind: int, value: object) -> None:
         self.send(kind, json.dumps(value).encode())
+
+    def hold_json(self, kind: int, value: object) -> None:
+        payload = json.dumps(value).encode()
+        self._held += struct.pack(">BI", kind, len(payload)) + payload
+
+    def flush(self) -> None:
+        view, self._held = memoryview(self._held), b""
+        while view:
+            view = view[os.write(self._descriptor, view) :]
 
 
 def read_exactly(descriptor: int, count: int) -> bytes:

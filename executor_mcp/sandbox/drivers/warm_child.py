@@ -1,9 +1,11 @@
 """The interpreter that waits in a warm sandbox, forked before there is a program. Part of the supervisor's
 source.
 
+
 1. It holds nothing of the supervisor's: every descriptor but the ones of its own is closed at the fork.
 2. It is told once what to run, over a socket that it closes before the program's first instruction.
-3. A Python or SQL program runs in it, with randomness of its own; anything else replaces it.
+3. A Python or SQL program runs in it; anything else replaces it. Its randomness is the container's own, and
+   the container's only use.
 4. It ends as an interpreter ends: threads joined, handlers called, what the program held let go and flushed.
 """
 
@@ -16,21 +18,29 @@ import json
 import marshal
 import os
 import resource
+import select
 import signal
 import socket
 import struct
 import sys
 import types
-from typing import Any, NoReturn
 
 from sandbox_languages import PREFLIGHTS
 from supervisor_parts import RESULT_DESCRIPTOR, ROOT, WORK, Child, Dumpability, find_interpreter
+from supervisor_wire import FRAME_BYTES
 
-# What programs import most, loaded while nobody waits.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    # Takes longer to load than most programs run.
+    from typing import Any, NoReturn
+
+# What programs import most. It takes as long to load as everything else here together, so one that is given
+# its program as soon as it can be does without.
 PRELOADED = (
     "atexit", "collections", "contextlib", "copy", "datetime", "functools", "io", "itertools", "json", "math",
     "operator", "random", "re", "sqlite3", "string", "threading", "time", "traceback", "types", "typing",
 )  # fmt: skip
+IDLE_MILLISECONDS = 200
 ORDER_BYTES = struct.Struct(">I")
 FLUSH_FAILED = 120
 
@@ -43,9 +53,8 @@ class WarmChild(Child):
     ) -> None:
         super().__init__(out_of_memory_score)
         self._dumpability = dumpability
-        for name in PRELOADED:
-            __import__(name)
-        self._drivers = {path: load_driver(path, source) for path, source in drivers.items()}
+        self._sources = drivers
+        self._drivers: dict[str, types.ModuleType] = {}
         self.result, result_writer = os.pipe()
         self._channel, theirs = socket.socketpair()
         os.makedirs(WORK, 0o755, exist_ok=True)
@@ -64,8 +73,11 @@ class WarmChild(Child):
         """Lets the program go, with its standard output and error."""
         order = json.dumps(job).encode()
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", outputs))]
-        self._channel.sendmsg([ORDER_BYTES.pack(len(order))], rights)
-        self._channel.sendall(order)
+        message = ORDER_BYTES.pack(len(order)) + order
+        rest = message[self._channel.sendmsg([message], rights) :]
+        if rest:
+            # Sending nothing would fail: whoever has all of it closes its end at once.
+            self._channel.sendall(rest)
         self._channel.close()
 
     def _live(self, channel: int, result_writer: int) -> NoReturn:
@@ -81,33 +93,51 @@ class WarmChild(Child):
             os.closerange(result_writer + 1, 1024)
             os.umask(0o022)
             os.chdir(WORK)
-            for path, driver in self._drivers.items():
-                preflight(driver, path)
+            self._warm_up(channel)
             os.dup2(result_writer, RESULT_DESCRIPTOR)
             os.close(result_writer)
-            self._loaded = frozenset(sys.modules)
-            gc.freeze()
             order = self._receive(channel)
-            driver = self._drivers.get(order["driver_path"])
-            if driver is None:
+            if order["driver_path"] not in self._sources:
                 execute(order)
+            driver = self._driver(order["driver_path"])
+            self._loaded = frozenset(sys.modules)
         except BaseException as error:
             os.write(2, f"the interpreter could not be started: {error}\n".encode())
             os._exit(127)
         self._run(driver, order)
 
+    def _warm_up(self, channel: int) -> None:
+        """Loads the first driver, and the rest when nobody has come meanwhile; goes through what it has."""
+        poll = select.poll()
+        poll.register(channel, select.POLLIN)
+        first, *others = self._sources
+        preflight(self._driver(first), first)
+        gc.freeze()
+        if poll.poll(IDLE_MILLISECONDS):
+            return
+        for name in PRELOADED:
+            __import__(name)
+            if poll.poll(0):
+                return
+        for path in others:
+            preflight(self._driver(path), path)
+        gc.freeze()
+
+    def _driver(self, path: str) -> types.ModuleType:
+        if path not in self._drivers:
+            self._drivers[path] = load_driver(path, self._sources[path])
+        return self._drivers[path]
+
     def _receive(self, channel: int) -> dict[str, Any]:
         connection = socket.socket(fileno=channel)
-        header, outputs, _, _ = socket.recv_fds(connection, ORDER_BYTES.size, 2)
-        if len(header) != ORDER_BYTES.size:
+        received, outputs, _, _ = socket.recv_fds(connection, FRAME_BYTES, 2)
+        if len(received) < ORDER_BYTES.size:
             os._exit(0)
-        (remaining,) = ORDER_BYTES.unpack(header)
-        parts: list[bytes] = []
-        while remaining:
-            parts.append(connection.recv(remaining))
-            remaining -= len(parts[-1])
+        size = ORDER_BYTES.size + ORDER_BYTES.unpack_from(received)[0]
+        while len(received) < size:
+            received += connection.recv(size - len(received))
         connection.close()
-        order: dict[str, Any] = json.loads(b"".join(parts))
+        order: dict[str, Any] = json.loads(received[ORDER_BYTES.size :])
         for number, value in order["resource_limits"]:
             resource.setrlimit(number, (value, value))
         for target, output in zip((1, 2), outputs):  # noqa: B905 - 3.9 may run this
@@ -118,15 +148,11 @@ class WarmChild(Child):
         return order
 
     def _run(self, driver: types.ModuleType, order: dict[str, Any]) -> NoReturn:
-        environment: dict[str, str] = order["environment"]
-        for name in os.environ.keys() - environment.keys():
-            del os.environ[name]
-        os.environ.update(environment)
+        adopt_environment(order["environment"])
         arguments: list[str] = order["arguments"]
         sys.argv = arguments[arguments.index(order["driver_path"]) :]
         sys.orig_argv = [sys.executable, *arguments]
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        sys.modules["random"].seed()
         try:
             code = driver.main()
         except SystemExit as ended:
@@ -143,7 +169,7 @@ def preflight(driver: types.ModuleType, path: str) -> None:
     for name, content in ((program, PREFLIGHTS[path]), (given, "null")):
         with open(name, "w", encoding="utf-8") as file:
             file.write(content)
-    os.environ.update(INPUT_DATA=given, RESULT_BYTES="1000")
+    adopt_environment({**os.environ, "INPUT_DATA": given, "RESULT_BYTES": "1000"})
     sys.argv = [path, program]
     driver.main()
     sys.modules["__main__"].__dict__.clear()
@@ -151,6 +177,12 @@ def preflight(driver: types.ModuleType, path: str) -> None:
     sys.path[:] = search_path
     os.unlink(program)
     os.unlink(given)
+
+
+def adopt_environment(environment: dict[str, str]) -> None:
+    for name in [name for name in os.environ if name not in environment]:
+        del os.environ[name]
+    os.environ.update(environment)
 
 
 def load_driver(path: str, source: str | bytes) -> types.ModuleType:
@@ -184,8 +216,10 @@ def finish(code: object) -> NoReturn:
     try:
         if code is not None and not isinstance(code, int):
             sys.stderr.write(f"{code}\n")
-        sys.modules["threading"]._shutdown()
-        sys.modules["atexit"]._run_exitfuncs()
+        if "threading" in sys.modules:
+            sys.modules["threading"]._shutdown()
+        if "atexit" in sys.modules:
+            sys.modules["atexit"]._run_exitfuncs()
         sys.modules["__main__"].__dict__.clear()
         gc.collect()
     except BaseException as error:

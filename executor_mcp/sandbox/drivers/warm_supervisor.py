@@ -25,15 +25,15 @@ import signal
 import socket
 import struct
 import sys
-from typing import Any
 
 from sandbox_languages import INTERPRETERS
-from supervisor_files import Collector
+from supervisor_files import FEW_FILES, Collector
 from supervisor_parts import (
+    INPUT,
     WORK,
+    ControlGroup,
     Dumpability,
     Output,
-    control_group_facts,
     find_interpreter,
     lay_out,
 )
@@ -54,6 +54,11 @@ from supervisor_wire import (
 )
 from warm_child import WarmChild
 from warm_drivers import DRIVERS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    # Takes longer to load than most programs run.
+    from typing import Any
 
 COUNTERS = ("dev", "snmp", "netstat", "snmp6")
 HEADER = struct.Struct(">BI")
@@ -87,16 +92,17 @@ def network_counters() -> list[bytes]:
 def receive_job(control: int) -> tuple[dict[str, Any], list[int]]:
     """The job, and the descriptors that came with it: both pipes' writers, then their readers."""
     connection = socket.socket(fileno=control)
-    first, descriptors, _, _ = socket.recv_fds(connection, HEADER.size, 4)
+    # What comes with descriptors is read alone, so that nothing of a later frame is in it.
+    received, descriptors, _, _ = socket.recv_fds(connection, FRAME_BYTES, 4)
     connection.detach()
-    if not first:
+    if not received:
         os._exit(0)
-    first += read_exactly(control, HEADER.size - len(first))
-    kind, length = HEADER.unpack(first)
-    payload = read_exactly(control, length)
-    if kind != JOB or len(descriptors) != 4:
+    received += read_exactly(control, max(0, HEADER.size - len(received)))
+    kind, length = HEADER.unpack_from(received)
+    missing = HEADER.size + length - len(received)
+    if kind != JOB or len(descriptors) != 4 or missing < 0:
         raise ValueError("the first frame is a job with four descriptors")
-    return json.loads(payload), list(descriptors)
+    return json.loads(received[HEADER.size :] + read_exactly(control, missing)), list(descriptors)
 
 
 def run(child: WarmChild, result: Output, drains: list[Drain], report: Report, control: int) -> bool:
@@ -125,8 +131,10 @@ def run(child: WarmChild, result: Output, drains: list[Drain], report: Report, c
                 poll.unregister(descriptor)
 
 
-def exit_report(child: WarmChild, stopped: bool, result: Output, drains: list[Drain]) -> dict[str, Any]:
-    kills, peak = control_group_facts()
+def exit_report(
+    child: WarmChild, control_group: ControlGroup, stopped: bool, result: Output, drains: list[Drain]
+) -> dict[str, Any]:
+    kills, peak = control_group.facts()
     status = child.status if child.status is not None else 0
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return {
@@ -145,7 +153,30 @@ def exit_report(child: WarmChild, stopped: bool, result: Output, drains: list[Dr
     }
 
 
-def supervise(child: WarmChild, report: Report, control: int) -> None:
+def finish(report: Report, exited: dict[str, Any], given: dict[str, bytes], bounds: dict[str, int]) -> None:
+    """How the program ended and what it left, in one piece unless looking takes long."""
+    report.hold_json(EXITED, exited)
+    collector = Collector(report, WORK, given, bounds)
+    collector.collect()
+    report.hold_json(END, {"files_truncated": collector.truncated})
+    report.flush()
+
+
+def rehearse(child: WarmChild, control_group: ControlGroup, nothing: int) -> None:
+    """Goes the way of a job without a program, while nobody waits: the first time takes twice as long, most
+    of it for memory that this process and its child still share.
+    """
+    name = ".rehearsal"
+    job = {"files": [[name, ""]], "driver": None, "input_json": "null"}
+    given = lay_out(json.loads(json.dumps(job)))
+    result, drains = Output(RESULT, nothing, 0), [Drain(nothing), Drain(nothing)]
+    bounds = {"files": 0, "bytes": 0, "entries": FEW_FILES, "depth": 0}
+    finish(Report(nothing), exit_report(child, control_group, False, result, drains), given, bounds)
+    os.unlink(WORK + "/" + name)
+    os.unlink(INPUT)
+
+
+def supervise(child: WarmChild, control_group: ControlGroup, report: Report, control: int) -> None:
     job, descriptors = receive_job(control)
     given = lay_out(job)
     writers, readers = descriptors[:2], descriptors[2:]
@@ -163,10 +194,8 @@ def supervise(child: WarmChild, report: Report, control: int) -> None:
             pass
     while result.take(report):
         pass
-    report.send_json(EXITED, exit_report(child, stopped, result, drains))
-    collector = Collector(report, WORK, given, job["file_bounds"])
-    collector.collect()
-    report.send_json(END, {"files_truncated": collector.truncated})
+    exited = exit_report(child, control_group, stopped, result, drains)
+    finish(report, exited, given, job["file_bounds"])
 
 
 def main() -> None:
@@ -186,11 +215,13 @@ def main() -> None:
         # Opened first: an undumpable process may not open its own files under /proc.
         out_of_memory_score = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
         counters = network_counters()
+        control_group = ControlGroup()
         dumpability = Dumpability()
         dumpability.set(False)
         child = WarmChild(out_of_memory_score, dumpability, DRIVERS)
         report.send_json(READY, [name for name in INTERPRETERS if find_interpreter(name) is not None])
-        supervise(child, report, control)
+        rehearse(child, control_group, nothing)
+        supervise(child, control_group, report, control)
         report.send_json(NETWORK, network_counters() == counters)
     except Exception as error:
         report.send(FAILED, f"{type(error).__name__}: {error}".encode()[:2000])

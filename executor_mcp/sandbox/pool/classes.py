@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from executor_mcp.sandbox.amounts import Amounts
 from executor_mcp.sandbox.base import SandboxJob
 from executor_mcp.sandbox.host_directories import host_directories
-from executor_mcp.sandbox.job_message import amounts_of
+from executor_mcp.sandbox.job_message import input_bytes_of
 from hitl_contract.action_code import Limits
 
 INPUT_BYTES = 512 * 1024
@@ -40,4 +40,4 @@ class WarmClass:
 
     def fits(self, job: SandboxJob) -> bool:
         """Whether the job's input fits beside its files, and nothing has to be mounted for it."""
-        return not host_directories(job) and amounts_of(job).disk_bytes <= self.amounts.disk_bytes
+        return not host_directories(job) and input_bytes_of(job) <= INPUT_BYTES

@@ -46,7 +46,7 @@ class WarmContainer:
     1. The first thing sent is the job, and with it both ends of two pipes; a second job cannot be sent.
     2. STDOUT and STDERR frames are made here, of what the pipes had; from the sandbox they are refused.
     3. EXITED is held back until both pipes have ended, so that no output comes after it.
-    4. `kill` returns at once when the supervisor has reported the end: it had killed and reaped everything.
+    4. `kill` returns at once when the supervisor has reported the exit: it had killed and reaped everything.
     5. `kill` otherwise ends process 1, and with it the namespace, and waits until the kernel has done so.
     """
 
@@ -218,7 +218,6 @@ class WarmContainer:
                 pipe.finish(drained=drained)
             self._release_held()
         else:
-            self._note_report(frame)
             self._deliver(frame)
 
     def _release_held(self) -> None:
@@ -228,13 +227,10 @@ class WarmContainer:
         for name, pipe in zip(_TOTALS, self._pipes, strict=True):
             report[name] += pipe.total
         held, self._held, self._exit_report = self._held, [], None
+        self._reported = True
         self._deliver(Frame(FrameKind.EXITED, json.dumps(report).encode()))
         for frame in held:
-            self._note_report(frame)
             self._deliver(frame)
-
-    def _note_report(self, frame: Frame) -> None:
-        self._reported = self._reported or frame.kind is FrameKind.END
 
     def _deliver(self, frame: Frame) -> None:
         self._frames.append(frame)

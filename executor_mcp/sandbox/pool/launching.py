@@ -28,6 +28,7 @@ from executor_mcp.sandbox.supervisor_program import warm_supervisor_command
 
 READY_SECONDS = 20.0
 _SETTLE_SECONDS = 0.5
+_NEWS_SECONDS = 0.3
 _DIRECTORY_PREFIX = "hitl-pool-"
 _INSIDE = "/run/hitl"
 _SOCKET = "socket"
@@ -42,8 +43,12 @@ class Launcher(Protocol):
         """A container whose interpreter waits. Raises SandboxError, and then nothing is left of it."""
         ...
 
+    async def end(self, container: WarmContainer) -> None:
+        """Ends what is alive in it, and gives the engine time to hear of that. Raises nothing."""
+        ...
+
     async def remove(self, container: WarmContainer) -> None:
-        """Removes a container and everything that was made for it. Raises nothing."""
+        """Removes what was ended, and everything that was made for it. Raises nothing."""
         ...
 
     async def close(self) -> None: ...
@@ -98,9 +103,13 @@ class DockerLauncher:
             listener.close()
         return container
 
-    async def remove(self, container: WarmContainer) -> None:
+    async def end(self, container: WarmContainer) -> None:
         await container.settle(_SETTLE_SECONDS)
         container.close()
+        # The engine would kill once more, by a process of its runtime, what it does not know to have ended.
+        await asyncio.sleep(_NEWS_SECONDS)
+
+    async def remove(self, container: WarmContainer) -> None:
         # What the engine does not remove now has this process's label, and is a leftover when it is gone.
         with contextlib.suppress(SandboxError):
             await self._engine.remove(container.container_id)

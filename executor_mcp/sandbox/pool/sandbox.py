@@ -84,6 +84,7 @@ class PooledDockerSandbox:
         began = time.monotonic()
         container = await self._launcher.launch(kind)
         seconds = time.monotonic() - began
+        await self._launcher.end(container)
         await self._launcher.remove(container)
         return (
             f"a container was warm after {seconds:.1f} s; {living} of this executor are up now, "

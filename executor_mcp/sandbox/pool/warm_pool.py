@@ -24,6 +24,8 @@ _COURTESY_SECONDS = 0.01
 _FIRST_LAUNCH_SECONDS = 0.5
 _LAUNCH_MEMORY = 0.2
 _LONGEST_PAUSE_SECONDS = 60.0
+_FAILURES_IN_A_ROW = 3
+"""An engine under load refuses one launch now and then; when it refuses so many it is not the load."""
 
 
 @dataclass(eq=False)
@@ -51,7 +53,10 @@ class _Class:
 
 @dataclass(frozen=True)
 class PoolReport:
-    """The pool as it is now, for people. Seconds."""
+    """The pool as it is now, for people. Seconds.
+
+    `problem` is what keeps it from launching now; `last_failure` stays when that is over.
+    """
 
     ready: int
     launching: int
@@ -62,6 +67,8 @@ class PoolReport:
     served_warm: int
     served_cold: int
     launch_seconds: float
+    failed_launches: int
+    last_failure: str | None
     problem: str | None
 
 
@@ -90,7 +97,8 @@ class WarmPool:
         self._failures = 0
         self._not_before = 0.0
         self._problem: str | None = None
-        self._launched = self._warm = self._cold = 0
+        self._last_failure: str | None = None
+        self._failed = self._launched = self._warm = self._cold = 0
         self._log = structlog.get_logger("executor.pool")
 
     def keep(self, kind: WarmClass) -> None:
@@ -146,6 +154,8 @@ class WarmPool:
             served_warm=self._warm,
             served_cold=self._cold,
             launch_seconds=self._launch_seconds,
+            failed_launches=self._failed,
+            last_failure=self._last_failure,
             problem=self._problem,
         )
 
@@ -181,6 +191,10 @@ class WarmPool:
         except BaseException as error:
             if turn.done() and not turn.cancelled() and (handed := turn.result()) is not None:
                 entry.ready.appendleft(handed)
+            if isinstance(error, TimeoutError) and not self._launched:
+                # Whatever keeps this pool from ever making one, a cold start may still work, or say.
+                self._cold += 1
+                return None
             if isinstance(error, TimeoutError):
                 raise SandboxBusy("no warm sandbox came in time", seconds) from error
             raise
@@ -291,9 +305,15 @@ class WarmPool:
         entry.ready.append(member)
 
     def _note_failure(self, error: Exception, entry: _Class) -> None:
+        """A failure is tried again while its caller waits; after some the engine is left alone a while."""
         self._failures += 1
+        self._failed += 1
+        self._last_failure = str(error)
+        if self._failures < _FAILURES_IN_A_ROW:
+            self._log.warning("warm_sandbox_not_made", problem=str(error), next_try_seconds=0)
+            return
         self._problem = str(error)
-        pause = min(_LONGEST_PAUSE_SECONDS, 2.0**self._failures)
+        pause = min(_LONGEST_PAUSE_SECONDS, 2.0 ** (self._failures - _FAILURES_IN_A_ROW + 1))
         self._not_before = time.monotonic() + pause
         self._log.warning("warm_sandbox_not_made", problem=str(error), next_try_seconds=pause)
         # A cold start has its own way to work, or to say what is wrong.
@@ -340,6 +360,7 @@ class WarmPool:
 
     async def _remove(self, member: _Member) -> None:
         assert member.container is not None
+        await self._launcher.end(member.container)
         async with self._removals:
             await self._launcher.remove(member.container)
         member.slot.happened(Event.REMOVED)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
+from executor_mcp.sandbox.base import Sandbox
 from executor_mcp.sandbox.owner import Owner
 from tests.attacks.sandbox import host
 from tests.attacks.sandbox.attack import Attack
@@ -17,8 +19,16 @@ MOST_DESCRIPTORS_KEPT = 64
 """Connections to the engine that are kept for the next call."""
 
 
-def campaign_against(backend: str, request: pytest.FixtureRequest, *, at_a_time: int) -> Campaign:
-    """Runs those of the module's attacks that are asked for, whichever test comes first."""
+def campaign_against(
+    backend: str,
+    request: pytest.FixtureRequest,
+    *,
+    at_a_time: int,
+    make: Callable[[], Sandbox] | None = None,
+) -> Campaign:
+    """Runs those of the module's attacks that are asked for, whichever test comes first; in `make`'s sandbox,
+    else in the backend's usual one.
+    """
     chosen: dict[str, Attack] = {}
     for item in request.session.items:
         if isinstance(item, pytest.Function) and item.module is request.module and hasattr(item, "callspec"):
@@ -27,7 +37,7 @@ def campaign_against(backend: str, request: pytest.FixtureRequest, *, at_a_time:
                 chosen[str(attack)] = attack
     return asyncio.run(
         run_campaign(
-            lambda: make_sandbox(backend, f"attacks-{backend}"),
+            make or (lambda: make_sandbox(backend, f"attacks-{backend}")),
             backend,
             list(chosen.values()),
             at_a_time=at_a_time,

@@ -9,6 +9,7 @@ import pytest
 from executor_mcp.sandbox.base import Sandbox
 from tests.sandbox.support import Recorder, begin, make_job, until
 
+# They share one sandbox, which belongs to one event loop.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MEBIBYTE = 1 << 20
