@@ -65,8 +65,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A cold container has the warm one's hardening and languages, and bubblewrap's and gVisor's supervisor:
     it is tried where it differs, in its life and in its bounds.
     """
-    if "backend" in metafunc.fixturenames:
-        both = metafunc.module.__name__.endswith(("test_life", "test_bounds"))
+    module = metafunc.module.__name__
+    if "backend" in metafunc.fixturenames and ".conformance." in module:
+        both = module.endswith(("test_life", "test_bounds"))
         tried = [backend for backend in BACKENDS if both or backend.id != "docker"]
         metafunc.parametrize("backend", tried, indirect=True, scope="module")
 

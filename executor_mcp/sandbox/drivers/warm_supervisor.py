@@ -167,7 +167,7 @@ def rehearse(child: WarmChild, control_group: ControlGroup, nothing: int) -> Non
     of it for memory that this process and its child still share.
     """
     name = ".rehearsal"
-    job = {"files": [[name, ""]], "driver": None, "input_json": "null"}
+    job = {"files": [[name, ""]], "driver": None, "certificates": None, "input_json": "null"}
     given = lay_out(json.loads(json.dumps(job)))
     result, drains = Output(RESULT, nothing, 0), [Drain(nothing), Drain(nothing)]
     bounds = {"files": 0, "bytes": 0, "entries": FEW_FILES, "depth": 0}

@@ -1,7 +1,7 @@
 """Every attack, in containers of a Docker engine: in warm ones with the usual limits, in cold ones where an
 attack has limits that nobody had asked for.
 
-The hardening is the same object for both; the supervisor of cold ones is attacked in bubblewrap and gVisor too.
+The hardening is the same object for both; the supervisor of cold ones is attacked in bubblewrap and gVisor.
 """
 
 from __future__ import annotations
