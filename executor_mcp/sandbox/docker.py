@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import io
 import socket
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -82,6 +83,7 @@ class DockerEngine:
         self._call_seconds = call_seconds
         self._threads = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="docker")
         self._client: Any = None
+        self._connecting = threading.Lock()
 
     async def facts(self) -> EngineFacts:
         info: dict[str, Any] = await self._call(lambda client: client.info())
@@ -258,9 +260,11 @@ class DockerEngine:
     def _connected(self, timeout: float | None) -> Any:
         if timeout is not None:
             return _connect(timeout)
-        if self._client is None:
-            self._client = _connect(self._call_seconds)
-        return self._client
+        # Two threads that call first would each make one, and one of the two would never be closed.
+        with self._connecting:
+            if self._client is None:
+                self._client = _connect(self._call_seconds)
+            return self._client
 
 
 def _connect(timeout: float) -> Any:
