@@ -158,6 +158,7 @@ class Gate:
         admissible = await self._judge(capability)  # 6, 7, 8
         job = job_of(work.execution_id, admissible.program, admissible.verdict.layers)
         prepared = await self._prepare(job)
+        self._waited((self._clock.now() - work.enqueued_at).total_seconds())
         try:
             await self._steps.reached(Step.CLAIMED_AND_PREPARED)
             await self._checks.refuse_withdrawn(token)

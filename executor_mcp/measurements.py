@@ -17,7 +17,7 @@ _OTHER: Final = "other"
 _LANGUAGES: Final = frozenset(language.value for language in Language)
 _SANDBOXES: Final = frozenset({"docker", "gvisor", "bubblewrap"})
 _RUN_SECONDS: Final = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
-_WAIT_SECONDS: Final = (0.001, 0.005, 0.02, 0.1, 0.5, 1, 2.5, 5, 15, 30, 60)
+_WAIT_SECONDS: Final = (0.001, 0.005, 0.02, 0.1, 0.5, 1, 2.5, 5, 15, 30, 60, 300)
 
 
 class Measurements:

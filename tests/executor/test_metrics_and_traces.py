@@ -19,11 +19,14 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from executor_mcp.errors import Refused
 from executor_mcp.settings import HttpSettings
+from executor_mcp.start_record import SharedBounds
 from executor_mcp.trace_export import open_tracing
 from executor_mcp.tracing import Tracing, request_context
 from executor_mcp.web.app import build_app
 from server_kit.database.base import Database
+from tests.conftest import ManualClock
 from tests.executor.support import PROGRAM, Bench, bench, eventually, outcome
+from tests.executor.test_waiting import working
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 TRACEPARENT = f"00-{TRACE}-b7ad6b7169203331-01"
@@ -74,6 +77,25 @@ async def test_executions_refusals_waits_tokens_output_and_the_pool_are_counted(
     assert found["hitl_executor_running"] == 0
     assert found['hitl_executor_pool_containers{state="ready"}'] == 3
     assert found['hitl_executor_pool_served_total{start="warm"}'] == 9
+
+
+async def test_time_in_the_queue_of_the_database_is_counted_too(store: Database, tmp_path: Path) -> None:
+    clock = ManualClock()
+    made = bench(store, tmp_path, clock=clock, places=1, bounds=SharedBounds(most_waiting=2))
+    made.sandbox.hold = True
+    ids = [
+        await made.executor.service.execute(made.issuer.token(now=clock.now().timestamp()), None)
+        for _ in range(2)
+    ]
+    clock.advance(40)
+    async with working(made):
+        for number in range(2):
+            await eventually(lambda wanted=number: len(made.sandbox.runs) > wanted)
+            made.sandbox.runs[number].end(outcome())
+            await made.executor.service.get(ids[number], wait_seconds=20)
+    found = samples(made)
+    assert found["hitl_executor_queue_seconds_count"] == 2
+    assert 40 <= found["hitl_executor_queue_seconds_sum"] < 45
 
 
 async def test_no_label_is_an_agents_choice_and_no_number_of_them_grows(ready: Bench) -> None:
