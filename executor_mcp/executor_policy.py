@@ -6,24 +6,13 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from code_safety.findings import Finding, Rule, Severity
+from executor_mcp.ceilings import PROFILE_CEILINGS, Ceilings
 from executor_mcp.sandbox.base import SandboxDescription
 from executor_mcp.text_rules import ImportRule, PatternRule
 from hitl_contract.action import Action, CodeExecution
-from hitl_contract.action_code import Language, Limits, NetworkMode
+from hitl_contract.action_code import Language, Limits, NetworkMode, Profile
 
 _NAMED_DOMAINS = 20
-
-
-@dataclass(frozen=True)
-class Ceilings:
-    """The largest value of each limit that an action may ask for."""
-
-    wall_seconds: float = 300.0
-    memory_mb: int = 2048
-    cpus: float = 4.0
-    pids: int = 256
-    disk_mb: int = 1024
-    output_kb: int = 8192
 
 
 @dataclass(frozen=True)
@@ -63,7 +52,7 @@ class ExecutorPolicy:
     `digest` names this very policy in the audit log.
     """
 
-    ceilings: Ceilings = Ceilings()
+    ceilings: Ceilings = field(default_factory=Ceilings)
     languages: frozenset[str] = field(default_factory=lambda: frozenset(Language))
     profiles: frozenset[str] = frozenset({"restricted", "standard"})
     agents: Selection = Selection()
@@ -90,7 +79,7 @@ class ExecutorPolicy:
         return (
             *self._agent_problems(agent),
             *self._language_problems(action, sandbox),
-            *self._limit_problems(action.limits),
+            *self._limit_problems(action.limits, action.profile),
             *self._reach_problems(action, sandbox),
             *self._image_problems(action, sandbox),
         )
@@ -100,20 +89,19 @@ class ExecutorPolicy:
             return ()
         return (f"agent: this executor runs nothing for {agent[:128]!a}; use another executor",)
 
-    def _limit_problems(self, limits: Limits) -> tuple[str, ...]:
-        ceilings = self.ceilings
-        pairs = (
-            ("wall_seconds", limits.wall_seconds, ceilings.wall_seconds),
-            ("memory_mb", limits.memory_mb, ceilings.memory_mb),
-            ("cpus", limits.cpus, ceilings.cpus),
-            ("pids", limits.pids, ceilings.pids),
-            ("disk_mb", limits.disk_mb, ceilings.disk_mb),
-            ("output_kb", limits.output_kb, ceilings.output_kb),
-        )
+    def profile_ceilings(self, profile: Profile) -> Ceilings:
+        """What an action of this profile may ask for at most."""
+        own = PROFILE_CEILINGS[profile]
+        return self.ceilings if own is None else self.ceilings.within(own)
+
+    def _limit_problems(self, limits: Limits, profile: Profile) -> tuple[str, ...]:
+        beyond = {name: ceiling for name, _, ceiling in self.ceilings.exceeded(limits)}
         return tuple(
-            f"limits.{name}: {value:g} is above this executor's ceiling of {ceiling:g}"
-            for name, value, ceiling in pairs
-            if value > ceiling
+            f"limits.{name}: {value:g} is above this executor's ceiling of {beyond[name]:g}"
+            if name in beyond
+            else f"limits.{name}: {value:g} is above the {ceiling:g} of profile {profile}; "
+            f"ask for less, or for profile {_next(profile)}"
+            for name, value, ceiling in self.profile_ceilings(profile).exceeded(limits)
         )
 
     def _reach_problems(self, action: CodeExecution, sandbox: SandboxDescription) -> tuple[str, ...]:
@@ -157,3 +145,7 @@ class ExecutorPolicy:
         if not self.images.allows(sandbox.image_digest or ""):
             found.append(f"runtime: this executor's policy does not allow {here}; its operator has to act")
         return tuple(found)
+
+
+def _next(profile: Profile) -> Profile:
+    return Profile.STANDARD if profile is Profile.RESTRICTED else Profile.TRUSTED

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, field_validator
 
 from code_safety.findings import Rule, Severity
-from executor_mcp.executor_policy import Ceilings, ExecutorPolicy, FindingRules, Selection
+from executor_mcp.ceilings import Ceilings
+from executor_mcp.executor_policy import ExecutorPolicy, FindingRules, Selection
 from executor_mcp.text_rules import Effect, ImportRule, PatternRule
 from hitl_contract.action_code import Language
 from server_kit.settings import SettingsModel

@@ -162,6 +162,11 @@ class LanguageAnswer(AnswerModel):
 
     language: str
     version: str
+    image_digest: Annotated[
+        str | None, Field(description="Of the image it runs in; null where there is none")
+    ]
+    input: Annotated[str, Field(description="How a program finds what it is given")]
+    result: Annotated[str, Field(description="What becomes the result of an execution")]
     packages: Annotated[tuple[str, ...], Field(description="Always there")]
     offered_packages: Annotated[
         tuple[str, ...], Field(description="There when an action names them in `packages`")
@@ -179,6 +184,13 @@ class LimitsAnswer(AnswerModel):
     output_kb: int
 
 
+class ProfileAnswer(AnswerModel):
+    """A profile: it bounds what an action may ask for, never how a program is shut in."""
+
+    profile: str
+    limits: Annotated[LimitsAnswer, Field(description="An action of this profile may ask for at most this")]
+
+
 class LanguagesAnswer(AnswerModel):
     """What this executor runs, and within which bounds."""
 
@@ -186,7 +198,8 @@ class LanguagesAnswer(AnswerModel):
     languages: tuple[LanguageAnswer, ...]
     default_limits: LimitsAnswer
     limits: Annotated[LimitsAnswer, Field(description="Ceilings: an action may ask for at most this")]
-    profiles: tuple[str, ...]
+    profiles: Annotated[tuple[str, ...], Field(description="What an action may name as its profile")]
+    profile_limits: tuple[ProfileAnswer, ...]
     network_modes: tuple[str, ...]
     network_domains: Annotated[
         tuple[str, ...], Field(description="Names that an action may ask to reach; * for any part")

@@ -12,7 +12,8 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from executor_mcp.executor_policy import Ceilings, ExecutorPolicy
+from executor_mcp.ceilings import Ceilings
+from executor_mcp.executor_policy import ExecutorPolicy
 from executor_mcp.interface.answers import (
     ConnectionAnswer,
     ExecutionAnswer,
@@ -25,6 +26,7 @@ from executor_mcp.interface.answers import (
     LimitsAnswer,
     OutputFileAnswer,
     PackageAnswer,
+    ProfileAnswer,
     SandboxAnswer,
     UsageAnswer,
     ValidationAnswer,
@@ -34,7 +36,7 @@ from executor_mcp.models import Execution, ExecutionStatus, Outcome, StoredFile
 from executor_mcp.sandbox.base import SandboxDescription
 from executor_mcp.service import Page, Validation
 from executor_mcp.storage.executions import FileContent
-from hitl_contract.action_code import Limits
+from hitl_contract.action_code import Limits, Profile
 
 INLINE_BYTES: Final = 96 * 1024
 """Most JSON bytes of each of stdout, stderr and result in one answer.
@@ -141,6 +143,9 @@ def languages(description: SandboxDescription, policy: ExecutorPolicy) -> Langua
             LanguageAnswer(
                 language=one.language.value,
                 version=one.version,
+                input=one.input,
+                result=one.result,
+                image_digest=description.image_digest,
                 packages=one.packages,
                 offered_packages=one.offered_packages,
             )
@@ -150,6 +155,11 @@ def languages(description: SandboxDescription, policy: ExecutorPolicy) -> Langua
         default_limits=_limits(Limits()),
         limits=_limits(policy.ceilings),
         profiles=tuple(sorted(policy.profiles)),
+        profile_limits=tuple(
+            ProfileAnswer(profile=profile.value, limits=_limits(policy.profile_ceilings(profile)))
+            for profile in Profile
+            if profile in policy.profiles
+        ),
         network_domains=policy.domains,
         network_modes=policy.network_modes(description),
         packages=any(one.offered_packages for one in description.languages),

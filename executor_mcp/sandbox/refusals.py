@@ -11,7 +11,7 @@ from hitl_contract.action_code import NetworkMode
 
 
 def refuse_what_is_not_offered(job: SandboxJob, *, image_digest: str | None) -> None:
-    """Profiles are all accepted: `standard` and `trusted` get the hardening of `restricted`, never less.
+    """Profiles are all accepted: they bound what an action may ask for, and never how it is shut in.
 
     Raises SandboxRefused.
     """

@@ -117,7 +117,7 @@ async def test_files_that_would_not_fit_beside_the_program_are_refused(
     assert (refusal.reason, "a sixth" in refusal.detail) == (RefusalReason.NOT_ALLOWED_HERE, True)
     assert (await made.run(fits)).status == "completed"
     six = [{"path": f"{n}", "reference": file.reference, "sha256": file.sha256} for n in range(6)]
-    refusal = await refused(made, made.issuer.token({**PROGRAM, "files": six, "limits": {"memory_mb": 1024}}))
+    refusal = await refused(made, made.issuer.token({**PROGRAM, "files": six, "limits": {"memory_mb": 1000}}))
     assert "at most 16 MiB" in refusal.detail
 
 
