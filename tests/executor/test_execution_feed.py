@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,6 +26,7 @@ from executor_mcp.execution_feed import (
 )
 from executor_mcp.interface.events import event_documents, event_identifier, read_identifier
 from executor_mcp.live_output import Chunk, Position
+from executor_mcp.tools.following import follow as follow_as_a_call
 from server_kit.database.base import Database
 from tests.executor.support import Bench, TwinSandbox, bench, eventually, outcome
 from tests.executor.test_live_output import sample
@@ -116,6 +119,31 @@ async def test_what_runs_in_another_process_is_followed_through_the_database(
     assert await elsewhere.executor.service.stored_output(execution_id, Position()) == ()
     await here.executor.service.close()
     await here.executor.recovery.end()
+
+
+async def test_a_call_with_a_progress_token_gets_output_and_usage_as_rising_progress(ready: Bench) -> None:
+    told: list[tuple[float, str]] = []
+
+    async def report_progress(progress: float, _total: float | None, message: str) -> None:
+        told.append((progress, message))
+
+    context: Any = SimpleNamespace(
+        request_context=SimpleNamespace(meta={"progress_token": 1}), report_progress=report_progress
+    )
+    execution_id = await begin(ready)
+    run = ready.sandbox.runs[0]
+    calling = asyncio.create_task(follow_as_a_call(ready.executor.service, execution_id, context, None))
+    await eventually(lambda: bool(told))
+    run.sink.stdout(b"x" * 20_000)
+    run.sink.usage(sample(0.05, memory_bytes=77))
+    run.end(outcome())
+    execution = await asyncio.wait_for(calling, 10)
+
+    assert execution.outcome is not None
+    kinds = [message.partition(": ")[0] for _, message in told]
+    assert kinds == ["status", "stdout", "stdout", "usage"]
+    assert json.loads(told[-1][1].removeprefix("usage: "))["memory_bytes"] == 77
+    assert [progress for progress, _ in told] == sorted({progress for progress, _ in told})
 
 
 @given(data=st.binary(max_size=40), text=st.text(max_size=40), cut=st.integers(0, 60))
