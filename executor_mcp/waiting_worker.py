@@ -119,7 +119,10 @@ class WaitingWorker:
 
     def _pause(self) -> float:
         wait = self._not_before - asyncio.get_running_loop().time()
-        return max(wait, _TROUBLE_SECONDS) if wait > 0 else _LOOK_SECONDS
+        if wait > 0:
+            return max(wait, _TROUBLE_SECONDS)
+        # A place that came free in another executor is not announced; the bound of all is looked at again.
+        return _LOOK_SECONDS if self._bounds.at_a_time is None else _TROUBLE_SECONDS
 
     async def _take_one(self) -> bool:
         """Whether it is worth to look again at once."""
