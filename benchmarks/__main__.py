@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mcp import Client
 
+from benchmarks.burst import main as measure_burst
 from benchmarks.calls import action, answer, click_to_resume, http_client, person, request, status, stdio
 from benchmarks.consensus import main as measure_consensus
 from benchmarks.corpus_report import main as replay_corpus
@@ -30,6 +31,7 @@ from benchmarks.stored import store_requests
 _HERE = Path(__file__).parent
 _NAMED = {
     "consensus": measure_consensus,
+    "burst": measure_burst,
     "corpus": replay_corpus,
     "cpython": compare_cpython,
     "deadlines": measure_deadlines,

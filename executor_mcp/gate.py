@@ -156,7 +156,7 @@ class Gate:
         capability = await self._checks.bind(token, work.token, await _stored_action(work))  # 5
         await self._start_record.refuse_unless_spent_on(token.claims.token_id, work.execution_id)
         admissible = await self._judge(capability)  # 6, 7, 8
-        job = job_of(work.execution_id, admissible.program, admissible.verdict.layers)
+        job = _job(work.execution_id, admissible)
         prepared = await self._prepare(job)
         self._waited((self._clock.now() - work.enqueued_at).total_seconds())
         try:
@@ -166,7 +166,7 @@ class Gate:
             execution = replace(
                 execution,
                 created_at=work.enqueued_at,
-                sandbox=replace(execution.sandbox, image_digest=prepared.image_digest),
+                sandbox=_where(execution, prepared),
             )
             await self._start_record.begin(execution, token, admissible.verdict)  # 9, 10
         except BaseException:
@@ -230,7 +230,7 @@ class Gate:
 
     async def _start(self, execution: Execution, admissible: _Admissible, began: float) -> AdmittedCall:
         token = admissible.capability.token
-        job = job_of(execution.execution_id, admissible.program, admissible.verdict.layers)
+        job = _job(execution.execution_id, admissible)
         prepared = await self._prepare(job)
         self._waited(time.monotonic() - began)
         try:
@@ -240,7 +240,7 @@ class Gate:
                 execution,
                 created_at=self._clock.now(),
                 # Of this very sandbox: since it was described the image's name may mean another.
-                sandbox=replace(execution.sandbox, image_digest=prepared.image_digest),
+                sandbox=_where(execution, prepared),
             )
             await self._start_record.write(execution, token, admissible.verdict)
             await self._steps.reached(Step.ADMITTED)
@@ -323,6 +323,16 @@ class Gate:
 
     def _now(self) -> float:
         return self._clock.now().timestamp()
+
+
+def _job(execution_id: str, admissible: _Admissible) -> SandboxJob:
+    principal = admissible.capability.token.claims.subject
+    return job_of(execution_id, admissible.program, admissible.verdict.layers, principal=principal)
+
+
+def _where(execution: Execution, prepared: PreparedRun) -> SandboxIdentity:
+    backend = prepared.backend or execution.sandbox.backend
+    return replace(execution.sandbox, backend=backend, image_digest=prepared.image_digest)
 
 
 async def _stored_action(work: WaitingWork) -> object:

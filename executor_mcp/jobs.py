@@ -7,8 +7,15 @@ from hitl_contract.action import CodeExecution
 from hitl_contract.action_files import FileReference, InputFile
 
 
-def job_of(execution_id: str, program: CodeExecution, layers: tuple[PackageLayer, ...] = ()) -> SandboxJob:
-    """All of the job comes from the approved action; `layers` hold the packages that it names.
+def job_of(
+    execution_id: str,
+    program: CodeExecution,
+    layers: tuple[PackageLayer, ...] = (),
+    *,
+    principal: str | None = None,
+) -> SandboxJob:
+    """All of the job comes from the approved action; `layers` hold the packages that it names, `principal` is
+    the token's subject.
 
     Its files by reference were resolved before.
     """
@@ -25,6 +32,7 @@ def job_of(execution_id: str, program: CodeExecution, layers: tuple[PackageLayer
         runtime=program.runtime,
         layers=layers,
         domains=program.network.domains,
+        principal=principal,
     )
 
 

@@ -15,7 +15,7 @@ from executor_mcp.packages.settings import PackageSettings
 from executor_mcp.policy_settings import PolicySettings
 from executor_mcp.quota_settings import QuotaSettings
 from executor_mcp.retention import RetentionPolicy
-from executor_mcp.sandbox.settings import DEFAULT_IMAGE, PoolSettings
+from executor_mcp.sandbox.settings import DEFAULT_IMAGE, BurstSettings, PoolSettings
 from executor_mcp.start_record import SharedBounds
 from server_kit.audit_settings import AuditSettings
 from server_kit.logging import LogFormat, LogLevel
@@ -126,6 +126,44 @@ class QueueSettings(SettingsModel):
     )
 
 
+class BurstTierSettings(SettingsModel):
+    """Executions of one agent that share an outer container (docker alone). Read docs/burst-tier.md first."""
+
+    enabled: bool = False
+    agents: tuple[str, ...] = Field(
+        default=(), max_length=256, description="agents (`sub` of their tokens) whose programs may run so"
+    )
+    profiles: tuple[Literal["restricted", "standard", "trusted"], ...] = Field(
+        default=("standard",), min_length=1, description="profiles that may run so; others never do"
+    )
+    most_at_a_time: int = Field(
+        default=8, ge=1, le=32, description="executions at a time in one outer container; more run elsewhere"
+    )
+    most_containers: int = Field(default=8, ge=1, le=64, description="outer containers, one for each agent")
+    max_executions: int = Field(
+        default=1000, ge=1, le=100_000, description="executions after which an outer container is replaced"
+    )
+    max_age_seconds: float = Field(
+        default=900, ge=1, le=86_400, description="age at which an outer container is replaced"
+    )
+    idle_seconds: float = Field(
+        default=60, ge=1, le=86_400, description="time without an execution after which it is removed"
+    )
+    fresh_interpreter: bool = Field(
+        default=False, description="start Python anew for each program: several times slower, a seed of its own"
+    )
+
+    @model_validator(mode="after")
+    def _names_agents(self) -> Self:
+        if self.enabled and not self.agents:
+            raise ValueError("enabled needs agents: the names of those whose programs may share a container")
+        return self
+
+    def burst(self) -> BurstSettings:
+        values = self.model_dump() | {"agents": frozenset(self.agents), "profiles": frozenset(self.profiles)}
+        return BurstSettings(**values)
+
+
 class LogSettings(SettingsModel):
     """What is written to the log, on standard error."""
 
@@ -172,6 +210,7 @@ class Settings(SettingsModel):
         default=30, ge=1, le=600, description="how long an answer of the container engine is waited for"
     )
     pool: WarmPoolSettings = WarmPoolSettings()
+    burst: BurstTierSettings = BurstTierSettings()
     max_concurrent: int = Field(default=8, ge=1, le=1024, description="programs that run at a time")
     max_concurrent_overall: int | None = Field(
         default=None,

@@ -253,6 +253,7 @@ def sandbox_settings(settings: Settings) -> SandboxSettings:
         instance=_instance(settings),
         pool=settings.pool.pool(),
         engine_seconds=settings.engine_seconds,
+        burst=settings.burst.burst(),
     )
 
 

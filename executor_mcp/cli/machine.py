@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import httpx2
@@ -18,7 +18,7 @@ from executor_mcp.packages.errors import PackageNotAllowed
 from executor_mcp.packages.shelf import Shelf
 from executor_mcp.receipt_key import load_or_create_receipt_key
 from executor_mcp.sandbox.selection import choose_sandbox
-from executor_mcp.sandbox.settings import DEFAULT_IMAGE
+from executor_mcp.sandbox.settings import DEFAULT_IMAGE, BurstSettings
 from executor_mcp.settings import Settings
 from executor_mcp.wiring import (
     issuer_keys,
@@ -66,6 +66,7 @@ def doctor(json_output: JsonOption = False) -> None:
             ),
             await _look("packages", lambda: _packages(settings), needed=False),
             await _look("network", lambda: _network(settings), needed=bool(settings.policy.network_domains)),
+            *([await _look("burst tier", lambda: _burst(settings))] if settings.burst.enabled else []),
             await _look("port", lambda: _port(settings), needed=False),
         ]
         document: list[JsonValue] = [
@@ -151,8 +152,20 @@ async def _sandbox(settings: Settings) -> str:
     return f"{description.backend} ({description.image_digest or 'no image'}): {names}{weak}"
 
 
-async def _pool(settings: Settings) -> str:
+async def _burst(settings: Settings) -> str:
+    # Lazily: it brings the Docker SDK along, which is slow to import.
+    from executor_mcp.sandbox.burst.sandbox import BurstSandbox
+
     sandbox = await choose_sandbox(settings.sandbox, sandbox_settings(settings))
+    try:
+        return await sandbox.try_one() if isinstance(sandbox, BurstSandbox) else "not for this sandbox"
+    finally:
+        await sandbox.close()
+
+
+async def _pool(settings: Settings) -> str:
+    without_burst = replace(sandbox_settings(settings), burst=BurstSettings())
+    sandbox = await choose_sandbox(settings.sandbox, without_burst)
     try:
         if sandbox.name == "docker":
             # Lazily: it brings the Docker SDK along, which is slow to import.

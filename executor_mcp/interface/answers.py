@@ -48,7 +48,7 @@ class UsageAnswer(AnswerModel):
 class SandboxAnswer(AnswerModel):
     """Where the program ran."""
 
-    backend: Annotated[str, Field(description="docker, gvisor or bubblewrap")]
+    backend: Annotated[str, Field(description="docker, gvisor, bubblewrap; or burst, shared with others of the same agent")]
     runtime: str
     image_digest: str | None
 
@@ -191,6 +191,15 @@ class ProfileAnswer(AnswerModel):
     limits: Annotated[LimitsAnswer, Field(description="An action of this profile may ask for at most this")]
 
 
+class BurstAnswer(AnswerModel):
+    """The burst tier: fast, and weaker than a container of one's own. See docs/burst-tier.md."""
+
+    profiles: Annotated[
+        tuple[str, ...],
+        Field(description="Programs of these profiles, of agents the operator named, run in it"),
+    ]
+
+
 class LanguagesAnswer(AnswerModel):
     """What this executor runs, and within which bounds."""
 
@@ -205,6 +214,7 @@ class LanguagesAnswer(AnswerModel):
         tuple[str, ...], Field(description="Names that an action may ask to reach; * for any part")
     ]
     packages: Annotated[bool, Field(description="Whether an action may name packages in `packages`")]
+    burst: Annotated[BurstAnswer | None, Field(description="Null where every program has its own container")]
 
 
 class FindingAnswer(AnswerModel):

@@ -16,6 +16,7 @@ from executor_mcp.ceilings import Ceilings
 from executor_mcp.executor_policy import ExecutorPolicy
 from executor_mcp.interface.answers import (
     ConnectionAnswer,
+    BurstAnswer,
     ExecutionAnswer,
     ExecutionList,
     ExecutionSummary,
@@ -163,7 +164,14 @@ def languages(description: SandboxDescription, policy: ExecutorPolicy) -> Langua
         network_domains=policy.domains,
         network_modes=policy.network_modes(description),
         packages=any(one.offered_packages for one in description.languages),
+        burst=_burst(description),
     )
+
+
+def _burst(description: SandboxDescription) -> BurstAnswer | None:
+    if not description.burst_profiles:
+        return None
+    return BurstAnswer(profiles=description.burst_profiles)
 
 
 def validation(found: Validation) -> ValidationAnswer:

@@ -23,7 +23,7 @@ from hitl_contract.action_code import InputFile, Language, Limits, NetworkMode, 
 Termination = Literal[
     "exited", "signalled", "timed_out", "cancelled", "out_of_memory", "output_limit", "sandbox_failed"
 ]
-SandboxName = Literal["docker", "gvisor", "bubblewrap"]
+SandboxName = Literal["docker", "gvisor", "bubblewrap", "burst"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ class SandboxJob:
     """One program with everything it is given; all of it comes from the approved action.
 
     `packages` and `runtime` are carried so that a sandbox refuses what it cannot honour, never ignores it;
-    `layers` are what the gate has chosen for `packages`, `egress` is the way to `domains`.
+    `layers` are what the gate has chosen for `packages`, `egress` is the way to `domains`. `principal` is the
+    agent that the program runs for; None for this project's own.
     """
 
     execution_id: str
@@ -66,6 +67,7 @@ class SandboxJob:
     layers: tuple[PackageLayer, ...] = ()
     domains: tuple[str, ...] = ()
     egress: EgressDoorway | None = None
+    principal: str | None = None
 
 
 @dataclass(frozen=True)
@@ -168,13 +170,17 @@ class LanguageDescription:
 
 @dataclass(frozen=True)
 class SandboxDescription:
-    """What agents and receipts need to know: where programs run, and the image's digest if there is one."""
+    """What agents and receipts need to know: where programs run, and the image's digest if there is one.
+
+    `burst_profiles`: those of which some agents' programs run in the burst tier instead.
+    """
 
     backend: SandboxName
     runtime: str
     image_digest: str | None
     languages: tuple[LanguageDescription, ...]
     details: Mapping[str, str] = field(default_factory=dict[str, str])
+    burst_profiles: tuple[str, ...] = ()
 
 
 class OutputSink(Protocol):
@@ -201,6 +207,11 @@ class PreparedRun(Protocol):
     @property
     def image_digest(self) -> str | None:
         """The image it was made from; None for a sandbox without images."""
+        ...
+
+    @property
+    def backend(self) -> SandboxName | None:
+        """Where it is, when that is not what the sandbox's description says; else None."""
         ...
 
 

@@ -141,17 +141,9 @@ class BubblewrapSandbox:
         if self._groups is None:
             return None
 
-        def make(groups: ControlGroups) -> ControlGroup:
-            group = groups.create(f"{execution_id}-{secrets.token_hex(4)}")
-            try:
-                group.limit(amounts)
-            except OSError:
-                group.remove()
-                raise
-            return group
-
+        name = f"{execution_id}-{secrets.token_hex(4)}"
         try:
-            return await asyncio.to_thread(make, self._groups)
+            return await asyncio.to_thread(self._groups.create_limited, name, amounts)
         except OSError as error:
             raise SandboxUnavailable(f"a control group could not be made: {error}") from error
 

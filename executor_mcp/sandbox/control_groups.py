@@ -12,7 +12,8 @@ import os
 import secrets
 import signal
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from executor_mcp.sandbox.amounts import Amounts
@@ -33,9 +34,13 @@ class ControlGroupFacts:
 
 @dataclass(frozen=True)
 class ControlGroup:
-    """The directories of one sandbox: one in version 2, one for each controller in version 1."""
+    """The directories of one sandbox: one in version 2, one for each controller in version 1.
+
+    `files`: which of them has a file of a name, where that is known already; else it is looked for.
+    """
 
     directories: tuple[Path, ...]
+    files: Mapping[str, tuple[int, ...]] | None = field(default=None, repr=False)
 
     def limit(self, amounts: Amounts) -> None:
         quota = max(1000, int(amounts.cpus * _PERIOD_MICROSECONDS))
@@ -81,6 +86,23 @@ class ControlGroup:
                 time.sleep(0.005)
         return True
 
+    def dissolve(self, seconds: float) -> bool:
+        """Removes it once it is empty and kills nothing; False when something is still in it by then."""
+        deadline = time.monotonic() + seconds
+        remaining = list(self.directories)
+        while remaining:
+            try:
+                remaining[-1].rmdir()
+            except FileNotFoundError:
+                remaining.pop()
+            except OSError:
+                if time.monotonic() > deadline:
+                    return False
+                time.sleep(0.002)
+            else:
+                remaining.pop()
+        return True
+
     def _kill(self, directory: Path) -> None:
         with contextlib.suppress(OSError, ValueError):
             for process in (directory / "cgroup.procs").read_text().split():
@@ -88,7 +110,9 @@ class ControlGroup:
                     os.kill(int(process), signal.SIGKILL)
 
     def _paths(self, name: str) -> list[Path]:
-        return [directory / name for directory in self.directories if (directory / name).exists()]
+        if self.files is None:
+            return [directory / name for directory in self.directories if (directory / name).exists()]
+        return [self.directories[place] / name for place in self.files.get(name, ())]
 
     def _write_any(self, name: str, value: str) -> None:
         for path in self._paths(name):
@@ -121,6 +145,7 @@ class ControlGroups:
     def __init__(self, parents: tuple[Path, ...], owner: Owner) -> None:
         self._parents = parents
         self._owner = owner
+        self._files: Mapping[str, tuple[int, ...]] | None = None
 
     @classmethod
     def find(cls, owner: Owner) -> ControlGroups | None:
@@ -133,7 +158,8 @@ class ControlGroups:
             groups = cls(parents, owner)
             try:
                 probe = groups.create(f"probe-{secrets.token_hex(8)}")
-                limited = _can_limit(probe)
+                groups._files = _files_of(probe)
+                limited = _can_limit(groups._files.keys())
                 probe.remove()
             except OSError:
                 continue
@@ -152,7 +178,17 @@ class ControlGroups:
         except OSError:
             ControlGroup(tuple(made)).remove()
             raise
-        return ControlGroup(tuple(made))
+        return ControlGroup(tuple(made), self._files)
+
+    def create_limited(self, name: str, amounts: Amounts) -> ControlGroup:
+        """Raises OSError."""
+        group = self.create(name)
+        try:
+            group.limit(amounts)
+        except OSError:
+            group.remove()
+            raise
+        return group
 
     def remove_leftovers(self) -> int:
         """Removes the groups of owners that are gone, with everything in them."""
@@ -165,8 +201,15 @@ class ControlGroups:
         return sum(ControlGroup(tuple(directories)).remove() for directories in groups.values())
 
 
-def _can_limit(group: ControlGroup) -> bool:
-    files = {path.name for directory in group.directories for path in directory.iterdir()}
+def _files_of(group: ControlGroup) -> dict[str, tuple[int, ...]]:
+    found: dict[str, tuple[int, ...]] = {}
+    for place, directory in enumerate(group.directories):
+        for path in directory.iterdir():
+            found[path.name] = (*found.get(path.name, ()), place)
+    return found
+
+
+def _can_limit(files: Set[str]) -> bool:
     return "pids.max" in files and bool(files & {"memory.max", "memory.limit_in_bytes"})
 
 

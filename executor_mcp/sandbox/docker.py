@@ -101,10 +101,20 @@ class DockerEngine:
         return await self._call(find)
 
     async def create(
-        self, image: str, command: list[str], *, host: Mapping[str, Any], container: Mapping[str, Any]
+        self,
+        image: str,
+        command: list[str],
+        *,
+        host: Mapping[str, Any],
+        container: Mapping[str, Any],
+        unmasked: bool = False,
     ) -> str:
+        """`unmasked` leaves /proc as the kernel makes it: else no process in it can mount one of its own."""
+
         def create(client: Any) -> str:
             config = client.create_host_config(**host)
+            if unmasked:
+                config |= {"MaskedPaths": [], "ReadonlyPaths": []}
             answer = client.create_container(image, entrypoint=command, host_config=config, **container)
             return str(answer["Id"])
 

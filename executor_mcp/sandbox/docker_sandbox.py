@@ -8,6 +8,7 @@ import asyncio
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 from executor_mcp.sandbox.amounts import Amounts
 from executor_mcp.sandbox.base import (
@@ -171,9 +172,13 @@ class DockerSandbox:
             raise SandboxUnavailable(f"the engine has no image '{self._image}'; make it with: {_BUILD_HINT}")
         return image_id
 
+    async def profile(self) -> dict[str, Any]:
+        """The system calls that a program may make, in the engine's form. Raises SandboxUnavailable."""
+        return await asyncio.to_thread(load_profile, self._seccomp_profile)
+
     async def seccomp_text(self) -> str:
         if self._seccomp is None:
-            profile = await asyncio.to_thread(load_profile, self._seccomp_profile)
+            profile = await self.profile()
             self._seccomp = json.dumps(profile if self._runtime is None else gvisor_profile(profile))
         return self._seccomp
 

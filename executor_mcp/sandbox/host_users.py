@@ -15,3 +15,8 @@ _USERS = range(61184, 65520)
 def user_of_its_own() -> int:
     """A user and group number for one sandbox, at random: no two executors need to agree."""
     return secrets.choice(_USERS)
+
+
+def block_of_users(count: int) -> int:
+    """The first of `count` users and groups in a row."""
+    return secrets.choice(_USERS[: len(_USERS) - count + 1])

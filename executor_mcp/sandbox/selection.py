@@ -10,6 +10,11 @@ from executor_mcp.sandbox.bubblewrap import BubblewrapSandbox
 from executor_mcp.sandbox.errors import SandboxUnavailable
 from executor_mcp.sandbox.settings import SandboxSettings
 
+_NO_BURST = SandboxHealth(
+    ready=False,
+    problem="it has no burst tier, which EXECUTOR_BURST__ENABLED asks for",
+    remedy="use docker, or turn the burst tier off",
+)
 SandboxChoice = Literal["auto", "docker", "gvisor", "bubblewrap"]
 
 
@@ -24,6 +29,8 @@ async def choose_sandbox(name: SandboxChoice, settings: SandboxSettings) -> Sand
     for candidate in names:
         sandbox = make_sandbox(candidate, settings)
         health = await sandbox.check()
+        if health.ready and settings.burst.enabled and candidate != "docker":
+            health = _NO_BURST
         if health.ready:
             return sandbox
         await sandbox.close()
@@ -38,6 +45,7 @@ def make_sandbox(name: Literal["docker", "gvisor", "bubblewrap"], settings: Sand
             seccomp_profile=settings.seccomp_profile, use_control_groups=settings.control_groups
         )
     # Lazily: the Docker SDK takes 150 ms to import and a host with bubblewrap alone need not have it.
+    from executor_mcp.sandbox.burst.sandbox import BurstSandbox
     from executor_mcp.sandbox.docker import DockerEngine
     from executor_mcp.sandbox.docker_sandbox import DockerSandbox
     from executor_mcp.sandbox.pool.sandbox import PooledDockerSandbox
@@ -51,9 +59,10 @@ def make_sandbox(name: Literal["docker", "gvisor", "bubblewrap"], settings: Sand
         instance=settings.instance,
     )
     # gVisor lets nothing of the host in: neither a socket nor a pipe can be handed to it.
-    if name == "gvisor" or not settings.pool.enabled:
+    if name == "gvisor":
         return sandbox
-    return PooledDockerSandbox(engine, sandbox, settings.pool)
+    ordinary = PooledDockerSandbox(engine, sandbox, settings.pool) if settings.pool.enabled else sandbox
+    return BurstSandbox(engine, ordinary, sandbox, settings.burst) if settings.burst.enabled else ordinary
 
 
 def _explain(name: str, failures: Sequence[tuple[str, SandboxHealth]]) -> str:

@@ -29,6 +29,26 @@ class PoolSettings:
 
 
 @dataclass(frozen=True)
+class BurstSettings:
+    """Executions that share one outer container with others of the same agent; see docs/burst-tier.md.
+
+    Only programs of `agents` that ask for one of `profiles` are run so. An outer container is replaced after
+    `max_executions` or `max_age_seconds`, and removed after `idle_seconds` without one. `fresh_interpreter`
+    starts Python anew for each program instead of forking one that is loaded.
+    """
+
+    enabled: bool = False
+    agents: frozenset[str] = frozenset()
+    profiles: frozenset[str] = frozenset({"standard"})
+    most_at_a_time: int = 8
+    most_containers: int = 8
+    max_executions: int = 1000
+    max_age_seconds: float = 900.0
+    idle_seconds: float = 60.0
+    fresh_interpreter: bool = False
+
+
+@dataclass(frozen=True)
 class SandboxSettings:
     """`instance` names this executor among those that share an engine: leftovers of another are not
     touched. `engine_seconds`: how long an answer of the engine is waited for.
@@ -41,3 +61,4 @@ class SandboxSettings:
     control_groups: bool = True
     engine_seconds: float = 30.0
     pool: PoolSettings = PoolSettings()
+    burst: BurstSettings = BurstSettings()

@@ -16,6 +16,7 @@ from executor_mcp.sandbox.base import (
     OutputSink,
     PreparedRun,
     SandboxJob,
+    SandboxName,
     SandboxRun,
 )
 from executor_mcp.sandbox.errors import SandboxFailed, SandboxUnavailable
@@ -36,6 +37,7 @@ class PreparedSandbox:
     channel: Channel
     amounts: Amounts
     image_digest: str | None = None
+    backend: SandboxName | None = None
 
     @property
     def execution_id(self) -> str:
@@ -61,6 +63,7 @@ class SupervisedSandboxes:
         launch: Callable[[Amounts], Awaitable[Channel]],
         *,
         image_digest: str | None = None,
+        backend: SandboxName | None = None,
     ) -> PreparedSandbox:
         interpreter = self._languages.of(job.language).interpreter
         amounts = amounts_of(job)
@@ -76,7 +79,7 @@ class SupervisedSandboxes:
         except BaseException:
             await remove(channel)
             raise
-        prepared = PreparedSandbox(job, channel, amounts, image_digest)
+        prepared = PreparedSandbox(job, channel, amounts, image_digest, backend)
         self._prepared.add(prepared)
         return prepared
 

@@ -21,12 +21,13 @@ _WARM_MODULES = (
     "warm_child",
     "warm_drivers",
     "warm_supervisor",
+    "warm_start",
 )
 
 
 def supervisor_program(languages: Languages) -> str:
     """The supervisor's modules as one program for `python3 -c`."""
-    return _program(_sources(_SUPERVISOR_MODULES, languages), "")
+    return program_of(sources_of(_SUPERVISOR_MODULES, languages), "")
 
 
 def warm_supervisor_command(socket_path: str, compiled_path: str | None, languages: Languages) -> list[str]:
@@ -35,22 +36,24 @@ def warm_supervisor_command(socket_path: str, compiled_path: str | None, languag
         return ["python3", *PYTHON_OPTIONS, compiled_path, socket_path]
     modules, drivers = warm_supervisor_sources(languages)
     fill = f"    if name == 'warm_drivers': sys.modules[name].DRIVERS.update({drivers!r})\n"
-    return ["python3", *PYTHON_OPTIONS, "-c", _program(modules, fill), socket_path]
+    return ["python3", *PYTHON_OPTIONS, "-c", program_of(modules, fill), socket_path]
 
 
 def warm_supervisor_sources(languages: Languages) -> tuple[dict[str, str], dict[str, str]]:
     """The modules of a warm sandbox's supervisor by name, and the drivers it loads in advance by path."""
     drivers = {driver.path: driver.source() for driver in languages.preloaded}
-    return _sources(_WARM_MODULES, languages), drivers
+    return sources_of(_WARM_MODULES, languages), drivers
 
 
-def _sources(modules: tuple[str, ...], languages: Languages) -> dict[str, str]:
+def sources_of(modules: tuple[str, ...], languages: Languages) -> dict[str, str]:
+    """The modules of a supervisor by name, and before them what it has to know of the languages."""
     preflights = {driver.path: driver.preflight for driver in languages.preloaded}
     facts = f"INTERPRETERS = {languages.interpreters!r}\nPREFLIGHTS = {preflights!r}\n"
     return {_LANGUAGES_MODULE: facts, **{name: driver_source(f"{name}.py") for name in modules}}
 
 
-def _program(sources: dict[str, str], after_each: str) -> str:
+def program_of(sources: dict[str, str], after_each: str) -> str:
+    """One program of several modules; `after_each` are lines that are run after each of them."""
     return (
         "import sys, types\n"
         f"for name, source in {sources!r}.items():\n"

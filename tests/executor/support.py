@@ -29,6 +29,7 @@ from executor_mcp.sandbox.base import (
     SandboxDescription,
     SandboxHealth,
     SandboxJob,
+    SandboxName,
     SandboxOutcome,
     Termination,
 )
@@ -126,6 +127,7 @@ class TwinPrepared:
     execution_id: str
     job: SandboxJob
     image_digest: str
+    backend: SandboxName | None = None
 
 
 class TwinRun:

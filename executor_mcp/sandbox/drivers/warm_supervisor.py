@@ -228,6 +228,3 @@ def main() -> None:
     # The host reads at its own pace, and then ends this process.
     while os.read(control, 1):
         pass
-
-
-main()

@@ -93,7 +93,14 @@ def planted(marker: str) -> list[str]:
 
 
 def control_groups_of(owner: str) -> list[str]:
-    return [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/hitl-sandbox-{owner}-*")]
+    # Not by a glob: it trips over groups that somebody else removes meanwhile.
+    prefix = f"hitl-sandbox-{owner}-"
+    return [
+        os.path.join(place, name)
+        for place, names, _ in os.walk("/sys/fs/cgroup")
+        for name in names
+        if name.startswith(prefix)
+    ]
 
 
 def open_descriptors() -> int:

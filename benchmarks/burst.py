@@ -1,0 +1,222 @@
+"""`python -m benchmarks burst`: the burst tier beside raw Docker, turn by turn, and a long row of executions.
+
+Ratios are of rates taken in one run. It needs root, and a Docker engine on this host with the sandbox image.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.executions import Verdict
+from executor_mcp.sandbox.base import SandboxJob
+from executor_mcp.sandbox.burst.sandbox import BurstSandbox
+from executor_mcp.sandbox.docker import DockerEngine
+from executor_mcp.sandbox.docker_sandbox import INSTANCE_LABEL, OWNER_LABEL, DockerSandbox
+from executor_mcp.sandbox.seccomp import load_profile
+from executor_mcp.sandbox.settings import DEFAULT_IMAGE, BurstSettings, PoolSettings
+from executor_mcp.sandbox.pool.sandbox import PooledDockerSandbox
+from executor_mcp.sandbox.probe import NoSink
+from hitl_contract.action_code import Language, Limits, NetworkMode, Profile
+
+_PROGRAM = "print(40 + 2)"
+_CALLERS = 4
+_AGENT = "benchmark"
+_INSTANCE = "benchmark-burst"
+_MEGABYTE = 1e6
+_EMPTY_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Traces:
+    """What executions could leave on the host."""
+
+    containers: int
+    processes: int
+    descriptors: int
+    directories: int
+    control_groups: int
+    megabytes: float
+
+    @classmethod
+    async def now(cls, engine: DockerEngine) -> Traces:
+        gc.collect()
+        containers = await engine.labelled(INSTANCE_LABEL, _INSTANCE, OWNER_LABEL)
+        return cls(
+            containers=len(containers),
+            processes=sum(path.name.isdigit() for path in Path("/proc").iterdir()),
+            descriptors=len(os.listdir("/proc/self/fd")),
+            directories=len(list(Path(tempfile.gettempdir()).glob(f"hitl-*_{os.getpid()}_*"))),
+            control_groups=sum(
+                f"_{os.getpid()}_" in name for _, names, _ in os.walk("/sys/fs/cgroup") for name in names
+            ),
+            megabytes=int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / _MEGABYTE,
+        )
+
+
+class Bench:
+    """The burst tier and the same program in a container by hand."""
+
+    def __init__(self, sandbox: BurstSandbox, seccomp: Path) -> None:
+        self._sandbox = sandbox
+        self._seccomp = seccomp
+        self._number = 0
+        self.elsewhere = 0
+
+    async def burst(self) -> None:
+        self._number += 1
+        job = SandboxJob(
+            execution_id=f"burst-{self._number}",
+            language=Language.PYTHON,
+            code=_PROGRAM,
+            input_data=None,
+            files=(),
+            limits=Limits(),
+            profile=Profile.STANDARD,
+            network_mode=NetworkMode.NONE,
+            principal=_AGENT,
+        )
+        prepared = await self._sandbox.prepare(job)
+        self.elsewhere += prepared.backend != "burst"
+        outcome = await (await self._sandbox.start(prepared, NoSink())).wait()
+        if outcome.stdout != b"42\n":
+            raise RuntimeError(f"the burst tier answered {outcome}")
+
+    async def docker_run(self) -> None:
+        process = await asyncio.create_subprocess_exec(
+            *("docker", "run", "--rm", "--network=none", "--read-only", "--cap-drop=ALL", "--log-driver=none"),
+            *("--tmpfs=/tmp:rw,noexec,nosuid,size=64m", "--security-opt=no-new-privileges", "--ipc=none"),
+            *(f"--security-opt=seccomp={self._seccomp}", "--memory=272m", "--memory-swap=272m", "--cpus=1"),
+            *("--pids-limit=65", "--user=65532:65532", "--entrypoint=python3", DEFAULT_IMAGE, "-c", _PROGRAM),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        output, _ = await process.communicate()
+        if output != b"42\n":
+            raise RuntimeError("docker run answered wrongly")
+
+
+async def _rate(operation: Callable[[], Awaitable[None]], count: int) -> float:
+    """Completions a second with several callers, each asking again at once."""
+
+    async def caller() -> None:
+        for _ in range(count // _CALLERS):
+            await operation()
+
+    began = time.perf_counter()
+    await asyncio.gather(*(caller() for _ in range(_CALLERS)))
+    return count / (time.perf_counter() - began)
+
+
+async def _latency(operation: Callable[[], Awaitable[None]], count: int) -> float:
+    seconds: list[float] = []
+    for _ in range(count):
+        began = time.perf_counter()
+        await operation()
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds) * 1000
+
+
+async def measure(rounds: int, row: int) -> tuple[dict[str, float], list[Verdict]]:
+    """Rates, milliseconds and traces by name, and what became of the targets."""
+    engine = DockerEngine()
+    cold = DockerSandbox(engine, instance=_INSTANCE)
+    # For what the tier does not take; nothing of this run may need it.
+    ordinary = PooledDockerSandbox(engine, cold, PoolSettings(minimum=0))
+    settings = BurstSettings(enabled=True, agents=frozenset({_AGENT}))
+    sandbox = BurstSandbox(engine, ordinary, cold, settings)
+    numbers: dict[str, float] = {}
+    ratios: list[float] = []
+    with tempfile.TemporaryDirectory(prefix="hitl-bench-") as directory:
+        seccomp = Path(directory) / "seccomp.json"
+        seccomp.write_text(json.dumps(load_profile()))
+        bench = Bench(sandbox, seccomp)
+        try:
+            await sandbox.remove_leftovers()
+            await _rate(bench.burst, 40)
+            for _ in range(rounds):
+                docker = await _rate(bench.docker_run, 12)
+                burst = await _rate(bench.burst, 200)
+                ratios.append(burst / docker)
+                numbers["docker run /s"], numbers["burst /s"] = docker, burst
+            numbers["one burst execution ms"] = await _latency(bench.burst, 100)
+            await sandbox.until_quiet()
+            before = await Traces.now(engine)
+            if row:
+                numbers["row /s"] = await _rate(bench.burst, row)
+            await sandbox.until_quiet()
+            after = await _settled(engine, before)
+            report = sandbox.report()
+            numbers["outer containers"] = 0 if report is None else report.launched
+            numbers["outer containers condemned"] = 0 if report is None else report.condemned
+            numbers["executions"] = 0 if report is None else report.executions
+        finally:
+            await sandbox.close()
+    other = DockerEngine()
+    left = len(await other.labelled(INSTANCE_LABEL, _INSTANCE, OWNER_LABEL))
+    await other.close()
+    verdicts = [
+        Verdict("burst / docker run, sustained by 4 callers", statistics.median(ratios), 20, at_least=True),
+        Verdict("executions that ran elsewhere", bench.elsewhere, 0, at_least=False),
+        Verdict("outer containers condemned", numbers["outer containers condemned"], 0, at_least=False),
+        Verdict("containers left behind", left, 0, at_least=False),
+    ]
+    for name, most in (
+        ("containers", 0), ("processes", 20), ("descriptors", 0), ("directories", 0), ("control_groups", 0),
+        ("megabytes", 30),
+    ):  # fmt: skip
+        grown = getattr(after, name) - getattr(before, name)
+        verdicts.append(Verdict(f"more {name} after {row} in a row", grown, most, at_least=False))
+    return numbers, verdicts
+
+
+async def _settled(engine: DockerEngine, before: Traces) -> Traces:
+    """The kernel lets go of namespaces and groups a little later than of the processes."""
+    deadline = time.monotonic() + _EMPTY_SECONDS
+    while True:
+        now = await Traces.now(engine)
+        quiet = now.processes <= before.processes + 20 and now.control_groups <= before.control_groups
+        if quiet or time.monotonic() > deadline:
+            return now
+        await asyncio.sleep(0.5)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exit code 0 when every target was met, 1 otherwise."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks burst", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="turns of docker run and of the burst tier")
+    parser.add_argument("--row", type=int, default=20_000, help="executions in a row, to look for leaks")
+    parser.add_argument("--output", type=Path, default=None, help="where the JSON goes")
+    options = parser.parse_args(arguments)
+    numbers, verdicts = asyncio.run(measure(options.rounds, options.row))
+    console = Console()
+    table = Table("measured", "value")
+    for name, value in numbers.items():
+        table.add_row(name, f"{value:.2f}")
+    console.print(table)
+    table = Table("target", "bound", "measured", "met")
+    for verdict in verdicts:
+        side = "at least" if verdict.at_least else "at most"
+        bound, value = f"{side} {verdict.bound:g}", f"{verdict.value:.2f}"
+        table.add_row(verdict.name, bound, value, "yes" if verdict.met else "NO")
+    console.print(table)
+    if options.output is not None:
+        document = {"numbers": numbers, "targets": {one.name: [one.value, one.met] for one in verdicts}}
+        options.output.write_text(json.dumps(document, indent=2) + "\n")
+    return 0 if all(verdict.met for verdict in verdicts) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
