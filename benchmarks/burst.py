@@ -26,10 +26,10 @@ from executor_mcp.sandbox.base import SandboxJob
 from executor_mcp.sandbox.burst.sandbox import BurstSandbox
 from executor_mcp.sandbox.docker import DockerEngine
 from executor_mcp.sandbox.docker_sandbox import INSTANCE_LABEL, OWNER_LABEL, DockerSandbox
-from executor_mcp.sandbox.seccomp import load_profile
-from executor_mcp.sandbox.settings import DEFAULT_IMAGE, BurstSettings, PoolSettings
 from executor_mcp.sandbox.pool.sandbox import PooledDockerSandbox
 from executor_mcp.sandbox.probe import NoSink
+from executor_mcp.sandbox.seccomp import load_profile
+from executor_mcp.sandbox.settings import DEFAULT_IMAGE, BurstSettings, PoolSettings
 from hitl_contract.action_code import Language, Limits, NetworkMode, Profile
 
 _PROGRAM = "print(40 + 2)"
@@ -53,17 +53,21 @@ class Traces:
 
     @classmethod
     async def now(cls, engine: DockerEngine) -> Traces:
-        gc.collect()
         containers = await engine.labelled(INSTANCE_LABEL, _INSTANCE, OWNER_LABEL)
+        return await asyncio.to_thread(cls._look, len(containers))
+
+    @classmethod
+    def _look(cls, containers: int) -> Traces:
+        gc.collect()
+        own = f"_{os.getpid()}_"
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
         return cls(
-            containers=len(containers),
+            containers=containers,
             processes=sum(path.name.isdigit() for path in Path("/proc").iterdir()),
             descriptors=len(os.listdir("/proc/self/fd")),
-            directories=len(list(Path(tempfile.gettempdir()).glob(f"hitl-*_{os.getpid()}_*"))),
-            control_groups=sum(
-                f"_{os.getpid()}_" in name for _, names, _ in os.walk("/sys/fs/cgroup") for name in names
-            ),
-            megabytes=int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / _MEGABYTE,
+            directories=len(list(Path(tempfile.gettempdir()).glob(f"hitl-*{own}*"))),
+            control_groups=sum(own in name for _, names, _ in os.walk("/sys/fs/cgroup") for name in names),
+            megabytes=pages * os.sysconf("SC_PAGE_SIZE") / _MEGABYTE,
         )
 
 
@@ -97,7 +101,15 @@ class Bench:
 
     async def docker_run(self) -> None:
         process = await asyncio.create_subprocess_exec(
-            *("docker", "run", "--rm", "--network=none", "--read-only", "--cap-drop=ALL", "--log-driver=none"),
+            *(
+                "docker",
+                "run",
+                "--rm",
+                "--network=none",
+                "--read-only",
+                "--cap-drop=ALL",
+                "--log-driver=none",
+            ),
             *("--tmpfs=/tmp:rw,noexec,nosuid,size=64m", "--security-opt=no-new-privileges", "--ipc=none"),
             *(f"--security-opt=seccomp={self._seccomp}", "--memory=272m", "--memory-swap=272m", "--cpus=1"),
             *("--pids-limit=65", "--user=65532:65532", "--entrypoint=python3", DEFAULT_IMAGE, "-c", _PROGRAM),

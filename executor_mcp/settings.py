@@ -150,7 +150,8 @@ class BurstTierSettings(SettingsModel):
         default=60, ge=1, le=86_400, description="time without an execution after which it is removed"
     )
     fresh_interpreter: bool = Field(
-        default=False, description="start Python anew for each program: several times slower, a seed of its own"
+        default=False,
+        description="start Python anew for each program: several times slower, a seed of its own",
     )
 
     @model_validator(mode="after")

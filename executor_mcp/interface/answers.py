@@ -48,7 +48,9 @@ class UsageAnswer(AnswerModel):
 class SandboxAnswer(AnswerModel):
     """Where the program ran."""
 
-    backend: Annotated[str, Field(description="docker, gvisor, bubblewrap; or burst, shared with others of the same agent")]
+    backend: Annotated[
+        str, Field(description="docker, gvisor, bubblewrap; or burst, shared with others of the same agent")
+    ]
     runtime: str
     image_digest: str | None
 

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from executor_mcp.sandbox.base import OutputSink, PreparedRun, SandboxDescription, SandboxHealth, SandboxJob, SandboxName, SandboxRun
+from executor_mcp.sandbox.base import (
+    OutputSink,
+    PreparedRun,
+    SandboxDescription,
+    SandboxHealth,
+    SandboxJob,
+    SandboxName,
+    SandboxRun,
+)
 from executor_mcp.sandbox.burst.sandbox import BurstSandbox
 from executor_mcp.sandbox.docker import DockerEngine
 from executor_mcp.sandbox.docker_sandbox import DockerSandbox

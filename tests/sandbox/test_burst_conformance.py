@@ -19,7 +19,7 @@ from tests.sandbox.conformance import test_bounds, test_files, test_isolation, t
 
 pytestmark = pytest.mark.timeout(420)
 INSTANCE = f"burst-conformance-{os.getpid()}"
-# These look at one backend by its name, or end the sandbox that the others share; test_burst_life has its own.
+# These look at a backend by its name, or end the sandbox that the others share; test_burst_life has its own.
 _OWN = {
     "test_what_a_killed_executor_left_is_ended_and_removed",
     "test_what_a_living_executor_runs_is_no_leftover",

@@ -40,7 +40,7 @@ class BurstExecution(WarmContainer):
             engine, container_id, connection=connection, process=process, directory=Path(), holder=None
         )
         self.group = group
-        self._own_process = process
+        self.own_process = process
         self.condemn = condemn
         self._broke: str | None = None
         self._out_of_memory = False
@@ -57,14 +57,15 @@ class BurstExecution(WarmContainer):
     async def kill(self) -> None:
         if self._reported:
             return
-        self._killed = self._killed or not self._own_process.has_ended
+        # By its socket: that ends a little earlier than the process, which may be going by itself.
+        self._killed = self._killed or not self._ended
         with contextlib.suppress(PermissionError):
-            self._own_process.kill()
+            self.own_process.kill()
         self._control.close()
-        if not await self._own_process.wait(_DEATH_SECONDS):  # 1
+        if not await self.own_process.wait(_DEATH_SECONDS):  # 1
             self._broke = "an execution could not be ended"
             self.condemn(self._broke)
-            await self._own_process.wait(_DEATH_SECONDS)
+            await self.own_process.wait(_DEATH_SECONDS)
         self._end()
 
     async def remove(self) -> Aftermath:

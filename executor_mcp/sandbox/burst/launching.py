@@ -47,7 +47,8 @@ class BurstLauncher:
     2. Its supervisor begins with two capabilities, to map users that own nothing on the host, and loses them.
     3. Its profile lets the supervisor make namespaces and mounts, and no AppArmor profile forbids it those.
     4. Its /proc is not masked by the engine: the supervisor masks that of each execution.
-    5. Nothing of the host is in it but one read-only directory, whose two names are gone once it is connected.
+    5. Nothing of the host is in it but one read-only directory, which loses its two names when it is
+       connected.
     """
 
     def __init__(
@@ -83,8 +84,8 @@ class BurstLauncher:
             return await self._start(image, directory, listener)
         except TimeoutError as error:
             raise SandboxUnavailable(
-                f"a burst container was not ready within {READY_SECONDS:g} s; the engine has to be on this host "
-                "and see its temporary directory"
+                f"a burst container was not ready within {READY_SECONDS:g} s; the engine has to be on this "
+                "host and see its temporary directory"
             ) from error
         finally:
             listener.close()
@@ -128,8 +129,8 @@ class BurstLauncher:
                 containers = await self._engine.labelled(label, value, owner)
                 if not any(one.container_id == container_id and one.running for one in containers):
                     raise SandboxUnavailable(
-                        "the burst supervisor ended as it began; user namespaces may be forbidden on this host "
-                        "(sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, AppArmor)"
+                        "the burst supervisor ended as it began; user namespaces may be forbidden on this "
+                        "host (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, AppArmor)"
                     )
             connection, _ = await accepting
         finally:

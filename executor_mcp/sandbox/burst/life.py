@@ -39,6 +39,4 @@ def is_worn(settings: BurstSettings, *, executions: int, age: float) -> bool:
 
 
 def needs_successor(settings: BurstSettings, *, executions: int, age: float) -> bool:
-    return (
-        executions >= _NEARLY * settings.max_executions or age >= _NEARLY * settings.max_age_seconds
-    )
+    return executions >= _NEARLY * settings.max_executions or age >= _NEARLY * settings.max_age_seconds

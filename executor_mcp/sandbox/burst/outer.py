@@ -82,6 +82,21 @@ class OuterContainer:
         """Executions that are not over."""
         return len(self._live)
 
+    @property
+    def running(self) -> int:
+        """Executions that have not ended."""
+        return len(self._live) - len(self._burials)
+
+    @property
+    def has_user(self) -> bool:
+        """Whether there is a user for one more execution."""
+        return bool(self._users)
+
+    async def until_one_is_over(self) -> None:
+        """Returns when one of those that have ended is over; at once when there is none."""
+        if self._burials:
+            await asyncio.wait(self._burials, return_when=asyncio.FIRST_COMPLETED)
+
     def watch(self, changed: Callable[[], None]) -> None:
         """`changed` is called when it is condemned, or an execution is over."""
         self._on_change = changed

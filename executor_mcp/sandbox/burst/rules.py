@@ -8,7 +8,7 @@ from executor_mcp.sandbox.settings import BurstSettings
 
 
 def may_burst(settings: BurstSettings, job: SandboxJob) -> bool:
-    """Never without a principal, for one that is not named, in a profile that is not, or with anything to mount."""
+    """Never for nobody or somebody who is not named, in a profile that is not, or with anything to mount."""
     return (
         settings.enabled
         and job.principal is not None

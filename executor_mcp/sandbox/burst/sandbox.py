@@ -67,7 +67,9 @@ class BurstSandbox:
         outer = await launcher.launch(image or "")
         await outer.remove()
         agents, profiles = sorted(self._settings.agents), sorted(self._settings.profiles)
-        return f"works, for {', '.join(agents)} and the profiles {', '.join(profiles)}; see docs/burst-tier.md"
+        return (
+            f"works, for {', '.join(agents)} and the profiles {', '.join(profiles)}; see docs/burst-tier.md"
+        )
 
     async def until_quiet(self) -> None:
         """See `BurstTier.until_quiet`."""

@@ -52,8 +52,11 @@ class _Counts:
 
 
 class BurstTier:
-    """1. Two principals never share a container. 2. One container of a principal takes executions; one that is
-    worn waits for those that it has. 3. What is condemned, worn and empty, or idle is removed.
+    """What holds of the outer containers:
+
+    1. two principals never share one;
+    2. one of a principal takes executions, and one that is worn waits for those that it has;
+    3. what is condemned, worn and empty, or idle is removed.
     """
 
     def __init__(self, launcher: Launcher, groups: ControlGroups, settings: BurstSettings) -> None:
@@ -91,10 +94,11 @@ class BurstTier:
             raise SandboxUnavailable(f"a control group could not be made: {error}") from error
         try:
             outer = await self._outer_of(principal, image)
-            while outer.life is not Life.OPEN:
-                # Replaced while this caller waited its turn.
+            while outer.life is not Life.OPEN or not outer.has_user:
+                # Replaced while this caller waited its turn; or those that have ended are not over yet.
+                await outer.until_one_is_over()
                 outer = await self._outer_of(principal, image)
-            if outer.live >= self._settings.most_at_a_time:
+            if outer.running >= self._settings.most_at_a_time:
                 raise NoRoom
             execution = await outer.spawn(amounts, group)
         except BaseException:

@@ -37,8 +37,8 @@ _LINKS = {"fd": "", "stdin": "/0", "stdout": "/1", "stderr": "/2"}
 
 
 def enter_user_namespace(kernel: Kernel, first: int, count: int) -> None:
-    """Its user 0, and the caller, is the host's user `first`, who also owns it: what the kernel counts by user
-    is counted there for all of the container, and for nobody else of the host.
+    """Its user 0, and the caller, is the host's user `first`, who also owns it: what the kernel counts by
+    user is counted there for all of the container, and for nobody else of the host.
     """
     reader, writer = os.pipe()
     helper = os.fork()
@@ -69,7 +69,7 @@ def enter_user_namespace(kernel: Kernel, first: int, count: int) -> None:
 
 
 def share_out(shares: int) -> None:
-    """What the kernel counts by user and up the namespaces: no execution may take all that the container has."""
+    """What the kernel counts by user and up the namespaces: no execution may take all of the container's."""
     for name in ("inotify_instances", "inotify_watches"):
         with open(f"/proc/sys/fs/inotify/max_user_{name.removeprefix('inotify_')}") as file:
             most = int(file.read())

@@ -121,7 +121,7 @@ def main() -> None:
     except Exception as error:
         connection.sendmsg([FAILED + f"{type(error).__name__}: {error}".encode()[:500]])
     if birth is not None and preloaded is not None:
-        # Out here, so that a program which ends the interpreter in its own way passes through nothing of this.
+        # Out here: a program that ends the interpreter in its own way passes through nothing of the above.
         live(preloaded, birth)
 
 

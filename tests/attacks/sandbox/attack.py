@@ -9,8 +9,9 @@ A file starts with comment lines that are TOML: what is attacked, and how it end
 - `beside`: another program, under `beside/`, that runs meanwhile and must not notice.
 - `twice`: run again afterwards (in another sandbox), to look for what the first run left; `differs`: the two
   must not print the same; `cancelled_after`: seconds after which the caller cancels it.
-- `limits`: those of the run. `[docker]`, `[gvisor]`, `[bubblewrap]`, `[bubblewrap-without-groups]`, `[burst]`: what is
-  different there; `skip` gives the reason why it is not run there, `not_stopped` names what gets through.
+- `limits`: those of the run. `[docker]`, `[gvisor]`, `[bubblewrap]`, `[bubblewrap-without-groups]`,
+  `[burst]`: what is different there; `skip` gives the reason why it is not run there, `not_stopped` names
+  what gets through.
 
 What is not stopped is run too, has to succeed, and is told to readers in `docs/sandboxes.md`.
 

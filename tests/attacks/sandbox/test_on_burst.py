@@ -42,9 +42,7 @@ class Watched(OfOneAgent):
 def campaign(request: pytest.FixtureRequest, docker_image: str) -> Campaign:
     del docker_image
     attacks = asked_for(request)
-    return asyncio.run(
-        run_campaign(lambda: Watched(make_burst(INSTANCE)), BACKEND, attacks, at_a_time=6)
-    )
+    return asyncio.run(run_campaign(lambda: Watched(make_burst(INSTANCE)), BACKEND, attacks, at_a_time=6))
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=str)
