@@ -15,8 +15,8 @@ from pydantic import JsonValue
 from executor_mcp.ceilings import Ceilings
 from executor_mcp.executor_policy import ExecutorPolicy
 from executor_mcp.interface.answers import (
-    ConnectionAnswer,
     BurstAnswer,
+    ConnectionAnswer,
     ExecutionAnswer,
     ExecutionList,
     ExecutionSummary,

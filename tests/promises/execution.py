@@ -49,6 +49,8 @@ EXECUTION = (
             "tests/attacks/sandbox/test_on_docker.py",
             "tests/attacks/sandbox/test_on_gvisor.py",
             "tests/attacks/sandbox/test_on_bubblewrap.py",
+            "tests/attacks/sandbox/test_on_burst.py",
+            "tests/sandbox/test_burst_life.py",
             "tests/sandbox/test_seccomp.py",
             "tests/sandbox/conformance/test_life.py::test_what_a_killed_executor_left_is_ended_and_removed",
         ),

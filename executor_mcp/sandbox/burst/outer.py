@@ -92,10 +92,12 @@ class OuterContainer:
         """Whether there is a user for one more execution."""
         return bool(self._users)
 
-    async def until_one_is_over(self) -> None:
-        """Returns when one of those that have ended is over; at once when there is none."""
-        if self._burials:
-            await asyncio.wait(self._burials, return_when=asyncio.FIRST_COMPLETED)
+    async def one_is_over(self) -> bool:
+        """Waits until one of those that have ended is over; False when none has ended."""
+        if not self._burials:
+            return False
+        await asyncio.wait(self._burials, return_when=asyncio.FIRST_COMPLETED)
+        return True
 
     def watch(self, changed: Callable[[], None]) -> None:
         """`changed` is called when it is condemned, or an execution is over."""

@@ -96,7 +96,8 @@ class BurstTier:
             outer = await self._outer_of(principal, image)
             while outer.life is not Life.OPEN or not outer.has_user:
                 # Replaced while this caller waited its turn; or those that have ended are not over yet.
-                await outer.until_one_is_over()
+                if outer.life is Life.OPEN and not await outer.one_is_over():
+                    raise NoRoom
                 outer = await self._outer_of(principal, image)
             if outer.running >= self._settings.most_at_a_time:
                 raise NoRoom

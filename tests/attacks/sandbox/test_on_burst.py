@@ -14,8 +14,8 @@ from executor_mcp.sandbox.burst.tier import BurstReport
 from executor_mcp.sandbox.docker import DockerEngine
 from executor_mcp.sandbox.docker_sandbox import INSTANCE_LABEL, OWNER_LABEL
 from tests.attacks.sandbox.attack import Attack, attacks_on
-from tests.attacks.sandbox.campaign import Campaign, run_campaign
-from tests.attacks.sandbox.campaigns import asked_for, assert_the_host_is_as_it_was
+from tests.attacks.sandbox.campaign import Campaign
+from tests.attacks.sandbox.campaigns import assert_the_host_is_as_it_was, campaign_against
 from tests.sandbox.burst_support import OfOneAgent, make_burst
 
 pytestmark = pytest.mark.timeout(600)
@@ -41,8 +41,7 @@ class Watched(OfOneAgent):
 @pytest.fixture(scope="module")
 def campaign(request: pytest.FixtureRequest, docker_image: str) -> Campaign:
     del docker_image
-    attacks = asked_for(request)
-    return asyncio.run(run_campaign(lambda: Watched(make_burst(INSTANCE)), BACKEND, attacks, at_a_time=6))
+    return campaign_against(BACKEND, request, at_a_time=6, make=lambda: Watched(make_burst(INSTANCE)))
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=str)
