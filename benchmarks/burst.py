@@ -186,7 +186,7 @@ async def measure(rounds: int, row: int) -> tuple[dict[str, float], list[Verdict
         Verdict("containers left behind", left, 0, at_least=False),
     ]
     for name, most in (
-        ("containers", 0), ("processes", 20), ("descriptors", 0), ("directories", 0), ("control_groups", 0),
+        ("containers", 0), ("processes", 20), ("descriptors", 8), ("directories", 0), ("control_groups", 0),
         ("megabytes", 30),
     ):  # fmt: skip
         grown = getattr(after, name) - getattr(before, name)
