@@ -161,8 +161,8 @@ class BurstTierSettings(SettingsModel):
         return self
 
     def burst(self) -> BurstSettings:
-        values = self.model_dump() | {"agents": frozenset(self.agents), "profiles": frozenset(self.profiles)}
-        return BurstSettings(**values)
+        values = self.model_dump(exclude={"agents", "profiles"})
+        return BurstSettings(agents=frozenset(self.agents), profiles=frozenset(self.profiles), **values)
 
 
 class LogSettings(SettingsModel):
