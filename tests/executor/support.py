@@ -157,6 +157,7 @@ class TwinSandbox:
 
     hold: bool = False
     image: str = IMAGE
+    backend: SandboxName | None = None
     outcome: SandboxOutcome = field(default_factory=outcome)
     chunks: tuple[bytes, ...] = (b"42\n",)
     fail_describe: SandboxError | None = None
@@ -166,6 +167,7 @@ class TwinSandbox:
     log: Path | None = None
     described: int = 0
     prepared: int = 0
+    principals: list[str | None] = field(default_factory=list[str | None])
     started: list[str] = field(default_factory=list[str])
     discarded: int = 0
     runs: list[TwinRun] = field(default_factory=list[TwinRun])
@@ -191,9 +193,10 @@ class TwinSandbox:
 
     async def prepare(self, job: SandboxJob) -> TwinPrepared:
         self.prepared += 1
+        self.principals.append(job.principal)
         if self.fail_prepare is not None:
             raise self.fail_prepare
-        return TwinPrepared(job.execution_id, job, self.image)
+        return TwinPrepared(job.execution_id, job, self.image, self.backend)
 
     async def start(self, prepared: TwinPrepared, sink: OutputSink) -> TwinRun:
         if self.log is not None:

@@ -159,3 +159,14 @@ async def _is_registered(database: Database) -> bool:
         return (await connection.execute(executor_processes.select())).first() is not None
 
     return await database.read(read)
+
+
+async def test_where_a_program_ran_is_recorded_as_its_sandbox_says_and_told_for_whom(
+    store: Database, tmp_path: Path
+) -> None:
+    made = bench(store, tmp_path, sandbox=TwinSandbox(backend="burst"))
+    execution = await made.run()
+    assert execution.receipt is not None
+    receipt = verify_receipt(execution.receipt, made.executor.receipt_key.public_keys())
+    assert (execution.sandbox.backend, receipt.backend) == ("burst", "burst")
+    assert made.sandbox.principals == [execution.agent]
