@@ -38,7 +38,7 @@ from burst_kernel import (
 )
 from burst_outer import NOTHING, write
 from sandbox_languages import INTERPRETERS
-from supervisor_parts import RESULT_DESCRIPTOR, ROOT, WORK, Child, Dumpability, find_interpreter
+from supervisor_parts import RESULT_DESCRIPTOR, ROOT, WORK, Child, ControlGroup, Dumpability, find_interpreter
 from supervisor_wire import FAILED, READY, Report
 from warm_child import PRELOADED, WarmChild, execute, load_driver, preflight
 from warm_supervisor import supervise
@@ -61,6 +61,8 @@ class Preloaded:
     def __init__(self, drivers: dict[str, str | bytes], instructions: bytes) -> None:
         self.kernel = Kernel()
         self.dumpability = Dumpability()
+        # Tells nothing here, where /sys is empty: the host asks an execution's groups itself.
+        self.control_group = ControlGroup()
         self.instructions = instructions
         self.interpreters = [name for name in INTERPRETERS if find_interpreter(name) is not None]
         self.masks = [(NOTHING, path.encode()) for name in _MASKED if os.path.isdir(path := f"/proc/{name}")]
@@ -115,6 +117,8 @@ class BurstChild(WarmChild):
             driver = self._drivers.get(order["driver_path"])
             if driver is None:
                 execute(order)
+            # Its state is the same in all that are forked from here.
+            sys.modules["random"].seed()
         except BaseException as error:
             os.write(2, f"the interpreter could not be started: {error}\n".encode())
             os._exit(127)
@@ -143,7 +147,7 @@ def live(preloaded: Preloaded, birth: Birth) -> None:
         os.closerange(out_of_memory_score + 1, 1024)
         child = BurstChild(preloaded, out_of_memory_score)
         report.send_json(READY, preloaded.interpreters)
-        supervise(child, report, control)
+        supervise(child, preloaded.control_group, report, control)
         # The host reads at its own pace, and then closes its end.
         while os.read(control, 1):
             pass
