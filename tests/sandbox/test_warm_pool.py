@@ -248,7 +248,7 @@ async def test_an_engine_that_makes_no_warm_container_still_serves_cold_ones(
         await sandbox.close()
 
 
-async def test_cancel_ends_a_warm_container_by_its_process(sandbox: PooledDockerSandbox) -> None:
+async def test_cancel_ends_the_program_and_gives_its_container_up(sandbox: PooledDockerSandbox) -> None:
     await warm(sandbox)
     sink = Recorder()
     prepared = await sandbox.prepare(make_job("bash", "echo up; sleep 600", wall_seconds=600))
@@ -257,6 +257,9 @@ async def test_cancel_ends_a_warm_container_by_its_process(sandbox: PooledDocker
     await running.cancel()
     assert not container_of(prepared).is_alive
     assert (await running.wait()).termination == "cancelled"
+    process = container_of(prepared)._process  # pyright: ignore[reportPrivateUsage]
+    assert process is not None
+    await until(lambda: process.has_ended, "process 1 ends")
 
 
 def _directories() -> list[Path]:

@@ -86,7 +86,7 @@ class WarmContainer:
     @property
     def is_alive(self) -> bool:
         """Whether it can still be given a program."""
-        return not self._ended and (self._process is None or not self._process.has_ended)
+        return not (self._ended or self._reported) and (self._process is None or not self._process.has_ended)
 
     @property
     def network_is_unchanged(self) -> bool:
