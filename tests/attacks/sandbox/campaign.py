@@ -28,7 +28,7 @@ _KIT = {
 _ELSEWHERE = (b":/bin/sh", b":/bin/bash", b"nologin")
 """Words of the sandbox's own /etc/passwd, the favourite of links."""
 
-MOST_SECONDS = 40.0
+MOST_SECONDS = 60.0
 """No attack takes longer, however it ends: the longest limit on time, the grace and the removal."""
 
 
