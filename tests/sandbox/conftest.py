@@ -56,7 +56,9 @@ def make_sandbox(backend: str, instance: str = "tests", languages: Languages = B
     engine = DockerEngine()
     if backend == "docker-warm":
         cold = DockerSandbox(engine, instance=instance, languages=languages)
-        return PooledDockerSandbox(engine, cold, PoolSettings(minimum=1, maximum=8, worth_keeping=0, patience_seconds=60))
+        return PooledDockerSandbox(
+            engine, cold, PoolSettings(minimum=1, maximum=8, worth_keeping=0, patience_seconds=60)
+        )
     runtime = "runsc" if backend == "gvisor" else None
     return DockerSandbox(engine, runtime=runtime, instance=instance, languages=languages)
 
