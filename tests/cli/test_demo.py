@@ -104,8 +104,7 @@ def test_a_weakened_gate_ends_the_story_with_the_name_of_the_step(tmp_path: Path
 
 
 @pytest.mark.timeout(SECONDS)
-@pytest.mark.parametrize(("answer", "exit_code", "said"), [(b"y\n", 0, b"held"), (b"n\n", 1, b"nothing ran")])
-def test_a_person_at_a_terminal_decides(tmp_path: Path, answer: bytes, exit_code: int, said: bytes) -> None:
+def test_a_person_at_a_terminal_decides(tmp_path: Path) -> None:
     terminal, inside = pty.openpty()
     process = subprocess.Popen(
         [HITL, "demo", "--sandbox", "bubblewrap"],
@@ -119,15 +118,15 @@ def test_a_person_at_a_terminal_decides(tmp_path: Path, answer: bytes, exit_code
     seen = b""
     try:
         seen += read_terminal(terminal, b"[y/n]")
-        os.write(terminal, b"perhaps\n" + answer)
+        os.write(terminal, b"perhaps\nn\n")
         seen += read_terminal(terminal, None)
-        assert process.wait(30) == exit_code, seen.decode("utf-8", "replace")
+        assert process.wait(30) == 1, seen.decode("utf-8", "replace")
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
             process.wait()
         os.close(terminal)
-    assert said in seen
+    assert b"nothing ran" in seen
     assert b"Traceback" not in seen
     assert left_behind(tmp_path) == []
 
