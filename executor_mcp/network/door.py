@@ -9,7 +9,6 @@ import os
 import shutil
 import socket
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,11 @@ from executor_mcp.sandbox.base import Connection
 from executor_mcp.sandbox.errors import SandboxUnavailable
 from executor_mcp.sandbox.host_directories import DOOR_SOCKET
 from executor_mcp.sandbox.host_users import user_of_its_own
+from executor_mcp.sandbox.owned_directories import (
+    listen_to_sandbox,
+    make_owned_directory,
+    remove_left_directories,
+)
 from executor_mcp.sandbox.owner import Owner
 
 PROXY_PROGRAM = (sys.executable, "-P", "-m", "executor_mcp.network.proxy_process")
@@ -72,9 +76,9 @@ class EgressDoor:
         most_connections: int = MOST_CONNECTIONS,
     ) -> EgressDoor:
         """The socket is there; the proxy may still be on its way. Raises SandboxUnavailable."""
-        root = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{Owner.current()}-"))
+        root = make_owned_directory(_PREFIX, Owner.current())
         try:
-            with _listen(root / "in") as listener:
+            with listen_to_sandbox(root / "in", DOOR_SOCKET, backlog=64) as listener:
                 process = await _spawn(program, listener)
         except OSError as error:
             shutil.rmtree(root, ignore_errors=True)
@@ -124,31 +128,8 @@ class EgressDoor:
 
 
 def remove_left_doors() -> int:
-    """Removes the directories of processes of this host that are gone; their proxies ended with them."""
-    left = [
-        path
-        for path in Path(tempfile.gettempdir()).glob(_PREFIX + "*")
-        if (owner := Owner.parse(path.name.removeprefix(_PREFIX).rpartition("-")[0])) is not None
-        and owner.is_gone()
-    ]
-    for path in left:
-        shutil.rmtree(path, ignore_errors=True)
-    return len(left)
-
-
-def _listen(directory: Path) -> socket.socket:
-    directory.mkdir()
-    # The sandbox's user is nobody of this host: it may pass, and connect, and nothing else.
-    directory.chmod(0o711)
-    listener = socket.socket(socket.AF_UNIX)
-    try:
-        listener.bind(str(directory / DOOR_SOCKET))
-        (directory / DOOR_SOCKET).chmod(0o666)
-        listener.listen(64)
-    except BaseException:
-        listener.close()
-        raise
-    return listener
+    """Of processes of this host that are gone; their proxies ended with them. The number removed."""
+    return remove_left_directories(_PREFIX)
 
 
 async def _spawn(program: Sequence[str], listener: socket.socket) -> asyncio.subprocess.Process:

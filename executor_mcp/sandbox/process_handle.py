@@ -7,6 +7,11 @@ import contextlib
 import os
 import select
 import signal
+import socket
+import struct
+
+_CREDENTIALS = struct.Struct("3i")
+"""`struct ucred` of unix(7): process, user, group."""
 
 
 class ProcessHandle:
@@ -17,6 +22,19 @@ class ProcessHandle:
         self._descriptor = os.pidfd_open(process)
         self.process = process
         self._closed = False
+
+    @classmethod
+    def of_peer(cls, connection: socket.socket) -> ProcessHandle | None:
+        """Who connected this socket, or made the listener it was accepted from.
+
+        None where this process cannot see it, as from another process namespace.
+        """
+        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        process, _, _ = _CREDENTIALS.unpack(credentials)
+        try:
+            return cls(process) if process > 0 else None
+        except OSError:
+            return None
 
     @property
     def has_ended(self) -> bool:

@@ -5,11 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import shutil
 import socket
-import struct
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +20,11 @@ from executor_mcp.sandbox.errors import SandboxError, SandboxUnavailable
 from executor_mcp.sandbox.host_users import block_of_users
 from executor_mcp.sandbox.languages.python import PYTHON_OPTIONS
 from executor_mcp.sandbox.languages.registry import Languages
+from executor_mcp.sandbox.owned_directories import (
+    listen_to_sandbox,
+    make_owned_directory,
+    remove_left_directories,
+)
 from executor_mcp.sandbox.owner import Owner
 from executor_mcp.sandbox.process_handle import ProcessHandle
 from executor_mcp.sandbox.seccomp import compile_profile
@@ -30,12 +32,11 @@ from executor_mcp.sandbox.settings import BurstSettings
 from hitl_contract.action_code import Limits
 
 READY_SECONDS = 20.0
-DIRECTORY_PREFIX = "hitl-burst-"
+_DIRECTORY_PREFIX = "hitl-burst-"
 _LOOK_SECONDS = 2.0
 _INSIDE = "/run/hitl"
 _SOCKET = "socket"
 _PROGRAM = "supervisor.py"
-_PEER = struct.Struct("3i")
 _OWN_LIMITS = Limits(memory_mb=256, cpus=1.0, pids=4 * USERS, disk_mb=8)
 """Of the supervisor, and of an execution until it has joined groups of its own."""
 
@@ -76,19 +77,20 @@ class BurstLauncher:
         if self._program is None:
             instructions = await asyncio.to_thread(compile_profile, dict(self._profile))
             self._program = burst_program(self._languages, instructions).encode()
-        closed = Path(tempfile.mkdtemp(prefix=f"{DIRECTORY_PREFIX}{self._owner}-"))
+        closed = make_owned_directory(_DIRECTORY_PREFIX, self._owner)
         directory = closed / "inside"
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            _open_door(directory, listener, self._program)
-            return await self._start(image, directory, listener)
+            with listen_to_sandbox(directory, _SOCKET, kind=socket.SOCK_SEQPACKET) as listener:
+                listener.setblocking(False)
+                (directory / _PROGRAM).write_bytes(self._program)
+                (directory / _PROGRAM).chmod(0o644)
+                return await self._start(image, directory, listener)
         except TimeoutError as error:
             raise SandboxUnavailable(
                 f"a burst container was not ready within {READY_SECONDS:g} s; the engine has to be on this "
                 "host and see its temporary directory"
             ) from error
         finally:
-            listener.close()
             shutil.rmtree(closed, ignore_errors=True)
 
     async def _start(self, image: str, directory: Path, listener: socket.socket) -> OuterContainer:
@@ -110,7 +112,7 @@ class BurstLauncher:
                     self._engine,
                     container_id,
                     connection=connection,
-                    process=_peer(connection),
+                    process=_supervisor(connection),
                     image=image,
                 )
                 await outer.until_ready()
@@ -149,38 +151,15 @@ class BurstLauncher:
         }
 
 
-def remove_left_directories() -> int:
-    """Removes the directories of processes of this host that are gone; the number removed."""
-    left = [
-        path
-        for path in Path(tempfile.gettempdir()).glob(DIRECTORY_PREFIX + "*")
-        if (owner := Owner.parse(path.name.removeprefix(DIRECTORY_PREFIX).rpartition("-")[0])) is not None
-        and owner.is_gone()
-    ]
-    for path in left:
-        shutil.rmtree(path, ignore_errors=True)
-    return len(left)
+def remove_left_burst_directories() -> int:
+    """Of processes of this host that are gone; the number removed."""
+    return remove_left_directories(_DIRECTORY_PREFIX)
 
 
-def _open_door(directory: Path, listener: socket.socket, program: bytes) -> None:
-    # The container's users are nobody of this host: they may pass, read and connect, and nothing else.
-    directory.mkdir()
-    directory.chmod(0o711)
-    (directory / _PROGRAM).write_bytes(program)
-    (directory / _PROGRAM).chmod(0o644)
-    listener.setblocking(False)
-    listener.bind(str(directory / _SOCKET))
-    os.chmod(directory / _SOCKET, 0o666)  # noqa: S103 - the directory above is closed to everybody else
-    listener.listen(1)
-
-
-def _peer(connection: socket.socket) -> ProcessHandle:
-    """The supervisor. Raises SandboxUnavailable where this process cannot see it."""
-    process, _, _ = _PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
-    try:
-        if process > 0:
-            return ProcessHandle(process)
-    except OSError:
-        pass
-    connection.close()
-    raise SandboxUnavailable("the burst tier needs an engine whose processes this one can see")
+def _supervisor(connection: socket.socket) -> ProcessHandle:
+    """Raises SandboxUnavailable where this process cannot see it."""
+    process = ProcessHandle.of_peer(connection)
+    if process is None:
+        connection.close()
+        raise SandboxUnavailable("the burst tier needs an engine whose processes this one can see")
+    return process

@@ -18,7 +18,7 @@ from executor_mcp.sandbox.base import (
     SandboxRun,
 )
 from executor_mcp.sandbox.burst.execution import BurstExecution
-from executor_mcp.sandbox.burst.launching import BurstLauncher, remove_left_directories
+from executor_mcp.sandbox.burst.launching import BurstLauncher, remove_left_burst_directories
 from executor_mcp.sandbox.burst.rules import may_burst
 from executor_mcp.sandbox.burst.tier import BurstReport, BurstTier, NoRoom
 from executor_mcp.sandbox.control_groups import ControlGroups
@@ -101,7 +101,7 @@ class BurstSandbox:
 
     async def remove_leftovers(self) -> int:
         """What dead processes left here has the labels and the names of what they left of any container."""
-        await asyncio.to_thread(remove_left_directories)
+        await asyncio.to_thread(remove_left_burst_directories)
         _, groups = await self._parts()
         return await self._ordinary.remove_leftovers() + await asyncio.to_thread(groups.remove_leftovers)
 

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import secrets
 import shutil
 import socket
-import struct
-import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +16,11 @@ from executor_mcp.sandbox.docker_container import container_config, host_config
 from executor_mcp.sandbox.errors import SandboxError, SandboxUnavailable
 from executor_mcp.sandbox.host_users import user_of_its_own
 from executor_mcp.sandbox.languages.registry import Languages
+from executor_mcp.sandbox.owned_directories import (
+    listen_to_sandbox,
+    make_owned_directory,
+    remove_left_directories,
+)
 from executor_mcp.sandbox.owner import Owner
 from executor_mcp.sandbox.pool.classes import WarmClass
 from executor_mcp.sandbox.pool.container import WarmContainer
@@ -33,7 +35,6 @@ _DIRECTORY_PREFIX = "hitl-pool-"
 _INSIDE = "/run/hitl"
 _SOCKET = "socket"
 _SUPERVISOR = "supervisor.pyc"
-_PEER = struct.Struct("3i")
 
 
 class Launcher(Protocol):
@@ -88,9 +89,10 @@ class DockerLauncher:
         seccomp = await self._seccomp()
         holder = await self._holders.take(kind.image, seccomp=seccomp, labels=self._labels)
         directory = self._own_directory() / secrets.token_hex(8)
-        listener = _listen(directory)
         try:
-            container = await self._start(kind, seccomp, holder, directory, listener)
+            with listen_to_sandbox(directory, _SOCKET) as listener:
+                listener.setblocking(False)
+                return await self._start(kind, seccomp, holder, directory, listener)
         except BaseException as error:
             await asyncio.shield(self._give_up(directory, holder))
             if isinstance(error, TimeoutError):
@@ -99,9 +101,6 @@ class DockerLauncher:
                     "host and see its temporary directory"
                 ) from error
             raise
-        finally:
-            listener.close()
-        return container
 
     async def end(self, container: WarmContainer) -> None:
         await container.settle(_SETTLE_SECONDS)
@@ -148,7 +147,7 @@ class DockerLauncher:
                     self._engine,
                     container_id,
                     connection=connection,
-                    process=_peer(connection),
+                    process=ProcessHandle.of_peer(connection),
                     directory=directory,
                     holder=holder,
                 )
@@ -171,48 +170,14 @@ class DockerLauncher:
 
     def _own_directory(self) -> Path:
         if self._directory is None:
-            self._directory = Path(tempfile.mkdtemp(prefix=f"{_DIRECTORY_PREFIX}{self._owner}-"))
+            self._directory = make_owned_directory(_DIRECTORY_PREFIX, self._owner)
         return self._directory
 
 
-def remove_left_directories() -> int:
-    """Removes the directories of processes of this host that are gone; the number removed."""
-    left = [
-        path
-        for path in Path(tempfile.gettempdir()).glob(_DIRECTORY_PREFIX + "*")
-        if (owner := Owner.parse(path.name.removeprefix(_DIRECTORY_PREFIX).rpartition("-")[0])) is not None
-        and owner.is_gone()
-    ]
-    for path in left:
-        shutil.rmtree(path, ignore_errors=True)
-    return len(left)
-
-
-def _listen(directory: Path) -> socket.socket:
-    directory.mkdir()
-    # The sandbox's user is nobody of this host: it may pass, and connect, and nothing else.
-    directory.chmod(0o711)
-    listener = socket.socket(socket.AF_UNIX)
-    listener.setblocking(False)
-    try:
-        listener.bind(str(directory / _SOCKET))
-        os.chmod(directory / _SOCKET, 0o666)  # noqa: S103 - the directory above is closed to everybody else
-        listener.listen(1)
-    except BaseException:
-        listener.close()
-        raise
-    return listener
+def remove_left_pool_directories() -> int:
+    """Of processes of this host that are gone; the number removed."""
+    return remove_left_directories(_DIRECTORY_PREFIX)
 
 
 def _mount(directory: Path) -> dict[str, Any]:
     return {"Type": "bind", "Source": str(directory), "Target": _INSIDE, "ReadOnly": True}
-
-
-def _peer(connection: socket.socket) -> ProcessHandle | None:
-    """Process 1 of the sandbox; None where this process cannot see it, as from another process namespace."""
-    size = _PEER.size
-    process, _, _ = _PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
-    try:
-        return ProcessHandle(process) if process > 0 else None
-    except OSError:
-        return None

@@ -25,7 +25,7 @@ from executor_mcp.sandbox.job_message import BoundsInside
 from executor_mcp.sandbox.pool.classes import WarmClass
 from executor_mcp.sandbox.pool.compiled import CompiledSupervisors
 from executor_mcp.sandbox.pool.container import WarmContainer
-from executor_mcp.sandbox.pool.launching import DockerLauncher, remove_left_directories
+from executor_mcp.sandbox.pool.launching import DockerLauncher, remove_left_pool_directories
 from executor_mcp.sandbox.pool.network import NetworkHolders
 from executor_mcp.sandbox.pool.warm_pool import PoolReport, WarmPool
 from executor_mcp.sandbox.refusals import refuse_what_is_not_offered
@@ -146,7 +146,7 @@ class PooledDockerSandbox:
 
     async def remove_leftovers(self) -> int:
         removed = await self._cold.remove_leftovers()
-        await asyncio.to_thread(remove_left_directories)
+        await asyncio.to_thread(remove_left_pool_directories)
         self._refreshing = asyncio.create_task(self._refresh())
         return removed
 
