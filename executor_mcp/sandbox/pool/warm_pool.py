@@ -143,7 +143,7 @@ class WarmPool:
             self._retire(member)
 
     def report(self) -> PoolReport:
-        states = [member.slot.state for member in self._members]
+        states = [member.slot.state for member in tuple(self._members)]
         return PoolReport(
             ready=states.count(State.WARM),
             launching=states.count(State.LAUNCHING),
