@@ -1,4 +1,4 @@
-"""GET with bounds on size and time; redirects are not followed."""
+"""GET, or POST of a JSON value, with bounds on size and time; redirects are not followed."""
 
 from __future__ import annotations
 
@@ -27,16 +27,20 @@ async def fetch(
     *,
     limit: int,
     headers: Mapping[str, str] | None = None,
+    question: Mapping[str, object] | None = None,
     timeout_seconds: float = TIMEOUT_SECONDS,
 ) -> bytes:
     """The body of a 200 answer of at most `limit` bytes within `timeout_seconds` in all.
+
+    With a `question`, which is sent as JSON, it is a POST, and else a GET.
 
     Raises:
         FetchFailed: saying which bound or answer it was.
     """
     try:
         async with asyncio.timeout(timeout_seconds):
-            request = client.build_request("GET", url, headers=dict(headers or {}))
+            method = "GET" if question is None else "POST"
+            request = client.build_request(method, url, headers=dict(headers or {}), json=question)
             response = await client.send(request, stream=True, follow_redirects=False)
             try:
                 if response.status_code != 200:

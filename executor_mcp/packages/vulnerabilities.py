@@ -105,7 +105,7 @@ class OsvApi:
     async def _ask(self, distribution: Distribution) -> tuple[Vulnerability, ...]:
         package = {"name": distribution.name, "ecosystem": ECOSYSTEM}
         question = {"version": distribution.version, "package": package}
-        answer = parse_object(await _post(self._client, f"{self._url}/v1/query", question))
+        answer = parse_object(await _answer(self._client, f"{self._url}/v1/query", question))
         if answer.get("next_page_token"):
             raise VulnerabilitiesUnknown(f"the answer about {distribution} has more pages than one")
         records = answer.get("vulns", [])
@@ -130,11 +130,7 @@ class IndexMetadata:
 
     async def _ask(self, distribution: Distribution) -> tuple[Vulnerability, ...]:
         address = f"{self._url}/pypi/{distribution.name}/{distribution.version}/json"
-        try:
-            body = await fetch(self._client, address, limit=_PAGE_BYTES, timeout_seconds=_TIMEOUT_SECONDS)
-        except FetchFailed as error:
-            raise VulnerabilitiesUnknown(f"{address}: {error}") from error
-        records = parse_object(body).get("vulnerabilities")
+        records = parse_object(await _answer(self._client, address)).get("vulnerabilities")
         if not isinstance(records, list):
             raise VulnerabilitiesUnknown(f"{address} does not say which vulnerabilities are known")
         return summaries(cast("list[object]", records))
@@ -155,23 +151,12 @@ async def _ask_each(distributions: Sequence[Distribution], ask: _Ask) -> Found:
     return {str(asked): answer for asked, answer in zip(distributions, answers, strict=True) if answer}
 
 
-async def _post(client: httpx2.AsyncClient, url: str, question: Mapping[str, object]) -> bytes:
+async def _answer(
+    client: httpx2.AsyncClient, url: str, question: Mapping[str, object] | None = None
+) -> bytes:
     try:
-        async with asyncio.timeout(_TIMEOUT_SECONDS):
-            request = client.build_request("POST", url, json=question)
-            response = await client.send(request, stream=True, follow_redirects=False)
-            try:
-                if response.status_code != 200:
-                    raise VulnerabilitiesUnknown(f"{url} answered {response.status_code}")
-                body = bytearray()
-                async for chunk in response.aiter_bytes():
-                    body += chunk
-                    if len(body) > _PAGE_BYTES:
-                        raise VulnerabilitiesUnknown(f"{url} answered more than {_PAGE_BYTES} bytes")
-                return bytes(body)
-            finally:
-                await response.aclose()
-    except TimeoutError as error:
-        raise VulnerabilitiesUnknown(f"{url} did not answer within {_TIMEOUT_SECONDS:g} s") from error
-    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        raise VulnerabilitiesUnknown(f"{url} cannot be asked: {type(error).__name__}") from error
+        return await fetch(
+            client, url, question=question, limit=_PAGE_BYTES, timeout_seconds=_TIMEOUT_SECONDS
+        )
+    except FetchFailed as error:
+        raise VulnerabilitiesUnknown(f"{url} cannot be asked: {error}") from error
