@@ -18,10 +18,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
-from benchmarks.executions import Verdict
+from benchmarks.raw_docker import ANSWER, PROGRAM, RawDocker, completions_a_second
+from benchmarks.verdicts import Verdict, report
 from executor_mcp.sandbox.base import SandboxJob
 from executor_mcp.sandbox.burst.sandbox import BurstSandbox
 from executor_mcp.sandbox.docker import DockerEngine
@@ -29,11 +27,9 @@ from executor_mcp.sandbox.docker_sandbox import INSTANCE_LABEL, OWNER_LABEL, Doc
 from executor_mcp.sandbox.pool.sandbox import PooledDockerSandbox
 from executor_mcp.sandbox.probe import NoSink
 from executor_mcp.sandbox.seccomp import load_profile
-from executor_mcp.sandbox.settings import DEFAULT_IMAGE, BurstSettings, PoolSettings
+from executor_mcp.sandbox.settings import BurstSettings, PoolSettings
 from hitl_contract.action_code import Language, Limits, NetworkMode, Profile
 
-_PROGRAM = "print(40 + 2)"
-_CALLERS = 4
 _AGENT = "benchmark"
 _INSTANCE = "benchmark-burst"
 _MEGABYTE = 1e6
@@ -72,11 +68,10 @@ class Traces:
 
 
 class Bench:
-    """The burst tier and the same program in a container by hand."""
+    """Programs in the burst tier."""
 
-    def __init__(self, sandbox: BurstSandbox, seccomp: Path) -> None:
+    def __init__(self, sandbox: BurstSandbox) -> None:
         self._sandbox = sandbox
-        self._seccomp = seccomp
         self._number = 0
         self.elsewhere = 0
 
@@ -85,7 +80,7 @@ class Bench:
         job = SandboxJob(
             execution_id=f"burst-{self._number}",
             language=Language.PYTHON,
-            code=_PROGRAM,
+            code=PROGRAM,
             input_data=None,
             files=(),
             limits=Limits(),
@@ -96,40 +91,8 @@ class Bench:
         prepared = await self._sandbox.prepare(job)
         self.elsewhere += prepared.backend != "burst"
         outcome = await (await self._sandbox.start(prepared, NoSink())).wait()
-        if outcome.stdout != b"42\n":
+        if outcome.stdout != ANSWER:
             raise RuntimeError(f"the burst tier answered {outcome}")
-
-    async def docker_run(self) -> None:
-        process = await asyncio.create_subprocess_exec(
-            *(
-                "docker",
-                "run",
-                "--rm",
-                "--network=none",
-                "--read-only",
-                "--cap-drop=ALL",
-                "--log-driver=none",
-            ),
-            *("--tmpfs=/tmp:rw,noexec,nosuid,size=64m", "--security-opt=no-new-privileges", "--ipc=none"),
-            *(f"--security-opt=seccomp={self._seccomp}", "--memory=272m", "--memory-swap=272m", "--cpus=1"),
-            *("--pids-limit=65", "--user=65532:65532", "--entrypoint=python3", DEFAULT_IMAGE, "-c", _PROGRAM),
-            stdout=asyncio.subprocess.PIPE,
-        )
-        output, _ = await process.communicate()
-        if output != b"42\n":
-            raise RuntimeError("docker run answered wrongly")
-
-
-async def _rate(operation: Callable[[], Awaitable[None]], count: int) -> float:
-    """Completions a second with several callers, each asking again at once."""
-
-    async def caller() -> None:
-        for _ in range(count // _CALLERS):
-            await operation()
-
-    began = time.perf_counter()
-    await asyncio.gather(*(caller() for _ in range(_CALLERS)))
-    return count / (time.perf_counter() - began)
 
 
 async def _latency(operation: Callable[[], Awaitable[None]], count: int) -> float:
@@ -154,26 +117,26 @@ async def measure(rounds: int, row: int) -> tuple[dict[str, float], list[Verdict
     with tempfile.TemporaryDirectory(prefix="hitl-bench-") as directory:
         seccomp = Path(directory) / "seccomp.json"
         seccomp.write_text(json.dumps(load_profile()))
-        bench = Bench(sandbox, seccomp)
+        bench, raw = Bench(sandbox), RawDocker(seccomp)
         try:
             await sandbox.remove_leftovers()
-            await _rate(bench.burst, 40)
+            await completions_a_second(bench.burst, 40)
             for _ in range(rounds):
-                docker = await _rate(bench.docker_run, 12)
-                burst = await _rate(bench.burst, 200)
+                docker = await completions_a_second(raw.run, 12)
+                burst = await completions_a_second(bench.burst, 200)
                 ratios.append(burst / docker)
                 numbers["docker run /s"], numbers["burst /s"] = docker, burst
             numbers["one burst execution ms"] = await _latency(bench.burst, 100)
             await sandbox.until_quiet()
             before = await Traces.now(engine)
             if row:
-                numbers["row /s"] = await _rate(bench.burst, row)
+                numbers["row /s"] = await completions_a_second(bench.burst, row)
             await sandbox.until_quiet()
             after = await _settled(engine, before)
-            report = sandbox.report()
-            numbers["outer containers"] = 0 if report is None else report.launched
-            numbers["outer containers condemned"] = 0 if report is None else report.condemned
-            numbers["executions"] = 0 if report is None else report.executions
+            told = sandbox.report()
+            numbers["outer containers"] = 0 if told is None else told.launched
+            numbers["outer containers condemned"] = 0 if told is None else told.condemned
+            numbers["executions"] = 0 if told is None else told.executions
         finally:
             await sandbox.close()
     other = DockerEngine()
@@ -213,21 +176,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--output", type=Path, default=None, help="where the JSON goes")
     options = parser.parse_args(arguments)
     numbers, verdicts = asyncio.run(measure(options.rounds, options.row))
-    console = Console()
-    table = Table("measured", "value")
-    for name, value in numbers.items():
-        table.add_row(name, f"{value:.2f}")
-    console.print(table)
-    table = Table("target", "bound", "measured", "met")
-    for verdict in verdicts:
-        side = "at least" if verdict.at_least else "at most"
-        bound, value = f"{side} {verdict.bound:g}", f"{verdict.value:.2f}"
-        table.add_row(verdict.name, bound, value, "yes" if verdict.met else "NO")
-    console.print(table)
-    if options.output is not None:
-        document = {"numbers": numbers, "targets": {one.name: [one.value, one.met] for one in verdicts}}
-        options.output.write_text(json.dumps(document, indent=2) + "\n")
-    return 0 if all(verdict.met for verdict in verdicts) else 1
+    return report(numbers, verdicts, options.output)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.executions import Bench, Verdict, output_of, print_verdicts
+from benchmarks.executions import Bench, output_of
+from benchmarks.verdicts import Verdict, report
 from executor_mcp.sandbox.docker import DockerEngine
 from executor_mcp.sandbox.docker_sandbox import DockerSandbox
 from executor_mcp.sandbox.pool.sandbox import PooledDockerSandbox
@@ -67,7 +68,7 @@ async def measure(count: int) -> tuple[dict[str, float], list[Verdict]]:
     engine = DockerEngine()
     settings = PoolSettings(minimum=2, maximum=2, patience_seconds=300)
     sandbox = PooledDockerSandbox(engine, DockerSandbox(engine, instance=_INSTANCE), settings)
-    bench = Bench(sandbox, Path(os.devnull))
+    bench = Bench(sandbox)
 
     async def caller(number: int) -> None:
         for _ in range(number):
@@ -83,15 +84,15 @@ async def measure(count: int) -> tuple[dict[str, float], list[Verdict]]:
         rate = count / (time.perf_counter() - began)
         await bench.quiet(2)
         after = await asyncio.to_thread(_now)
-        report = sandbox.report()
+        pool = sandbox.report()
     finally:
         await sandbox.close()
     end = await asyncio.to_thread(_now)
     numbers = {
         "executions /s": rate,
-        "served warm": report.served_warm,
-        "served cold": report.served_cold,
-        "failed launches": report.failed_launches,
+        "served warm": pool.served_warm,
+        "served cold": pool.served_cold,
+        "failed launches": pool.failed_launches,
         "MB before": before.megabytes,
         "MB after": after.megabytes,
     }
@@ -101,7 +102,7 @@ async def measure(count: int) -> tuple[dict[str, float], list[Verdict]]:
         Verdict("descriptors more", after.descriptors - before.descriptors, 0, False),
         Verdict("directories more", after.directories - before.directories, 0, False),
         Verdict("megabytes more", after.megabytes - before.megabytes, 1 + count / 2000, False),
-        Verdict("served cold", report.served_cold, 0, False),
+        Verdict("served cold", pool.served_cold, 0, False),
         Verdict("containers after the close", end.containers, 0, False),
         Verdict("directories after the close", end.directories, 0, False),
     ]
@@ -113,7 +114,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--count", type=int, default=2000, help="executions")
     options = parser.parse_args(arguments)
     numbers, verdicts = asyncio.run(measure(options.count))
-    return print_verdicts(numbers, verdicts)
+    return report(numbers, verdicts)
 
 
 if __name__ == "__main__":

@@ -13,50 +13,31 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
+from benchmarks.raw_docker import ANSWER, PROGRAM, RawDocker, command, completions_a_second
+from benchmarks.verdicts import Verdict, report
 from executor_mcp.sandbox.base import SandboxJob, SandboxOutcome, SandboxRun
 from executor_mcp.sandbox.docker import DockerEngine
 from executor_mcp.sandbox.docker_sandbox import DockerSandbox
 from executor_mcp.sandbox.pool.sandbox import PooledDockerSandbox
 from executor_mcp.sandbox.probe import NoSink
 from executor_mcp.sandbox.seccomp import load_profile
-from executor_mcp.sandbox.settings import DEFAULT_IMAGE, PoolSettings
+from executor_mcp.sandbox.settings import PoolSettings
 from hitl_contract.action_code import Language, Limits, NetworkMode, Profile
 
-_PROGRAM = "print(40 + 2)"
-_CALLERS = 4
 _MEGABYTE = 1e6
 _FACTS = "{{index .Config.Entrypoint 0}} {{.State.Pid}}"
 _INSTANCE = "benchmark-executions"
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """A measured value beside its bound; `at_least` tells the side of it that is good."""
-
-    name: str
-    value: float
-    bound: float
-    at_least: bool
-
-    @property
-    def met(self) -> bool:
-        return self.value >= self.bound if self.at_least else self.value <= self.bound
-
-
 class Bench:
-    """The pooled sandbox and the same hardening by hand."""
+    """Programs in the pooled sandbox."""
 
-    def __init__(self, sandbox: PooledDockerSandbox, seccomp: Path) -> None:
+    def __init__(self, sandbox: PooledDockerSandbox) -> None:
         self._sandbox = sandbox
-        self._seccomp = seccomp
         self._number = 0
 
     def job(self, code: str, language: Language, **limits: Any) -> SandboxJob:
@@ -84,8 +65,8 @@ class Bench:
         return await (await self.begin(code, language)).wait()
 
     async def warm(self) -> None:
-        outcome = await self.run(_PROGRAM, Language.PYTHON)
-        if outcome.stdout != b"42\n":
+        outcome = await self.run(PROGRAM, Language.PYTHON)
+        if outcome.stdout != ANSWER:
             raise RuntimeError(f"the warm sandbox answered {outcome}")
 
     async def timed_warm(self) -> float:
@@ -97,25 +78,6 @@ class Bench:
         began = time.perf_counter()
         await run.cancel()
         return time.perf_counter() - began
-
-    async def docker_run(self) -> None:
-        if await command("docker", "run", "--rm", *self._hardening(), "-c", _PROGRAM) != b"42\n":
-            raise RuntimeError("docker run answered wrongly")
-
-    async def docker_kill(self) -> float:
-        options = ("run", "-d", "--rm", *self._hardening(), "-c", "import time; time.sleep(60)")
-        name = (await command("docker", *options)).decode().strip()
-        began = time.perf_counter()
-        await command("docker", "kill", name)
-        return time.perf_counter() - began
-
-    def _hardening(self) -> list[str]:
-        return [
-            "--network=none", "--read-only", "--tmpfs=/tmp:rw,noexec,nosuid,size=64m", "--cap-drop=ALL",
-            "--security-opt=no-new-privileges", f"--security-opt=seccomp={self._seccomp}", "--memory=272m",
-            "--memory-swap=272m", "--cpus=1", "--pids-limit=65", "--ipc=none", "--log-driver=none",
-            "--user=65532:65532", "--entrypoint=python3", DEFAULT_IMAGE,
-        ]  # fmt: skip
 
     def memory_of_waiting(self) -> float:
         """Megabytes charged to the control group of a container that waits: the median."""
@@ -139,14 +101,7 @@ def _charged(process: str) -> float:
 
 
 async def _bare() -> None:
-    await command("/usr/bin/python3", "-c", _PROGRAM)
-
-
-async def command(*words: str) -> bytes:
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*words, stdout=pipe, stderr=pipe)
-    output, _ = await process.communicate()
-    return output
+    await command("/usr/bin/python3", "-c", PROGRAM)
 
 
 def output_of(*words: str) -> str:
@@ -159,18 +114,6 @@ async def _timed(operation: Callable[[], Awaitable[None]]) -> float:
     return time.perf_counter() - began
 
 
-async def _sustained(operation: Callable[[], Awaitable[None]], count: int) -> float:
-    """Completions a second with several callers, each asking again at once."""
-
-    async def caller() -> None:
-        for _ in range(count // _CALLERS):
-            await operation()
-
-    began = time.perf_counter()
-    await asyncio.gather(*(caller() for _ in range(_CALLERS)))
-    return count / (time.perf_counter() - began)
-
-
 async def measure(rounds: int, sustained: int) -> tuple[dict[str, float], list[Verdict]]:
     """Milliseconds, rates and megabytes by name, and what became of the targets."""
     engine = DockerEngine()
@@ -180,29 +123,29 @@ async def measure(rounds: int, sustained: int) -> tuple[dict[str, float], list[V
     with tempfile.TemporaryDirectory(prefix="hitl-bench-") as directory:
         seccomp = Path(directory) / "seccomp.json"
         seccomp.write_text(json.dumps(load_profile()))
-        bench = Bench(sandbox, seccomp)
+        bench, docker = Bench(sandbox), RawDocker(seccomp)
         try:
             await sandbox.remove_leftovers()
             for turn in range(rounds + 2):
                 await bench.quiet(2)
                 taken = {
                     "warm": await _timed(bench.warm),
-                    "docker run": await _timed(bench.docker_run),
+                    "docker run": await _timed(docker.run),
                     "python3 -c": await _timed(_bare),
                 }
                 if turn % 4 == 1:
                     await bench.quiet(2)
                     taken["cancel warm"] = await bench.cancel_warm()
-                    taken["docker kill"] = await bench.docker_kill()
+                    taken["docker kill"] = await docker.kill()
                 if turn >= 2:
                     for name, seconds in taken.items():
                         times.setdefault(name, []).append(seconds)
             await bench.quiet(2)
             numbers = {f"{name} ms": statistics.median(each) * 1000 for name, each in times.items()}
             numbers["memory MB"] = await asyncio.to_thread(bench.memory_of_waiting)
-            numbers["docker run /s"] = await _sustained(bench.docker_run, sustained)
+            numbers["docker run /s"] = await completions_a_second(docker.run, sustained)
             await bench.quiet(2)
-            numbers["warm /s"] = await _sustained(bench.warm, sustained)
+            numbers["warm /s"] = await completions_a_second(bench.warm, sustained)
             await sandbox.until_idle()
             numbers["served warm"] = sandbox.report().served_warm
             numbers["served cold"] = sandbox.report().served_cold
@@ -229,27 +172,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--output", type=Path, default=None, help="where the JSON goes")
     options = parser.parse_args(arguments)
     numbers, verdicts = asyncio.run(measure(options.rounds, options.sustained))
-    if options.output is not None:
-        document = {"numbers": numbers, "targets": {one.name: [one.value, one.met] for one in verdicts}}
-        options.output.write_text(json.dumps(document, indent=2) + "\n")
-    return print_verdicts(numbers, verdicts)
-
-
-def print_verdicts(numbers: Mapping[str, float], verdicts: Sequence[Verdict]) -> int:
-    """Exit code 0 when every target was met, 1 otherwise."""
-    console = Console()
-    table = Table("measured", "value")
-    for name, value in numbers.items():
-        table.add_row(name, f"{value:.2f}")
-    console.print(table)
-    table = Table("target", "bound", "measured", "met")
-    for verdict in verdicts:
-        side = "at least" if verdict.at_least else "at most"
-        table.add_row(
-            verdict.name, f"{side} {verdict.bound:g}", f"{verdict.value:.2f}", "yes" if verdict.met else "NO"
-        )
-    console.print(table)
-    return 0 if all(verdict.met for verdict in verdicts) else 1
+    return report(numbers, verdicts, options.output)
 
 
 if __name__ == "__main__":

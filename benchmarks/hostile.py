@@ -14,7 +14,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.executions import Bench, Verdict, command, print_verdicts
+from benchmarks.executions import Bench
+from benchmarks.raw_docker import command
+from benchmarks.verdicts import Verdict, report
 from executor_mcp.sandbox.docker import DockerEngine
 from executor_mcp.sandbox.docker_sandbox import DockerSandbox
 from executor_mcp.sandbox.pool.sandbox import PooledDockerSandbox
@@ -107,7 +109,7 @@ async def measure(rounds: int) -> tuple[dict[str, float], list[Verdict]]:
     sandbox = PooledDockerSandbox(engine, DockerSandbox(engine, instance="benchmark-hostile"), settings)
     try:
         await sandbox.remove_leftovers()
-        bench = Bench(sandbox, Path(os.devnull))
+        bench = Bench(sandbox)
         attached, piped = await _floods(bench, max(3, rounds // 8))
         quiet, loud = await _bombs(bench, rounds)
     finally:
@@ -130,7 +132,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--rounds", type=int, default=24, help="turns of each operation")
     options = parser.parse_args(arguments)
     numbers, verdicts = asyncio.run(measure(options.rounds))
-    return print_verdicts(numbers, verdicts)
+    return report(numbers, verdicts)
 
 
 if __name__ == "__main__":
