@@ -20,6 +20,7 @@ from hitl_contract.action import Action
 from hitl_contract.action_code import CodeExecution, NetworkMode, Profile
 from hitl_contract.action_files import FileReference, InputFile
 from hitl_contract.action_operations import FileChange, Generic, HttpRequest, ShellCommand, ToolCall
+from hitl_contract.action_packages import PackageAddition
 
 _NETWORK_RULES: Final = frozenset(
     {
@@ -55,6 +56,8 @@ def inspect_action(action: Action, inspection: Inspection) -> None:
     match action:
         case CodeExecution():
             _inspect_execution(action, inspection)
+        case PackageAddition():
+            inspection.at("packages").add(Rule.PACKAGE_ADDITION)
         case ShellCommand():
             inspect_shell_command(action, inspection)
         case FileChange():

@@ -146,6 +146,10 @@ DESCRIPTIONS: Final[Mapping[Rule, tuple[Severity, str]]] = {
         _MEDIUM,
         "is given a file of an earlier execution, of which only the digest is known here",
     ),
+    Rule.PACKAGE_ADDITION: (
+        _HIGH,
+        "lets later programs use code from outside that nobody has looked at here",
+    ),
     Rule.EXECUTION_PROFILE: (_MEDIUM, "asks for the least restricted profile"),
     Rule.BIDIRECTIONAL_CONTROL: (
         _HIGH,

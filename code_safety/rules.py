@@ -137,6 +137,8 @@ class Rule(StrEnum):
     EXECUTION_FILE_REFERENCE = "execution.file_reference"
     EXECUTION_PROFILE = "execution.profile"
 
+    PACKAGE_ADDITION = "package.addition"
+
     BIDIRECTIONAL_CONTROL = "text.bidirectional_control"
     INVISIBLE_CHARACTER = "text.invisible_character"
     CONTROL_CHARACTER = "text.control_character"

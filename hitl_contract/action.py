@@ -19,12 +19,15 @@ from hitl_contract.action_code import CodeExecution
 from hitl_contract.action_fields import ActionModel
 from hitl_contract.action_files import InputFile
 from hitl_contract.action_operations import FileChange, Generic, HttpRequest, ShellCommand, ToolCall
+from hitl_contract.action_packages import PackageAddition
 from hitl_contract.action_problems import describe_problems
 from hitl_contract.canonical import canonical_json, digest_of_bytes, parse_strict_json
 from hitl_contract.errors import CanonicalizationError, FieldProblem, InvalidAction
 
 Action = Annotated[
-    Union[CodeExecution, ShellCommand, ToolCall, HttpRequest, FileChange, Generic],  # noqa: UP007 - pydantic reads it
+    Union[  # noqa: UP007 - pydantic reads it
+        CodeExecution, PackageAddition, ShellCommand, ToolCall, HttpRequest, FileChange, Generic
+    ],
     Field(discriminator="type"),
 ]
 

@@ -11,7 +11,15 @@ from hitl_contract.action_files import FILE_TAGS
 from hitl_contract.errors import FieldProblem
 
 _TAGS: Final = frozenset(
-    {"code_execution", "shell_command", "tool_call", "http_request", "file_change", "generic"}
+    {
+        "code_execution",
+        "package_addition",
+        "shell_command",
+        "tool_call",
+        "http_request",
+        "file_change",
+        "generic",
+    }
 )
 _PAYLOAD_FIELDS: Final = frozenset(
     {

@@ -15,8 +15,10 @@ from hitl_contract.action import Action
 from hitl_contract.action_code import CodeExecution
 from hitl_contract.action_files import FileReference
 from hitl_contract.action_operations import FileChange, Generic, HttpRequest, ShellCommand, ToolCall
+from hitl_contract.action_packages import PackageAddition
 from hitl_contract.canonical import digest_of_bytes
 from hitl_contract.display_code import code_lines
+from hitl_contract.display_packages import package_headline, package_lines, package_warnings
 from hitl_contract.display_parts import GUTTER, counted, json_lines, labelled, numbered
 from hitl_contract.visible_text import escape_line, has_hidden_characters, has_lookalike_characters
 
@@ -84,6 +86,8 @@ def _headline(action: Action) -> str:
             lines = len(action.code.removesuffix("\n").split("\n"))
             reach = ", ".join(action.network.domains) or "no network"
             return f"Run {names[action.language]} code: {counted(lines, 'line')}, {reach}"
+        case PackageAddition():
+            return package_headline(action)
         case ShellCommand():
             return f"Run the command {escape_line(action.argv[0])}"
         case ToolCall():
@@ -102,6 +106,8 @@ def _lines(action: Action) -> Iterator[str]:
     match action:
         case CodeExecution():
             yield from code_lines(action)
+        case PackageAddition():
+            yield from package_lines(action)
         case ShellCommand():
             yield labelled(
                 "folder", "(the executor's own)" if action.cwd is None else f'"{escape_line(action.cwd)}"'
@@ -153,6 +159,8 @@ def _warnings(action: Action) -> tuple[str, ...]:
         warnings.append(
             "takes files of earlier executions, told by their SHA-256; their content is not shown"
         )
+    if isinstance(action, PackageAddition):
+        warnings.extend(package_warnings(action))
     return tuple(warnings)
 
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from hitl_contract.action import Action
 from hitl_contract.action_code import CodeExecution
 from hitl_contract.action_operations import FileChange, Generic, HttpRequest, ShellCommand, ToolCall
+from hitl_contract.action_packages import PackageAddition
 from hitl_contract.canonical import canonical_json, digest_of_bytes
 from hitl_mcp.approvals.documents import terms_text
 from hitl_mcp.approvals.levels import RiskLevel
@@ -48,7 +49,8 @@ def kin_of(request: ApprovalRequest) -> str | None:
     """What requests of one burst have in common; None for an action that is like no other.
 
     Kin have one agent, are asked alike, and do the same kind of thing: change a file, call the same tool with
-    the same names of arguments, write to the same host. Programs are never kin: code is read by itself.
+    the same names of arguments, write to the same host. Programs and packages are never kin: each is
+    read by itself.
     """
     alike = _likeness(request.action)
     if alike is None:
@@ -69,7 +71,7 @@ def _way_of_asking(request: ApprovalRequest) -> Mapping[str, object]:
 
 def _likeness(action: Action) -> Mapping[str, object] | None:
     match action:
-        case CodeExecution():
+        case CodeExecution() | PackageAddition():
             return None
         case ShellCommand():
             if _TAKES_CODE.intersection(action.argv):

@@ -18,6 +18,7 @@ from hitl_mcp.identity.names import checked_agent_name
 
 ACTION_TYPES: Final = (
     "code_execution",
+    "package_addition",
     "shell_command",
     "tool_call",
     "http_request",

@@ -23,7 +23,8 @@ RESERVED_NAMES: Final = frozenset(
 )
 ALL_TYPES: Final = frozenset(ACTION_FIELDS)
 _TYPES_OF_FIELD: Final = {
-    "language": frozenset({"code_execution"}),
+    "language": frozenset({"code_execution", "package_addition"}),
+    "package": frozenset({"code_execution", "package_addition"}),
     "profile": frozenset({"code_execution"}),
     "server": frozenset({"tool_call"}),
     "tool": frozenset({"tool_call"}),

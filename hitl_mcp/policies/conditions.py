@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from hitl_contract.action_code import CodeExecution
 from hitl_contract.action_operations import FileChange, Generic, HttpRequest, ShellCommand, ToolCall
+from hitl_contract.action_packages import PackageAddition
 from hitl_mcp.policies.errors import ConditionRefused
 
 if TYPE_CHECKING:
@@ -54,7 +55,15 @@ VARIABLES: Final[Mapping[str, str]] = {
 
 ACTION_FIELDS: Final[Mapping[str, frozenset[str]]] = {
     str(model.model_fields["type"].default): frozenset(model.model_fields)
-    for model in (CodeExecution, ShellCommand, ToolCall, HttpRequest, FileChange, Generic)
+    for model in (
+        CodeExecution,
+        PackageAddition,
+        ShellCommand,
+        ToolCall,
+        HttpRequest,
+        FileChange,
+        Generic,
+    )
 }
 """The top-level fields of each type of action."""
 

@@ -14,7 +14,7 @@ from hitl_mcp.policies.rules import Rule
 
 _SETS: Final = ("action", "language", "profile", "method", "risk", "agent_role")
 _PATTERNS: Final = ("server", "tool", "operation", "program", "agent", "environment", "path")
-_SAME: Final = ("network", "trusted", "time", "when", "unless", "host")
+_SAME: Final = ("network", "trusted", "time", "when", "unless", "host", "package")
 
 
 def covers(first: Rule, second: Rule) -> bool:
@@ -23,7 +23,7 @@ def covers(first: Rule, second: Rule) -> bool:
         return False
     # An allowing rule matches more narrowly than another one that is written alike.
     if first.verdict is RuleVerdict.ALLOW and second.verdict is not RuleVerdict.ALLOW:
-        narrow = (*_PATTERNS, "host", "when", "unless")
+        narrow = (*_PATTERNS, "host", "package", "when", "unless")
         if any(getattr(first.stated, name) is not None for name in narrow):
             return False
     return (

@@ -26,7 +26,15 @@ from hitl_mcp.policies.fields import (
     as_list,
 )
 
-ActionType = Literal["code_execution", "shell_command", "tool_call", "http_request", "file_change", "generic"]
+ActionType = Literal[
+    "code_execution",
+    "package_addition",
+    "shell_command",
+    "tool_call",
+    "http_request",
+    "file_change",
+    "generic",
+]
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 Seats = Annotated[
     dict[GroupName, Annotated[int, Field(ge=1, le=100)]],
@@ -57,7 +65,7 @@ class MatchDocument(RuleModel):
     """What a rule is about. All that is stated has to hold; within a list one is enough."""
 
     action: Annotated[
-        tuple[ActionType, ...] | None, BeforeValidator(as_list), Field(min_length=1, max_length=6)
+        tuple[ActionType, ...] | None, BeforeValidator(as_list), Field(min_length=1, max_length=7)
     ] = None
     language: Annotated[
         tuple[Annotated[Language, Field(strict=False)], ...] | None,
@@ -69,6 +77,7 @@ class MatchDocument(RuleModel):
         BeforeValidator(as_list),
         Field(min_length=1, max_length=3),
     ] = None
+    package: Patterns | None = None
     network: bool | None = None
     server: Patterns | None = None
     tool: Patterns | None = None

@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo
 
 from hitl_contract.action_code import CodeExecution
 from hitl_contract.action_operations import FileChange, Generic, HttpRequest, ToolCall
+from hitl_contract.action_packages import PackageAddition, name_of
 from hitl_mcp.approvals.quorum import person_key
 from hitl_mcp.approvals.terms import RuleVerdict
 from hitl_mcp.policies.conditions import Condition, Truth
@@ -113,7 +114,7 @@ def _tests(document: MatchDocument, *, narrow: bool) -> Iterable[Test]:
     if document.network is not None:
         network = document.network
         yield lambda subject: subject.network is network
-    yield from _of_code(document)
+    yield from _of_code(document, narrow=narrow)
     yield from _of_operations(document, fold=fold)
     yield from _of_places(document, narrow=narrow)
     if document.time is not None:
@@ -121,12 +122,22 @@ def _tests(document: MatchDocument, *, narrow: bool) -> Iterable[Test]:
         yield lambda subject: hours.hold(subject.now)
 
 
-def _of_code(document: MatchDocument) -> Iterable[Test]:
+def _of_code(document: MatchDocument, *, narrow: bool) -> Iterable[Test]:
     if document.language is not None:
         languages = frozenset(document.language)
         yield (
             lambda subject: (
-                isinstance(subject.action, CodeExecution) and (subject.action.language in languages)
+                isinstance(subject.action, CodeExecution | PackageAddition)
+                and subject.action.language in languages
+            )
+        )
+    if document.package is not None:
+        packages = _names(document.package, fold=True)
+        enough = all if narrow else any
+        yield (
+            lambda subject: (
+                bool(subject.packages)
+                and enough(_any(packages, (name_of(each), each)) for each in subject.packages)
             )
         )
     if document.profile is not None:

@@ -17,6 +17,7 @@ from code_safety.findings import Finding
 from hitl_contract.action import Action
 from hitl_contract.action_code import CodeExecution, NetworkMode
 from hitl_contract.action_operations import FileChange, HttpRequest, ShellCommand
+from hitl_contract.action_packages import PackageAddition
 from hitl_mcp.approvals.levels import RiskLevel
 from hitl_mcp.approvals.models import Submission
 from hitl_mcp.approvals.quorum import person_key
@@ -65,6 +66,17 @@ class Subject:
                 return ()
 
     @cached_property
+    def packages(self) -> tuple[str, ...]:
+        """What a program asks for, or all that an addition would install, as it is written there."""
+        match self.action:
+            case CodeExecution():
+                return self.action.packages
+            case PackageAddition():
+                return (*self.action.packages, *self.action.needs)
+            case _:
+                return ()
+
+    @cached_property
     def path(self) -> str | None:
         """The path of a file change without `.`, `..` and doubled slashes."""
         return normal_path(self.action.path) if isinstance(self.action, FileChange) else None
@@ -92,7 +104,7 @@ class Subject:
             "votes": {vote.assessor: vote.level.rank for vote in self.risk.votes if vote.level is not None},
             "network": self.network,
             "hosts": list(self.hosts),
-            "packages": [],
+            "packages": list(self.packages),
             "language": "",
             "justification": self.submission.justification,
             "now": self.now,
@@ -105,9 +117,10 @@ class Subject:
             values["path"] = self.path
         if self.program is not None:
             values["program"] = self.program
+        if isinstance(action, PackageAddition):
+            values["language"] = action.language
         if isinstance(action, CodeExecution):
             values["language"] = action.language.value
-            values["packages"] = list(action.packages)
             values["code_length"] = len(action.code)
             values["execution_time"] = math.ceil(action.limits.wall_seconds)
         return Variables(values)

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from hitl_contract.action import Action
 from hitl_contract.action_code import CodeExecution, Language, NetworkMode, Profile
 from hitl_contract.action_operations import FileChange, Generic, HttpRequest, ShellCommand, ToolCall
+from hitl_contract.action_packages import PackageAddition
 from hitl_mcp.approvals.levels import RiskLevel
 from hitl_mcp.approvals.models import Submission
 from hitl_mcp.approvals.terms import AgentFacts
@@ -50,6 +51,8 @@ def _signs(action: Action) -> list[Sign]:
     match action:
         case CodeExecution():
             return [*signs_in(_program(action)), *_bounds(action)]
+        case PackageAddition():
+            return [Sign(RiskLevel.HIGH, "lets later programs use new packages")]
         case ShellCommand():
             assigned = [f"{name}={value}" for name, value in action.env.items()]
             return signs_in(" ".join([*assigned, *_command(action.argv)]))

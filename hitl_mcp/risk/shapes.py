@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from hitl_contract.action import Action
 from hitl_contract.action_code import CodeExecution
 from hitl_contract.action_operations import FileChange, Generic, HttpRequest, ShellCommand, ToolCall
+from hitl_contract.action_packages import PackageAddition, name_of
 
 _READ_CHARACTERS: Final = 8192
 _MOST_FEATURES: Final = 64
@@ -51,6 +52,8 @@ def shape_of(action: Action) -> Shape:
         case CodeExecution():
             kind = f"{action.type} {action.language.value} {action.network.mode.value}"
             return _shape(kind, _words(action.language.value, action.code))
+        case PackageAddition():
+            return _shape(f"{action.type} {action.language}", map(name_of, action.packages))
         case ShellCommand():
             program = PurePosixPath(action.argv[0]).name
             return _shape(f"{action.type} {program}", _arguments(action.argv[1:]))

@@ -20,6 +20,7 @@ _DATA: Final = _SCALARS
 # one or more. The program that runs, its code, and the text of a change are never among them.
 VARIABLE: Final[dict[str, tuple[tuple[Tokens, frozenset[str]], ...]]] = {
     "code_execution": ((("input_data", "**"), _DATA),),
+    "package_addition": (),
     "shell_command": (
         (("argv", "*"), frozenset({"any_of", "within"})),
         (("cwd",), frozenset({"any_of", "within"})),
@@ -53,7 +54,8 @@ def require_variable(action_type: str, pointer: str, pattern: str) -> None:
             allowed = ", ".join(sorted(patterns))
             raise ShapeRefused(pointer, f"cannot vary by {pattern!r}; there it may be one of {allowed}")
     names = ", ".join("/" + "/".join(place) for place, _ in VARIABLE[action_type])
-    raise ShapeRefused(pointer, f"never varies in a {action_type}; what may is below {names}")
+    may = f"what may is below {names}" if names else "nothing may"
+    raise ShapeRefused(pointer, f"never varies in a {action_type}; {may}")
 
 
 def value_at(document: JsonValue, tokens: Tokens) -> JsonValue:

@@ -91,4 +91,17 @@ operations = st.one_of(
         optional={"details": st.dictionaries(text, json_values, max_size=3)},
     ),
 )
-actions = code_executions | operations
+_exact = st.builds("{}=={}".format, _names, st.sampled_from(["1", "1.0", "2.0rc1", "1!3.4.post2+cpu.1"]))
+package_additions = st.lists(
+    _exact, min_size=1, max_size=6, unique_by=lambda requirement: requirement.split("==")[0]
+).flatmap(
+    lambda all_of_them: st.integers(1, len(all_of_them)).map(
+        lambda count: {
+            "type": "package_addition",
+            "language": "python",
+            "packages": all_of_them[:count],
+            "needs": all_of_them[count:],
+        }
+    )
+)
+actions = code_executions | package_additions | operations

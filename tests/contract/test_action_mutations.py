@@ -42,6 +42,12 @@ APPROVED: list[dict[str, Any]] = [
         "runtime": "sha256:" + "ab" * 32,
     },
     {
+        "type": "package_addition",
+        "language": "python",
+        "packages": ["requests[socks]==2.32.3", "rich==13.7.1"],
+        "needs": ["idna==3.7", "pysocks==1.7.1"],
+    },
+    {
         "type": "shell_command",
         "argv": ["rm", "-rf", "./build"],
         "cwd": "/srv/app",

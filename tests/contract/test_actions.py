@@ -21,6 +21,7 @@ from tests.contract.strategies import actions
 
 OLD = "execution://exe_abcdefghijklmnopqrstuvwxyz/files/out"
 ZERO = {"sha256": "0" * 64}
+ADDITION = {"type": "package_addition", "language": "python"}
 PYTHON: dict[str, Any] = {"type": "code_execution", "language": "python", "code": "print(6*7)"}
 
 
@@ -156,6 +157,25 @@ def test_a_bad_field_is_named_with_what_is_allowed(change: dict[str, Any], field
         ({"type": "generic", "operation": ""}, "operation"),
         ({"type": "tool_call", "server": "s"}, "tool"),
         ({"type": "file_change", "path": "x"}, "diff"),
+        ({"type": "package_addition", "packages": ["a==1"]}, "language"),
+        ({**ADDITION, "packages": []}, "packages"),
+        ({**ADDITION, "packages": ["requests"]}, "packages.0"),
+        ({**ADDITION, "packages": ["requests>=2"]}, "packages.0"),
+        ({**ADDITION, "packages": ["requests==2.*"]}, "packages.0"),
+        ({**ADDITION, "packages": ["requests==2.0-RC.1"]}, "packages.0"),
+        ({**ADDITION, "packages": ["requests === 2.0"]}, "packages.0"),
+        ({**ADDITION, "packages": ["Requests==2.0"]}, "packages.0"),
+        ({**ADDITION, "packages": ["typing_extensions==4.9.0"]}, "packages.0"),
+        ({**ADDITION, "packages": ["requests[socks,Brotli]==2.0"]}, "packages.0"),
+        ({**ADDITION, "packages": ["r\u0435quests==2.0"]}, "packages.0"),
+        ({**ADDITION, "packages": ["requests==2.0\n--index-url=x"]}, "packages.0"),
+        ({**ADDITION, "packages": ["a==1"], "needs": ["b[c]==1"]}, "action"),
+        ({**ADDITION, "packages": ["a==1", "a==2"]}, "action"),
+        ({**ADDITION, "packages": ["a==1"], "needs": ["a==1"]}, "action"),
+        ({**ADDITION, "packages": ["a==1"], "language": "nodejs"}, "language"),
+        ({**ADDITION, "packages": ["a==1"], "index": "x"}, "index"),
+        ({**ADDITION, "packages": [f"a{n}==1" for n in range(17)]}, "packages"),
+        ({**ADDITION, "packages": ["a==1"], "needs": [f"b{n}==1" for n in range(129)]}, "needs"),
         ({"type": "sing"}, "type"),
         ({}, "type"),
         ([], "action"),

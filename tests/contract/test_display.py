@@ -14,7 +14,7 @@ from hitl_contract.visible_text import has_hidden_characters, has_lookalike_char
 from tests.contract.strategies import actions, code_executions
 
 PYTHON: dict[str, Any] = {"type": "code_execution", "language": "python", "code": "print(6*7)"}
-LABEL = re.compile(r"^(Run|Call|Send|Change|Do|WARNING|[a-z]+ |---)")
+LABEL = re.compile(r"^(Add|Run|Call|Send|Change|Do|WARNING|[a-z]+ |---)")
 
 
 @given(actions)
@@ -200,6 +200,31 @@ def test_an_excerpt_of_one_endless_line_is_cut_within_it() -> None:
 )
 def test_other_actions_show_their_payload(document: dict[str, Any], part: str) -> None:
     assert part in render_action(parse_action(document)).text
+
+
+def test_an_addition_says_first_what_it_installs_into_what_and_who_may_use_it() -> None:
+    packages, needs = [f"p{number}==1.0" for number in range(5)], ["requests==2.0", "urllib3==2.1"]
+    action = parse_action(
+        {"type": "package_addition", "language": "python", "packages": packages, "needs": needs}
+    )
+    display = render_action(action)
+    lines = display.text.splitlines()
+    assert lines[0] == display.headline == "Add the Python packages p0==1.0, p1==1.0, p2==1.0 and 2 more"
+    assert "stays until an operator removes it" in lines[1]
+    assert lines[2:6] == [
+        "installs   7 packages, all named here",
+        "into       what the executor gives to Python programs, read-only",
+        "used by    any later program that names one of them",
+        "runs       none of their code now; a program that imports one runs its code",
+    ]
+    assert [line.removeprefix("     | ") for line in lines[6:]] == [
+        "--- packages: 5 ---",
+        *packages,
+        "--- needed by them: 2 ---",
+        *needs,
+    ]
+    moved = parse_action({**action.model_dump(), "packages": [*packages, *needs], "needs": []})
+    assert render_action(moved).text != display.text
 
 
 def test_line_breaks_are_kept_only_where_asked_for() -> None:

@@ -53,6 +53,7 @@ def refusals(text: str, *, people: KnownPeople = PEOPLE, **others: str) -> list[
 def action(kind: str = "code_execution", **fields: Any) -> dict[str, Any]:
     defaults: dict[str, dict[str, Any]] = {
         "code_execution": {"language": "python", "code": "print(6 * 7)"},
+        "package_addition": {"language": "python", "packages": ["requests==2.32.3"]},
         "shell_command": {"argv": ["ls", "-l"]},
         "tool_call": {"server": "github", "tool": "get_issue"},
         "http_request": {"method": "GET", "url": "https://api.example.com/v1"},

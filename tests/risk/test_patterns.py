@@ -37,6 +37,7 @@ def call(tool: str, **arguments: object) -> dict[str, object]:
         ({**python("print(1)"), "network": {"mode": "allowlist", "domains": ["a.example"]}}, MEDIUM),
         ({**python("print(1)"), "packages": ["numpy"]}, MEDIUM),
         ({**python("print(1)"), "profile": "trusted"}, HIGH),
+        ({"type": "package_addition", "language": "python", "packages": ["numpy==2.1"]}, HIGH),
         (shell("git", "status"), LOW),
         (shell("rm", "-rf", "/"), CRITICAL),
         (shell("rm", "-rf", "build"), HIGH),

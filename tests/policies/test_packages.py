@@ -1,0 +1,42 @@
+"""Rules about packages: those that programs name, and those that are added for later programs."""
+
+from __future__ import annotations
+
+from code_safety.analysis import analyse
+from code_safety.findings import Rule, Severity
+from hitl_contract.action import parse_action
+from tests.policies.writing import action, ruled, rules, subject
+
+
+def test_package_names_are_matched_one_by_one_and_an_allowing_rule_needs_all_of_them() -> None:
+    given = rules(
+        """
+        thresholds: {automatic: high, ask: critical}
+        rules:
+          - name: no-miners
+            match: {package: ["*miner*"]}
+            then: deny
+          - name: known
+            match: {action: package_addition, language: python, package: [requests, "types-*", idna==3.7]}
+            then: allow
+          - name: big-additions
+            match: {action: package_addition, when: 'packages.exists(each, each.startsWith("torch=="))'}
+            then: ask
+        """
+    )
+
+    def rule(*packages: str, needs: tuple[str, ...] = ()) -> str:
+        what = action("package_addition", packages=list(packages), needs=list(needs))
+        return ruled(given, subject(what, risk="high")).rule
+
+    assert rule("requests==2.0", "types-six==1.0", needs=("idna==3.7",)) == "known"
+    assert rule("requests==2.0", needs=("idna==3.8",)) == "ask-one-approver"
+    assert rule("requests==2.0", needs=("coin-miner==1.0",)) == "no-miners"
+    assert rule("rich==1.0", needs=("torch==2.0",)) == "big-additions"
+    program = subject(action(packages=["Coin_Miner>=1"]))
+    assert ruled(given, program).rule == "no-miners"
+
+
+def test_static_analysis_holds_an_addition_for_a_high_risk_whatever_its_names() -> None:
+    found = analyse(parse_action(action("package_addition", packages=["six==1.16.0"])))
+    assert (found.level, [one.rule for one in found.findings]) == (Severity.HIGH, [Rule.PACKAGE_ADDITION])
