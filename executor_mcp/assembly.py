@@ -21,7 +21,6 @@ from executor_mcp.issuer_actions import ActionSource
 from executor_mcp.issuer_keys import IssuerKeys
 from executor_mcp.live_output import LiveExecutions
 from executor_mcp.measurements import Measurements
-from executor_mcp.network.networked import NetworkedSandbox
 from executor_mcp.output_keeper import OutputKeeper
 from executor_mcp.packages.offering import NoPackages, PackageOffer
 from executor_mcp.policy_keeping import PolicyKeeper, PolicyReader
@@ -40,7 +39,7 @@ from executor_mcp.spent_tokens import SpentTokens
 from executor_mcp.start_record import SharedBounds, StartRecord
 from executor_mcp.steps import PassThrough, StepObserver
 from executor_mcp.storage.executions import ExecutionStore
-from executor_mcp.storage.processes import ProcessRegistry
+from executor_mcp.storage.processes import ProcessRegistry, processes_directory
 from executor_mcp.storage.running_state import RunningState
 from executor_mcp.storage.schema import audit as audit_tables
 from executor_mcp.storage.waiting import WaitingStore
@@ -178,7 +177,7 @@ def assemble(parts: Parts) -> Executor:
     running_state = RunningState(database)
     live = LiveExecutions()
     measurements = Measurements()
-    measurements.watch_pool(sandbox.inner if isinstance(sandbox, NetworkedSandbox) else sandbox)
+    measurements.watch_pool(sandbox)
     measurements.watch_witness(lambda: audit.witness_state)
     capacity = Capacity(parts.places, patience_seconds=parts.patience_seconds)
     end_record = EndRecord(
@@ -262,7 +261,7 @@ def assemble(parts: Parts) -> Executor:
         live=live,
         measurements=measurements,
         clock=clock,
-        lock_directory=parts.state / "processes",
+        lock_directory=processes_directory(parts.state),
         interval_seconds=parts.heartbeat_seconds,
     )
     worker = WaitingWorker(

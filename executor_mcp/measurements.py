@@ -8,7 +8,8 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from executor_mcp.models import Execution, ExecutionStatus
-from executor_mcp.pool_metrics import PoolSizes, ReportsPool
+from executor_mcp.pool_metrics import BurstSizes, PoolSizes
+from executor_mcp.sandbox_reports import find_burst, find_pool
 from hitl_contract.action_code import Language
 from server_kit.audit_courier import WitnessState
 from server_kit.audit_metrics import WitnessLag
@@ -71,9 +72,11 @@ class Measurements:
         stale.set_function(lambda: float(problem() is not None))
 
     def watch_pool(self, sandbox: object) -> None:
-        """Show the sizes of the warm pool, where the sandbox has one."""
-        if isinstance(sandbox, ReportsPool):
-            self._registry.register(PoolSizes(sandbox))
+        """Show the sizes of the warm pool and of the burst tier, where the sandbox has them."""
+        if (pool := find_pool(sandbox)) is not None:
+            self._registry.register(PoolSizes(pool))
+        if (burst := find_burst(sandbox)) is not None:
+            self._registry.register(BurstSizes(burst))
 
     def refused(self, reason: str) -> None:
         """`reason` is a `RefusalReason`."""

@@ -63,6 +63,11 @@ class Recovery:
         self._lock = ProcessLock(lock_directory, owner)
         self._log = structlog.get_logger("executor.recovery")
 
+    @property
+    def owner(self) -> str:
+        """The id by which other processes know this one; its lock file bears it."""
+        return self._owner
+
     async def begin(self) -> int:
         """Announce this process and recover once; the number of executions marked.
 

@@ -140,6 +140,11 @@ class ExecutionService:
         """The output so far, while the program runs in this process."""
         return self._live.get(execution_id)
 
+    @property
+    def running_here(self) -> int:
+        """Programs that run in this process now."""
+        return len(self._live)
+
     async def stored_output(self, execution_id: str, position: Position) -> tuple[Chunk, ...]:
         """What a program that another process runs has put out after `position`, as far as that is stored."""
         return await self._running.since(execution_id, position)

@@ -12,6 +12,7 @@ import httpx2
 from executor_mcp.assembly import Executor, Ledger, Parts, assemble, assemble_ledger, running
 from executor_mcp.issuer_actions import ActionSource, IssuerActions, NoActionSource
 from executor_mcp.issuer_keys import FetchedKeys, FileKeys, IssuerKeys
+from executor_mcp.live_report import LiveReport, live_report
 from executor_mcp.network.networked import NetworkedSandbox, NetworkRules
 from executor_mcp.packages.keeping import PackageKeeper
 from executor_mcp.packages.offering import ShelfOffer
@@ -38,7 +39,9 @@ from executor_mcp.sandbox.errors import SandboxUnavailable
 from executor_mcp.sandbox.selection import choose_sandbox
 from executor_mcp.sandbox.settings import SandboxSettings
 from executor_mcp.settings import Settings
+from executor_mcp.status_socket import telling
 from executor_mcp.steps import PassThrough, StepObserver
+from executor_mcp.storage.processes import processes_directory
 from executor_mcp.storage.schema import MIGRATIONS
 from executor_mcp.trace_export import open_tracing
 from executor_mcp.tracing import Tracing
@@ -105,7 +108,21 @@ async def open_executor(
                 patience_seconds=settings.max_queue_seconds,
             )
         )
-        yield await stack.enter_async_context(running(executor))
+        began = SystemClock().now()
+        await stack.enter_async_context(running(executor))
+
+        def report() -> LiveReport:
+            return live_report(
+                executor.sandbox,
+                name=executor.sandbox.name,
+                running=executor.service.running_here,
+                places=settings.max_concurrent,
+                started_at=began,
+            )
+
+        owner = executor.recovery.owner
+        await stack.enter_async_context(telling(processes_directory(settings.home), owner, report))
+        yield executor
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -11,8 +11,10 @@ import httpx2
 import typer
 from pydantic import JsonValue
 
+from executor_mcp.cli import live
 from executor_mcp.cli.running import CommandFailed, ExitCode, JsonOption, Output, run_command
 from executor_mcp.errors import ExecutorError
+from executor_mcp.live_report import LiveReport
 from executor_mcp.network.door import EgressDoor
 from executor_mcp.packages.errors import PackageNotAllowed
 from executor_mcp.packages.shelf import Shelf
@@ -20,6 +22,8 @@ from executor_mcp.receipt_key import load_or_create_receipt_key
 from executor_mcp.sandbox.selection import choose_sandbox
 from executor_mcp.sandbox.settings import DEFAULT_IMAGE, BurstSettings
 from executor_mcp.settings import Settings
+from executor_mcp.status_socket import ask_executors
+from executor_mcp.storage.processes import processes_directory
 from executor_mcp.wiring import (
     issuer_keys,
     network_rules,
@@ -43,6 +47,17 @@ class Finding:
     good: bool
     detail: str
     needed: bool = True
+    live: LiveReport | None = None
+
+    def document(self) -> JsonValue:
+        """For scripts."""
+        shown: dict[str, JsonValue] = {
+            "name": self.name,
+            "ok": self.good,
+            "detail": self.detail,
+            "needed": self.needed,
+        }
+        return shown if self.live is None else {**shown, "live": self.live.model_dump(mode="json")}
 
 
 def doctor(json_output: JsonOption = False) -> None:
@@ -68,14 +83,17 @@ def doctor(json_output: JsonOption = False) -> None:
             await _look("network", lambda: _network(settings), needed=bool(settings.policy.network_domains)),
             *([await _look("burst tier", lambda: _burst(settings))] if settings.burst.enabled else []),
             await _look("port", lambda: _port(settings), needed=False),
+            await _look("left behind", lambda: _left_behind(settings), needed=False),
         ]
-        document: list[JsonValue] = [
-            {"name": one.name, "ok": one.good, "detail": one.detail, "needed": one.needed} for one in findings
-        ]
+        found = await ask_executors(processes_directory(settings.home))
+        findings += _executors(settings, found)
         rows = [
             ("ok" if one.good else "FAILS" if one.needed else "no", one.name, one.detail) for one in findings
         ]
-        output.table(document, ("", "What", "Detail"), rows)
+        output.table([one.document() for one in findings], ("", "What", "Detail"), rows)
+        classes = [row for one in findings if one.live is not None for row in live.pool_rows(one.live)]
+        if classes and not output.json_output:
+            output.table(None, live.POOL_COLUMNS, classes)
         failing = [one.name for one in findings if one.needed and not one.good]
         if failing:
             raise CommandFailed(f"a start would fail: {', '.join(failing)}", exit_code=ExitCode.ENVIRONMENT)
@@ -204,6 +222,47 @@ async def _network(settings: Settings) -> str:
         await door.close()
     seconds = time.monotonic() - began
     return f"a proxy was ready after {seconds:.1f} s; may be approved: {', '.join(names[:10])}"
+
+
+async def _left_behind(settings: Settings) -> str:
+    """Looks and removes nothing: an executor does that as it starts."""
+    if settings.sandbox == "bubblewrap":
+        return "nothing: bubblewrap's sandboxes end with their executor"
+    # Lazily: it brings the Docker SDK along, which is slow to import.
+    from executor_mcp.sandbox.docker import DockerEngine
+    from executor_mcp.sandbox.docker_sandbox import DockerSandbox
+
+    asked = sandbox_settings(settings)
+    sandbox = DockerSandbox(DockerEngine(asked.engine_seconds), instance=asked.instance)
+    try:
+        living, left = await sandbox.census()
+    finally:
+        await sandbox.close()
+    of_the_living = f"{living} containers of living processes"
+    if not left:
+        return f"nothing by dead processes; {of_the_living}"
+    return (
+        f"{left} containers by dead processes, which the next start with this home removes; {of_the_living}"
+    )
+
+
+def _executors(settings: Settings, found: Sequence[LiveReport | str]) -> list[Finding]:
+    """One for each that runs here; one as well when none does."""
+    if not found:
+        nothing = f"none runs with the home {settings.home}; hitl-executor serve or mcp starts one"
+        return [Finding("executor", good=False, detail=nothing, needed=False)]
+    findings: list[Finding] = []
+    for one in found:
+        if isinstance(one, str):
+            findings.append(Finding("executor", good=False, detail=one, needed=False))
+            continue
+        findings.append(Finding("executor", good=True, detail=live.summary(one), needed=False, live=one))
+        if (pool := one.pool) is not None:
+            line = live.pool_line(pool)
+            findings.append(Finding("its warm pool", good=pool.problem is None, detail=line, needed=False))
+        if (burst := one.burst) is not None:
+            findings.append(Finding("its burst tier", good=True, detail=live.burst_line(burst), needed=False))
+    return findings
 
 
 async def _port(settings: Settings) -> str:

@@ -27,6 +27,11 @@ from server_kit.database.base import Database
 _MICROSECONDS = 1_000_000
 
 
+def processes_directory(home: Path) -> Path:
+    """Where the executors of a home have their lock files and the sockets by which they tell how they are."""
+    return home / "processes"
+
+
 class ProcessLock:
     """A file that is locked for as long as this process lives, however it ends: the kernel lets go of it."""
 

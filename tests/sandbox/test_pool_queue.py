@@ -99,6 +99,8 @@ async def test_no_container_is_handed_out_twice_and_all_are_removed(launcher: Fa
     taken = [await pool.take(USUAL) for _ in range(10)]
     assert None not in taken
     assert len(set(taken)) == 10
+    (usual,) = pool.report().kinds
+    assert (usual.kind, usual.minimum, usual.taken, usual.waiting_callers) == (USUAL, 2, 10, 0)
     for container in taken:
         assert container is not None
         pool.release(container)

@@ -41,3 +41,15 @@ class WarmClass:
     def fits(self, job: SandboxJob) -> bool:
         """Whether the job's input fits beside its files, and nothing has to be mounted for it."""
         return not host_directories(job) and input_bytes_of(job) <= INPUT_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class ClassReport:
+    """What the pool has of one class now; `minimum` of it always wait."""
+
+    kind: WarmClass
+    minimum: int
+    ready: int
+    launching: int
+    taken: int
+    waiting_callers: int

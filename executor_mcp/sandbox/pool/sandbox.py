@@ -80,16 +80,12 @@ class PooledDockerSandbox:
     async def try_one(self) -> str:
         """Makes one warm container and removes it; one line for people. Raises SandboxError."""
         kind = WarmClass.of(await self._cold.image_id(), Limits())
-        living, left = await self._cold.census()
         began = time.monotonic()
         container = await self._launcher.launch(kind)
         seconds = time.monotonic() - began
         await self._launcher.end(container)
         await self._launcher.remove(container)
-        return (
-            f"a container was warm after {seconds:.1f} s; {living} of this executor are up now, "
-            f"{left} were left by dead processes (the next start removes them)"
-        )
+        return f"a container was warm after {seconds:.1f} s"
 
     async def until_idle(self, ready: int = 0) -> None:
         """See `WarmPool.until_idle`."""

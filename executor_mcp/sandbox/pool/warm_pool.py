@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 from executor_mcp.sandbox.errors import SandboxBusy, SandboxError
-from executor_mcp.sandbox.pool.classes import WarmClass
+from executor_mcp.sandbox.pool.classes import ClassReport, WarmClass
 from executor_mcp.sandbox.pool.container import WarmContainer
 from executor_mcp.sandbox.pool.launching import Launcher
 from executor_mcp.sandbox.pool.sizing import Demand, expected_wait, wanted
@@ -70,6 +70,7 @@ class PoolReport:
     failed_launches: int
     last_failure: str | None
     problem: str | None
+    kinds: tuple[ClassReport, ...] = ()
 
 
 class WarmPool:
@@ -144,6 +145,7 @@ class WarmPool:
 
     def report(self) -> PoolReport:
         states = [member.slot.state for member in tuple(self._members)]
+        taken = [member.kind for member in tuple(self._members) if member.slot.state is State.TAKEN]
         return PoolReport(
             ready=states.count(State.WARM),
             launching=states.count(State.LAUNCHING),
@@ -157,6 +159,12 @@ class WarmPool:
             failed_launches=self._failed,
             last_failure=self._last_failure,
             problem=self._problem,
+            kinds=tuple(
+                ClassReport(
+                    kind, one.minimum, len(one.ready), one.launching, taken.count(kind), len(one.waiting)
+                )
+                for kind, one in tuple(self._classes.items())
+            ),
         )
 
     async def until_idle(self, ready: int = 0) -> None:
