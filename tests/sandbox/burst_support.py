@@ -16,6 +16,7 @@ from executor_mcp.sandbox.base import (
 from executor_mcp.sandbox.burst.sandbox import BurstSandbox
 from executor_mcp.sandbox.docker import DockerEngine
 from executor_mcp.sandbox.docker_sandbox import DockerSandbox
+from executor_mcp.sandbox.languages.registry import BUILT_IN, Languages
 from executor_mcp.sandbox.settings import BurstSettings
 from hitl_contract.action_code import Profile
 
@@ -28,9 +29,11 @@ SETTINGS = BurstSettings(
 )
 
 
-def make_burst(instance: str, settings: BurstSettings = SETTINGS) -> BurstSandbox:
+def make_burst(
+    instance: str, settings: BurstSettings = SETTINGS, languages: Languages = BUILT_IN
+) -> BurstSandbox:
     engine = DockerEngine()
-    cold = DockerSandbox(engine, instance=instance)
+    cold = DockerSandbox(engine, instance=instance, languages=languages)
     return BurstSandbox(engine, cold, cold, settings)
 
 

@@ -18,6 +18,7 @@ from executor_mcp.sandbox.image_building import build_image
 from executor_mcp.sandbox.languages.registry import BUILT_IN, Languages
 from executor_mcp.sandbox.pool.sandbox import PooledDockerSandbox
 from executor_mcp.sandbox.settings import DEFAULT_IMAGE, PoolSettings
+from tests.sandbox.burst_support import OfOneAgent, make_burst
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -29,6 +30,7 @@ BACKENDS = [
     pytest.param("docker", marks=_BUILDS, id="docker"),
     pytest.param("docker-warm", marks=_BUILDS, id="docker_warm"),
     pytest.param("gvisor", marks=_BUILDS, id="gvisor"),
+    pytest.param("burst", marks=_BUILDS, id="burst"),
 ]
 
 
@@ -53,6 +55,8 @@ def make_sandbox(backend: str, instance: str = "tests", languages: Languages = B
         return BubblewrapSandbox(languages=languages)
     if backend == "bubblewrap-without-groups":
         return BubblewrapSandbox(use_control_groups=False, languages=languages)
+    if backend == "burst":
+        return OfOneAgent(make_burst(instance, languages=languages))
     engine = DockerEngine()
     if backend == "docker-warm":
         cold = DockerSandbox(engine, instance=instance, languages=languages)
@@ -94,3 +98,7 @@ async def sandbox(backend: str) -> AsyncIterator[Sandbox]:
     if isinstance(sandbox, PooledDockerSandbox):
         report = sandbox.report()
         assert report.served_cold == 0, f"warm containers were meant, but: {report}"
+    if isinstance(sandbox, OfOneAgent):
+        tier = sandbox.sandbox.report()
+        assert tier is not None
+        assert (tier.launched, tier.condemned) == (1, 0), f"one outer container was meant, but: {tier}"

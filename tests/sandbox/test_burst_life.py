@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -19,23 +16,10 @@ from executor_mcp.sandbox.docker_sandbox import INSTANCE_LABEL, OWNER_LABEL
 from executor_mcp.sandbox.supervised import PreparedSandbox
 from tests.attacks.sandbox import host
 from tests.sandbox.burst_support import SETTINGS, OfOneAgent, make_burst
-from tests.sandbox.conftest import REPOSITORY
-from tests.sandbox.support import Recorder, begin, make_job, processes_with, result_of, run, until
+from tests.sandbox.support import Recorder, begin, make_job, result_of, run, until
 
 pytestmark = pytest.mark.timeout(180)
 INSTANCE = f"burst-life-{os.getpid()}"
-KILLED_EXECUTOR = """
-import asyncio, sys
-from tests.sandbox.burst_support import OfOneAgent, make_burst
-from tests.sandbox.support import Recorder, begin, make_job
-async def main():
-    sandbox, sink = OfOneAgent(make_burst(sys.argv[1])), Recorder()
-    running = await begin(sandbox, make_job("bash", "echo up; sleep " + sys.argv[2], wall_seconds=600), sink)
-    await sink.first.wait()
-    print("running", flush=True)
-    await running.wait()
-asyncio.run(main())
-"""
 
 
 @pytest.fixture
@@ -117,37 +101,6 @@ async def test_what_is_odd_destroys_the_outer_container_and_fails_closed(burst: 
     assert (await run(sandbox, "python", "1")).result_json == b"1"
 
 
-async def test_closing_ends_what_is_running(burst: BurstSandbox) -> None:
-    sandbox, sink = OfOneAgent(burst), Recorder()
-    running = await begin(sandbox, make_job("bash", "echo up; sleep 600", wall_seconds=600), sink)
-    await asyncio.wait_for(sink.first.wait(), 20)
-    await sandbox.close()
-    assert (await running.wait()).termination == "cancelled"
-
-
-async def test_what_a_killed_executor_left_is_ended_and_removed(docker_image: str) -> None:
-    del docker_image
-    instance, marker = f"burst-killed-{os.getpid()}", f"6{os.getpid():09}"
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", KILLED_EXECUTOR, instance, marker),
-        stdout=asyncio.subprocess.PIPE,
-        cwd=REPOSITORY,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-    )
-    assert process.stdout is not None
-    assert await asyncio.wait_for(process.stdout.readline(), 40) == b"running\n"
-    os.kill(process.pid, signal.SIGKILL)
-    await process.wait()
-    await until(lambda: not _sleeping(marker), "the orphaned program ends")
-    successor = make_burst(instance)
-    try:
-        assert await successor.remove_leftovers() >= 1
-    finally:
-        await successor.close()
-    assert await containers(instance) == 0
-    assert host.control_groups_of(f"_{process.pid}_") == []
-
-
 async def _namespaces_of_two_at_once(sandbox: OfOneAgent) -> tuple[list[str], list[str]]:
     kinds = "pid mnt net ipc uts user cgroup"
     look = f"cd /proc/self/ns; for kind in {kinds}; do readlink $kind; done"
@@ -157,11 +110,3 @@ async def _namespaces_of_two_at_once(sandbox: OfOneAgent) -> tuple[list[str], li
     second = (await run(sandbox, "bash", look)).stdout
     await running.cancel()
     return sink.out.decode().split(), second.decode().split()
-
-
-def _sleeping(marker: str) -> list[int]:
-    return [
-        number
-        for number in processes_with(marker)
-        if Path(f"/proc/{number}/cmdline").read_bytes().startswith(b"sleep")
-    ]

@@ -13,6 +13,8 @@ from tests.sandbox.support import Recorder, begin, make_job
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+_AT_ONCE = ("bubblewrap", "docker-warm", "burst")
+
 CHECKPOINT = """
 import json, os, signal, subprocess
 for number in range(1, 65):
@@ -38,7 +40,7 @@ async def test_a_stopped_program_leaves_its_checkpoint(sandbox: Sandbox, backend
         before = time.monotonic()
         await running.cancel()
         # The container of a cold start is removed as well by then, which the engine takes its time for.
-        assert time.monotonic() - before < (1.0 if backend in ("bubblewrap", "docker-warm") else 10.0)
+        assert time.monotonic() - before < (1.0 if backend in _AT_ONCE else 10.0)
     outcome = await running.wait()
     assert outcome.termination == how
     assert outcome.files[0].path == "checkpoint.json"
