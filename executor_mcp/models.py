@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from executor_mcp.quotas import NO_DEMAND, Demand
-from executor_mcp.sandbox.base import Connection
+from executor_mcp.sandbox.base import Connection, ResourceUsage
 
 
 class ExecutionStatus(StrEnum):
@@ -53,19 +53,6 @@ class UsedPackage:
 
 
 @dataclass(frozen=True)
-class Usage:
-    """What the run cost; None where the sandbox could not measure it."""
-
-    wall_seconds: float
-    cpu_seconds: float | None
-    peak_memory_bytes: int | None
-    output_bytes: int
-    peak_processes: int | None = None
-    read_bytes: int | None = None
-    written_bytes: int | None = None
-
-
-@dataclass(frozen=True)
 class StoredFile:
     """A file that the program left, without its content. `sha256` is hexadecimal."""
 
@@ -89,7 +76,7 @@ class Outcome:
     truncated: bool
     files: tuple[StoredFile, ...]
     files_truncated: bool
-    usage: Usage | None
+    usage: ResourceUsage | None
     checkpoint_json: bytes | None = field(default=None, repr=False)
     connections: tuple[Connection, ...] = ()
 

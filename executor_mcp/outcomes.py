@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from executor_mcp.models import ExecutionStatus, Outcome, StoredFile, Usage
-from executor_mcp.sandbox.base import CreatedFile, SandboxOutcome, Termination
+from executor_mcp.models import ExecutionStatus, Outcome, StoredFile
+from executor_mcp.sandbox.base import CreatedFile, ResourceUsage, SandboxOutcome, Termination
 from executor_mcp.sandbox.results import checked_result
 from executor_mcp.storage.running_state import Remains
 
@@ -30,7 +30,6 @@ def outcome_of(ended: SandboxOutcome, *, shutting_down: bool) -> Outcome:
         status = ExecutionStatus.COMPLETED if ended.exit_code == 0 else ExecutionStatus.FAILED
     if shutting_down and ended.termination == "cancelled":
         status = ExecutionStatus.INTERRUPTED
-    usage = ended.usage
     return Outcome(
         status=status,
         ended_by="shutdown" if status is ExecutionStatus.INTERRUPTED else ended.termination,
@@ -43,15 +42,7 @@ def outcome_of(ended: SandboxOutcome, *, shutting_down: bool) -> Outcome:
         files=tuple(StoredFile(file.path, file.size, file.sha256, file.media_type) for file in ended.files),
         files_truncated=ended.files_truncated,
         checkpoint_json=_checkpoint(ended.files),
-        usage=Usage(
-            wall_seconds=usage.wall_seconds,
-            cpu_seconds=usage.cpu_seconds,
-            peak_memory_bytes=usage.peak_memory_bytes,
-            output_bytes=usage.output_bytes,
-            peak_processes=usage.peak_processes,
-            read_bytes=usage.read_bytes,
-            written_bytes=usage.written_bytes,
-        ),
+        usage=ended.usage,
         connections=ended.connections,
     )
 
@@ -67,7 +58,7 @@ def _checkpoint(files: tuple[CreatedFile, ...]) -> bytes | None:
 def never_begun(status: ExecutionStatus, why: str) -> Outcome:
     """The end of something that waited. It is known to have cost nothing."""
     ended = empty_outcome(status, ended_by="never_begun", detail=f"nothing was run: {why}")
-    return replace(ended, usage=Usage(0.0, 0.0, 0, 0))
+    return replace(ended, usage=ResourceUsage(0.0, 0.0, 0, 0))
 
 
 def empty_outcome(

@@ -88,17 +88,7 @@ def execution_answer(execution: Execution, live: LiveExecution | None) -> Execut
         else tuple(_file(execution.execution_id, file) for file in outcome.files),
         checkpoint=checkpoint,
         files_truncated=outcome is not None and outcome.files_truncated,
-        resource_usage=None
-        if usage is None
-        else UsageAnswer(
-            wall_seconds=usage.wall_seconds,
-            cpu_seconds=usage.cpu_seconds,
-            peak_memory_bytes=usage.peak_memory_bytes,
-            output_bytes=usage.output_bytes,
-            peak_processes=usage.peak_processes,
-            read_bytes=usage.read_bytes,
-            written_bytes=usage.written_bytes,
-        ),
+        resource_usage=None if usage is None else UsageAnswer(**asdict(usage)),
         connections=()
         if outcome is None
         else tuple(ConnectionAnswer(**asdict(one)) for one in outcome.connections[:_SHOWN_CONNECTIONS]),

@@ -21,11 +21,10 @@ from executor_mcp.models import (
     Outcome,
     SandboxIdentity,
     StoredFile,
-    Usage,
     UsedPackage,
 )
 from executor_mcp.quotas import Demand
-from executor_mcp.sandbox.base import Connection
+from executor_mcp.sandbox.base import Connection, ResourceUsage
 from executor_mcp.storage.schema import execution_files, execution_outcomes, executions
 from server_kit.database.base import ChangeFeed, Database
 
@@ -312,7 +311,7 @@ def _execution(row: Row[Any], files: tuple[StoredFile, ...]) -> Execution:
         return _bare_execution(row)
     usage = None
     if row.wall_seconds is not None:
-        usage = Usage(
+        usage = ResourceUsage(
             wall_seconds=row.wall_seconds,
             cpu_seconds=row.cpu_seconds,
             peak_memory_bytes=row.peak_memory_bytes,

@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from executor_mcp.live_output import PIECE_BYTES, Chunk, Position, Stream
-from executor_mcp.models import Usage
+from executor_mcp.sandbox.base import ResourceUsage
 from executor_mcp.sandbox.usage import UsagePeaks
 from executor_mcp.storage.schema import running_output, running_progress
 from server_kit.database.base import Database
@@ -36,7 +36,7 @@ class Remains:
 
     stdout: bytes = field(default=b"", repr=False)
     stderr: bytes = field(default=b"", repr=False)
-    usage: Usage | None = None
+    usage: ResourceUsage | None = None
 
 
 class RunningState:
@@ -125,7 +125,7 @@ class RunningState:
             ).one_or_none()
             if progress is None:
                 return Remains(texts["stdout"], texts["stderr"])
-            usage = Usage(
+            usage = ResourceUsage(
                 wall_seconds=progress.wall_seconds,
                 cpu_seconds=progress.cpu_seconds,
                 peak_memory_bytes=progress.peak_memory_bytes,

@@ -21,12 +21,12 @@ from executor_mcp.errors import ActionSourceUnavailable, KeySourceUnavailable
 from executor_mcp.issuer_actions import IssuerActions, NoActionSource
 from executor_mcp.issuer_keys import FetchedKeys, FileKeys, named_key
 from hitl_contract.action import action_digest, canonical_action, parse_action
-from server_kit.http_serving import Address, serve
+from tests.emulators.http_service import HttpService, serving
 from tests.executor.support import PROGRAM, Issuer
 
 
 @dataclass
-class Answers:
+class Answers(HttpService):
     """A server that answers what it is told to."""
 
     status: int = 200
@@ -34,14 +34,8 @@ class Answers:
     stall: bool = False
     headers: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]])
     asked: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
-    url: str = ""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            while (await receive())["type"] != "lifespan.shutdown":
-                await send({"type": "lifespan.startup.complete"})
-            await send({"type": "lifespan.shutdown.complete"})
-            return
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         authorization = dict(scope["headers"]).get(b"authorization", b"").decode()
         self.asked.append((scope["path"], authorization))
         if self.stall:
@@ -53,15 +47,8 @@ class Answers:
 
 @pytest_asyncio.fixture
 async def answers() -> AsyncIterator[Answers]:
-    served, stop = Answers(), asyncio.Event()
-    ready: asyncio.Future[Address] = asyncio.get_running_loop().create_future()
-    task = asyncio.create_task(
-        serve(served, Address("127.0.0.1", 0), ready=ready.set_result, stop=stop, graceful_seconds=1)
-    )
-    served.url = (await ready).url
-    yield served
-    stop.set()
-    await task
+    async with serving(Answers()) as served:
+        yield served
 
 
 @pytest_asyncio.fixture

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
-import pytest_asyncio
 from pydantic import ValidationError
 
 from executor_mcp.errors import RefusalReason
@@ -20,9 +18,11 @@ from executor_mcp.policy_settings import PolicySettings
 from executor_mcp.receipts import output_digest, verify_receipt
 from executor_mcp.sandbox.base import Connection, Sandbox
 from server_kit.database.base import Database
-from server_kit.database.opening import open_database
 from server_kit.errors import ConfigurationError
-from tests.executor.support import PROGRAM, TwinSandbox, bench, create_tables, outcome, refused
+from tests.executor.conftest import either_store
+from tests.executor.support import PROGRAM, TwinSandbox, bench, outcome, refused
+
+__all__ = ["either_store"]
 
 CONNECTIONS = (
     Connection("api.example.com", 443, "93.184.216.34", "allowed", 700, 1400),
@@ -34,20 +34,12 @@ def asking_for(*domains: str) -> dict[str, Any]:
     return {**PROGRAM, "network": {"mode": "allowlist", "domains": list(domains)}}
 
 
-@pytest_asyncio.fixture
-async def store(database_url: str) -> AsyncIterator[Database]:
-    database = await open_database(database_url)
-    await create_tables(database)
-    yield database
-    await database.close()
-
-
 async def test_names_beyond_the_policy_are_refused_unspent_and_every_connection_is_in_the_record(
-    store: Database, tmp_path: Path
+    either_store: Database, tmp_path: Path
 ) -> None:
     sandbox = TwinSandbox(outcome=replace(outcome(), connections=CONNECTIONS))
     policy = ExecutorPolicy(domains=("api.example.com", "*.internal.example.com"))
-    made = bench(store, tmp_path, sandbox=sandbox, policy=policy)
+    made = bench(either_store, tmp_path, sandbox=sandbox, policy=policy)
     await made.executor.recovery.begin()
     refusal = await refused(
         made, made.issuer.token(asking_for("a.internal.example.com", "internal.example.com"))
@@ -130,11 +122,11 @@ class PooledTwin(TwinSandbox):
 
 
 async def test_a_sandbox_with_a_network_around_it_still_shows_its_pool_and_runs_what_needs_none(
-    store: Database, tmp_path: Path
+    either_store: Database, tmp_path: Path
 ) -> None:
     inner = PooledTwin()
     networked: Any = NetworkedSandbox(cast("Sandbox", inner), NetworkRules())
-    made = bench(store, tmp_path, sandbox=networked)
+    made = bench(either_store, tmp_path, sandbox=networked)
     await made.executor.recovery.begin()
     execution = await made.run()
     assert (execution.status, execution.outcome and execution.outcome.connections) == ("completed", ())

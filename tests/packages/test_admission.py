@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import pytest_asyncio
 
 from executor_mcp.errors import RefusalReason
 from executor_mcp.interface.views import execution_answer, languages
@@ -16,8 +13,10 @@ from executor_mcp.receipts import verify_receipt
 from executor_mcp.sandbox.base import PackageLayer, SandboxDescription
 from hitl_contract.action import CodeExecution
 from server_kit.database.base import Database
-from server_kit.database.opening import open_database
-from tests.executor.support import PROGRAM, Bench, bench, create_tables, refused
+from tests.executor.conftest import either_store
+from tests.executor.support import PROGRAM, Bench, bench, refused
+
+__all__ = ["either_store"]
 
 LAYER = PackageLayer("alpha==1.0", "sha-256:" + "A" * 43, Path("/layers/alpha"))
 ACTION: dict[str, Any] = {**PROGRAM, "packages": ["alpha>=1"]}
@@ -40,19 +39,11 @@ class Offer:
         return ("alpha==1.0",)
 
 
-@pytest_asyncio.fixture
-async def store(database_url: str) -> AsyncIterator[Database]:
-    database = await open_database(database_url)
-    await create_tables(database)
-    yield database
-    await database.close()
-
-
 async def test_packages_are_decided_before_the_token_is_spent_and_recorded_with_their_digests(
-    store: Database, tmp_path: Path
+    either_store: Database, tmp_path: Path
 ) -> None:
     offer = Offer(allowed=False)
-    made: Bench = bench(store, tmp_path, packages=offer)
+    made: Bench = bench(either_store, tmp_path, packages=offer)
     await made.executor.recovery.begin()
     token = made.issuer.token(ACTION)
     refusal = await refused(made, token)

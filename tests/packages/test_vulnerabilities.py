@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import zipfile
 from collections.abc import AsyncIterator
@@ -24,8 +23,8 @@ from executor_mcp.packages.locked import Distribution
 from executor_mcp.packages.osv import Advisories
 from executor_mcp.packages.vulnerabilities import IndexMetadata, NoVulnerabilitySource, OsvApi, OsvSnapshot
 from server_kit.clock import SystemClock
-from server_kit.http_serving import Address, serve
 from tests.conftest import ManualClock
+from tests.emulators.http_service import HttpService, serving
 
 ASKED = (Distribution(name="Some.Package", version="1.5"), Distribution(name="quiet", version="1"))
 
@@ -117,19 +116,13 @@ async def test_a_snapshot_is_read_in_each_form_and_is_no_answer_when_old_empty_o
 
 
 @dataclass
-class Service:
+class Service(HttpService):
     """Answers by package; anything else gets `status`."""
 
     answers: dict[str, object] = field(default_factory=dict[str, object])
     status: int = 200
-    url: str = ""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            while (await receive())["type"] != "lifespan.shutdown":
-                await send({"type": "lifespan.startup.complete"})
-            await send({"type": "lifespan.shutdown.complete"})
-            return
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] == "POST":
             question = json.loads((await receive())["body"])
             assert question["package"]["ecosystem"] == "PyPI"
@@ -144,15 +137,8 @@ class Service:
 
 @pytest_asyncio.fixture
 async def service() -> AsyncIterator[Service]:
-    served, stop = Service(), asyncio.Event()
-    ready: asyncio.Future[Address] = asyncio.get_running_loop().create_future()
-    task = asyncio.create_task(
-        serve(served, Address("127.0.0.1", 0), ready=ready.set_result, stop=stop, graceful_seconds=1)
-    )
-    served.url = (await ready).url
-    yield served
-    stop.set()
-    await task
+    async with serving(Service()) as served:
+        yield served
 
 
 async def test_a_service_answers_for_every_package_or_not_at_all(service: Service) -> None:
