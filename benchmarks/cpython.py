@@ -59,6 +59,9 @@ class _Unheard:
     def usage(self, sample: UsageSample) -> None:
         """See `stdout`."""
 
+    def checkpoint(self, content: bytes) -> None:
+        """See `stdout`."""
+
 
 def suite() -> Path | None:
     """Where the test suite of the system's Python lies; None where it is not installed."""

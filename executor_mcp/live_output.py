@@ -49,6 +49,7 @@ class LiveExecution:
         self._stderr = bytearray()
         self._usage: UsageSample | None = None
         self.peaks = UsagePeaks()
+        self.last_checkpoint: bytes | None = None
         self._usage_number = 0
         self._usage_told_at = float("-inf")
         self._ended = False
@@ -72,6 +73,11 @@ class LiveExecution:
             self._usage_told_at = sample.wall_seconds
             self._usage_number += 1
             self._changed.set()
+
+    def checkpoint(self, content: bytes) -> None:
+        """The same bytes again are no new checkpoint."""
+        if content != self.last_checkpoint:
+            self.last_checkpoint = content
 
     def end(self) -> None:
         self._ended = True

@@ -7,11 +7,9 @@ from typing import Final
 
 from executor_mcp.models import ExecutionStatus, Outcome, StoredFile
 from executor_mcp.sandbox.base import CreatedFile, ResourceUsage, SandboxOutcome, Termination
-from executor_mcp.sandbox.results import checked_result
+from executor_mcp.sandbox.checkpoints import CHECKPOINT_FILE, MAX_CHECKPOINT_BYTES
+from executor_mcp.sandbox.results import checked_result, created_file
 from executor_mcp.storage.running_state import Remains
-
-CHECKPOINT_FILE: Final = "checkpoint.json"
-MAX_CHECKPOINT_BYTES: Final = 256 * 1024
 
 _STATUS: Final[dict[Termination, ExecutionStatus]] = {
     "signalled": ExecutionStatus.FAILED,
@@ -39,12 +37,17 @@ def outcome_of(ended: SandboxOutcome, *, shutting_down: bool) -> Outcome:
         stderr=ended.stderr,
         result_json=ended.result_json,
         truncated=ended.truncated,
-        files=tuple(StoredFile(file.path, file.size, file.sha256, file.media_type) for file in ended.files),
+        files=stored(ended.files),
         files_truncated=ended.files_truncated,
         checkpoint_json=_checkpoint(ended.files),
         usage=ended.usage,
         connections=ended.connections,
     )
+
+
+def stored(files: tuple[CreatedFile, ...]) -> tuple[StoredFile, ...]:
+    """What is known of files beside their content."""
+    return tuple(StoredFile(file.path, file.size, file.sha256, file.media_type) for file in files)
 
 
 def _checkpoint(files: tuple[CreatedFile, ...]) -> bytes | None:
@@ -53,6 +56,21 @@ def _checkpoint(files: tuple[CreatedFile, ...]) -> bytes | None:
     """
     content = next((file.content for file in files if file.path == CHECKPOINT_FILE), b"")
     return checked_result(content) if 0 < len(content) <= MAX_CHECKPOINT_BYTES else None
+
+
+def with_last_checkpoint(ended: SandboxOutcome, last: bytes | None) -> SandboxOutcome:
+    """The outcome with the `last` checkpoint that was seen while the program ran, where its end left none:
+    it could not be handed back any more, or the program was ended while it wrote the next.
+
+    What a program that ended by itself has left or taken away stays as it is.
+    """
+    left = [file for file in ended.files if file.path == CHECKPOINT_FILE]
+    if last is None or (not left and not ended.files_truncated):
+        return ended
+    if left and (ended.termination == "exited" or _checkpoint(ended.files) is not None):
+        return ended
+    others = (file for file in ended.files if file.path != CHECKPOINT_FILE)
+    return replace(ended, files=(created_file(CHECKPOINT_FILE, last), *others))
 
 
 def never_begun(status: ExecutionStatus, why: str) -> Outcome:
@@ -64,8 +82,12 @@ def never_begun(status: ExecutionStatus, why: str) -> Outcome:
 def empty_outcome(
     status: ExecutionStatus, *, ended_by: str, detail: str, remains: Remains | None = None
 ) -> Outcome:
-    """An end of which no more is known than what was put down while the program ran."""
+    """An end of which no more is known than what was put down while the program ran.
+
+    Its file, if there is one, is the checkpoint of `remains`.
+    """
     found = remains or Remains()
+    files = () if found.checkpoint is None else (created_file(CHECKPOINT_FILE, found.checkpoint),)
     return Outcome(
         status=status,
         ended_by=ended_by,
@@ -75,7 +97,8 @@ def empty_outcome(
         stderr=found.stderr,
         result_json=None,
         truncated=False,
-        files=(),
+        files=stored(files),
         files_truncated=False,
+        checkpoint_json=_checkpoint(files),
         usage=found.usage,
     )

@@ -2,7 +2,7 @@
 
 1. Nothing is written for a program that is over within half a second.
 2. Then what is new is put down twice a second, and usage with it, at least every five seconds.
-3. At most a mebibyte at a time; the sandbox bounds the whole.
+3. At most a mebibyte at a time; the sandbox bounds the whole. A new checkpoint comes every two seconds.
 4. A database that is away stops nothing: what could not be put down is tried again with what came since.
 """
 
@@ -67,17 +67,19 @@ class OutputKeeper:
     async def _keep(self, execution_id: str, live: LiveExecution) -> None:
         began = last = time.monotonic() - KEEP_SECONDS
         position = Position()
+        kept: bytes | None = None
         while True:
             chunks = _new_chunks(live, position)
+            checkpoint = live.last_checkpoint
             now = time.monotonic()
-            if chunks or now - last >= _USAGE_SECONDS:
-                progress = Progress(now - began, live.peaks)
+            if chunks or checkpoint is not kept or now - last >= _USAGE_SECONDS:
+                progress = Progress(now - began, live.peaks, None if checkpoint is kept else checkpoint)
                 try:
                     await self._put(execution_id, chunks, progress)
                 except ServerError as error:
                     self._log.warning("output_not_kept", problem=str(error))
                 else:
-                    last = now
+                    last, kept = now, checkpoint
                     for chunk in chunks:
                         position = position.after(chunk)
             await asyncio.sleep(KEEP_SECONDS)

@@ -131,15 +131,18 @@ class Recovery:
         execution = await self._executions.get(execution_id)
         if execution is None or execution.status.is_final:
             return 0
+        remains = await self._running.remains(execution_id)
         outcome = empty_outcome(
             ExecutionStatus.INTERRUPTED,
             ended_by="executor_died",
             detail="the executor died after the token was spent; the program may have run in part or to its "
-            "end, and is not run again; what it wrote is kept up to about a second before",
-            remains=await self._running.remains(execution_id),
+            "end, and is not run again; what it wrote is kept up to about a second before, its last "
+            "checkpoint up to about three",
+            remains=remains,
         )
+        contents = () if remains.checkpoint is None else (remains.checkpoint,)
         ended = await self._end_record.write(
-            execution, outcome, started_at=execution.started_at, was_kept=True
+            execution, outcome, contents, started_at=execution.started_at, was_kept=True
         )
         self._log.warning("interrupted", execution_id=execution_id, owner=execution.owner)
         if ended.status is ExecutionStatus.INTERRUPTED:

@@ -15,7 +15,7 @@ from executor_mcp.end_record import EndRecord
 from executor_mcp.live_output import LiveExecution, LiveExecutions
 from executor_mcp.measurements import Measurements
 from executor_mcp.models import Execution, ExecutionStatus, Outcome
-from executor_mcp.outcomes import empty_outcome, outcome_of
+from executor_mcp.outcomes import empty_outcome, outcome_of, with_last_checkpoint
 from executor_mcp.output_keeper import OutputKeeper
 from executor_mcp.sandbox.base import PreparedRun, Sandbox, SandboxOutcome, SandboxRun
 from executor_mcp.sandbox.errors import SandboxError
@@ -136,6 +136,7 @@ class Runner:
             return _failed(f"the executor failed inside ({type(error).__name__}); see its log"), ()
         finally:
             await recorded
+        ended = with_last_checkpoint(ended, live.last_checkpoint)
         outcome = outcome_of(ended, shutting_down=live.shutting_down)
         return outcome, tuple(file.content for file in ended.files)
 

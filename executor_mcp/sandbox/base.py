@@ -197,6 +197,12 @@ class OutputSink(Protocol):
         """Every 50 ms, from the 50th on; never where the sandbox cannot be measured."""
         ...
 
+    def checkpoint(self, content: bytes) -> None:
+        """What the program has in `checkpoint.json`, JSON of at most 256 KiB: every two seconds from its
+        first second on, where it is new.
+        """
+        ...
+
 
 class PreparedRun(Protocol):
     """A sandbox that holds no program yet. Used once: by `start`, or given back by `discard`."""

@@ -23,7 +23,7 @@ class FrameError(Exception):
 
 
 class FrameKind(IntEnum):
-    """Sent by the sandbox up to NETWORK, to the sandbox from JOB on; `drivers/supervisor.py` has the same
+    """Sent by the sandbox up to CHECKPOINT, to the sandbox from JOB on; `drivers/supervisor.py` has the same
     numbers.
     """
 
@@ -38,9 +38,11 @@ class FrameKind(IntEnum):
     FAILED = 9
     BEGUN = 10
     NETWORK = 11
+    CHECKPOINT = 12
     JOB = 65
     STOP = 66
     DRAIN = 67
+    LOOK = 68
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def decode_header(header: bytes) -> tuple[FrameKind, int]:
     number, length = _HEADER.unpack(header)
     if length > MAX_FRAME_BYTES:
         raise FrameError(f"a frame of {length} bytes")
-    if not FrameKind.READY <= number <= FrameKind.NETWORK:
+    if not FrameKind.READY <= number <= FrameKind.CHECKPOINT:
         raise FrameError(f"a frame of the unknown type {number}")
     return FrameKind(number), length
 

@@ -51,6 +51,9 @@ class NoSink:
     def usage(self, sample: UsageSample) -> None:
         """See `stdout`."""
 
+    def checkpoint(self, content: bytes) -> None:
+        """See `stdout`."""
+
 
 async def probe_languages(
     prepare: Callable[[SandboxJob], Awaitable[PreparedRun]],

@@ -80,15 +80,19 @@ class FileReceiver:
     def _finish_if_complete(self) -> None:
         if self._expected or self._path is None:
             return
-        content = bytes(self._content)
-        self._files[self._path] = CreatedFile(
-            path=self._path,
-            size=len(content),
-            sha256=hashlib.sha256(content).hexdigest(),
-            media_type=media_type(self._path, content),
-            content=content,
-        )
+        self._files[self._path] = created_file(self._path, bytes(self._content))
         self._path = None
+
+
+def created_file(path: str, content: bytes) -> CreatedFile:
+    """With what follows from its content."""
+    return CreatedFile(
+        path=path,
+        size=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        media_type=media_type(path, content),
+        content=content,
+    )
 
 
 def safe_path(raw: bytes) -> str | None:

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from executor_mcp.sandbox.amounts import MAX_RETURNED_FILES, Amounts
 from executor_mcp.sandbox.base import OutputSink, ResourceUsage, SandboxOutcome, Termination
+from executor_mcp.sandbox.checkpoints import CheckpointWatch
 from executor_mcp.sandbox.frames import Frame, FrameError, FrameKind, decode_file_header, encode_frame
 from executor_mcp.sandbox.results import BoundedBuffer, FileReceiver, checked_result
 from executor_mcp.sandbox.usage import UsageMeter, UsagePeaks, UsageSampler
@@ -114,7 +115,8 @@ class SupervisedRun:
         self._exited: asyncio.Future[None] = loop.create_future()
         self._cancelled: asyncio.Future[None] = loop.create_future()
         self._task: asyncio.Task[SandboxOutcome] | None = None
-        self._sampler = UsageSampler(channel.meter, sink.usage)
+        self._sampler = UsageSampler(self._meter, sink.usage)
+        self._checkpoints = CheckpointWatch(channel.send, sink.checkpoint)
         self._peaks = UsagePeaks()
 
     def begin(self, ended: Callable[[SupervisedRun], None]) -> None:
@@ -139,6 +141,7 @@ class SupervisedRun:
             verdict = await self._supervise(receiving)
         finally:
             self._peaks = await self._sampler.stop()
+            await self._checkpoints.stop()
             await self._channel.kill()
             if not receiving.done():
                 receiving.cancel()
@@ -151,6 +154,11 @@ class SupervisedRun:
             # In a thread: a program chooses what there is to parse.
             result_json = await asyncio.to_thread(checked_result, result)
         return self._outcome(verdict, aftermath, result_json)
+
+    async def _meter(self) -> UsageMeter | None:
+        """The first thing that is done for a run that lasts, and for no other."""
+        self._checkpoints.begin()
+        return await self._channel.meter()
 
     async def _supervise(self, receiving: asyncio.Task[Termination | None]) -> Termination | None:
         """The termination where this side decided it, None where the program did."""
@@ -213,6 +221,8 @@ class SupervisedRun:
                 self._files.begin(*decode_file_header(frame.payload))
             case FrameKind.FILE_DATA:
                 self._files.add(frame.payload)
+            case FrameKind.CHECKPOINT:
+                self._checkpoints.take(frame.payload)
             case FrameKind.END:
                 self._complete = True
                 self._files.truncated |= _End.model_validate_json(frame.payload).files_truncated

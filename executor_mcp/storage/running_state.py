@@ -24,10 +24,11 @@ _STREAMS: Final[tuple[Stream, Stream]] = ("stdout", "stderr")
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a running program had come."""
+    """How far a running program had come. Without a new checkpoint the one that was put down stays."""
 
     wall_seconds: float
     peaks: UsagePeaks
+    new_checkpoint: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Remains:
     stdout: bytes = field(default=b"", repr=False)
     stderr: bytes = field(default=b"", repr=False)
     usage: ResourceUsage | None = None
+    checkpoint: bytes | None = field(default=None, repr=False)
 
 
 class RunningState:
@@ -61,7 +63,7 @@ class RunningState:
                 )
             )
         peaks = progress.peaks
-        values = {
+        values: dict[str, object] = {
             "wall_seconds": progress.wall_seconds,
             "cpu_seconds": peaks.cpu_seconds,
             "peak_memory_bytes": peaks.memory_bytes,
@@ -69,6 +71,8 @@ class RunningState:
             "read_bytes": peaks.read_bytes,
             "written_bytes": peaks.written_bytes,
         }
+        if progress.new_checkpoint is not None:
+            values["checkpoint"] = progress.new_checkpoint
         statement = make(running_progress).values(execution_id=execution_id, **values)
         await connection.execute(
             statement.on_conflict_do_update(index_elements=[running_progress.c.execution_id], set_=values)
@@ -134,6 +138,6 @@ class RunningState:
                 read_bytes=progress.read_bytes,
                 written_bytes=progress.written_bytes,
             )
-            return Remains(texts["stdout"], texts["stderr"], usage)
+            return Remains(texts["stdout"], texts["stderr"], usage, progress.checkpoint)
 
         return await self._database.read(read)

@@ -147,6 +147,8 @@ running_progress = Table(
     Column("peak_processes", BigInteger),
     Column("read_bytes", BigInteger),
     Column("written_bytes", BigInteger),
+    # The last one that was complete, as the program wrote it.
+    Column("checkpoint", LargeBinary),
 )
 
 execution_files = Table(

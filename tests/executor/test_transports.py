@@ -273,8 +273,20 @@ async def test_a_start_that_cannot_be_says_why_in_one_line(served: Served, tmp_p
             assert len(err.strip().splitlines()) == 1, err
 
 
-async def test_a_server_killed_while_a_program_runs_reports_it_as_interrupted(served: Served) -> None:
-    action = {**PROGRAM, "code": "import time\nprint('so far', flush=True)\ntime.sleep(120)"}
+CHECKPOINT = b'{"step": 7,  "of": [1, 2]}'
+SO_FAR = f"""
+import os, time
+open("next", "wb").write({CHECKPOINT!r})
+os.rename("next", "checkpoint.json")
+print('so far', flush=True)
+time.sleep(120)
+"""
+
+
+async def test_a_server_killed_while_a_program_runs_reports_it_as_interrupted_with_its_checkpoint(
+    served: Served,
+) -> None:
+    action = {**PROGRAM, "code": SO_FAR}
     token = served.issuer.token(action)
     body = {"capability_token": token, "action": action, "wait_seconds": 0}
     process = await asyncio.create_subprocess_exec(
@@ -297,11 +309,19 @@ async def test_a_server_killed_while_a_program_runs_reports_it_as_interrupted(se
         assert not _is_put_down(Path(served.environment["EXECUTOR_HOME"]) / "executor.db")
         again = await rest.post("/api/v1/execute", json=body)
         assert (again.status_code, again.json()["execution_id"]) == (409, begun["execution_id"])
+        assert found["checkpoint"] == json.loads(CHECKPOINT)
+        (file,) = found["files_created"]
+        assert (file["path"], file["size"]) == ("checkpoint.json", len(CHECKPOINT))
+        given = {"path": "from.json", "reference": file["reference"], "sha256": file["sha256"]}
+        action = {**PROGRAM, "code": "open('from.json', 'rb').read().decode()", "files": [given]}
+        body = {"capability_token": served.issuer.token(action), "action": action}
+        assert (await rest.post("/api/v1/execute", json=body)).json()["result"] == CHECKPOINT.decode()
 
 
 def _is_put_down(database: Path) -> bool:
     with closing(sqlite3.connect(database)) as connection:
-        return connection.execute("SELECT count(*) FROM running_output").fetchone() != (0,)
+        kept = "SELECT count(*) FROM running_output JOIN running_progress USING (execution_id)"
+        return connection.execute(f"{kept} WHERE checkpoint IS NOT NULL").fetchone() != (0,)
 
 
 async def test_the_executor_works_with_the_approval_server_absent(served: Served, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ EXECUTION = (
             "tests/executor/test_processes.py::"
             "test_a_process_killed_at_any_step_never_runs_a_program_twice_nor_loses_its_record",
             "tests/executor/test_transports.py::"
-            "test_a_server_killed_while_a_program_runs_reports_it_as_interrupted",
+            "test_a_server_killed_while_a_program_runs_reports_it_as_interrupted_with_its_checkpoint",
             "tests/executor/test_gate.py::test_a_token_spent_twice_is_refused_with_its_execution_id",
             "tests/executor/test_waiting_processes.py::"
             "test_what_waits_survives_executors_that_are_killed_at_every_step_and_runs_once",
@@ -142,6 +142,20 @@ EXECUTION = (
             "tests/network/test_proxy.py",
             "tests/network/test_in_sandboxes.py",
             "tests/network/test_admission.py",
+        ),
+    ),
+    Promise(
+        "E11",
+        (
+            "A program's last whole checkpoint of a few seconds before outlives a kill of it, its sandbox "
+            "and its executor, and can be given to the next run."
+        ),
+        tests=(
+            "tests/sandbox/conformance/test_checkpoint.py",
+            "tests/executor/test_stopping.py::"
+            "test_the_last_checkpoint_that_was_told_stands_in_for_one_that_was_lost_or_half_written",
+            "tests/executor/test_transports.py::"
+            "test_a_server_killed_while_a_program_runs_reports_it_as_interrupted_with_its_checkpoint",
         ),
     ),
 )

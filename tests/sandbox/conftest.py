@@ -73,7 +73,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """
     module = metafunc.module.__name__
     if "backend" in metafunc.fixturenames and ".conformance." in module:
-        both = module.endswith(("test_life", "test_bounds"))
+        both = module.endswith(("test_life", "test_bounds", "test_checkpoint"))
         tried = [backend for backend in BACKENDS if both or backend.id != "docker"]
         metafunc.parametrize("backend", tried, indirect=True, scope="module")
 

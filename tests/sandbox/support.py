@@ -29,6 +29,7 @@ class Recorder:
     err: bytes = b""
     first: asyncio.Event = field(default_factory=asyncio.Event)
     samples: list[UsageSample] = field(default_factory=list[UsageSample])
+    checkpoints: list[bytes] = field(default_factory=list[bytes])
 
     def stdout(self, chunk: bytes) -> None:
         self.out += chunk
@@ -39,6 +40,9 @@ class Recorder:
 
     def usage(self, sample: UsageSample) -> None:
         self.samples.append(sample)
+
+    def checkpoint(self, content: bytes) -> None:
+        self.checkpoints.append(content)
 
 
 def make_job(

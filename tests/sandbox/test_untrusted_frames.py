@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from executor_mcp.sandbox import checkpoints
 from executor_mcp.sandbox.amounts import MAX_RETURNED_FILES, Amounts
 from executor_mcp.sandbox.base import SandboxOutcome
 from executor_mcp.sandbox.frames import (
@@ -116,6 +117,8 @@ async def test_more_result_than_the_bound_ends_the_run() -> None:
         exited(signal=0),
         encode_frame(FrameKind.FILE, b"short"),
         encode_frame(FrameKind.FILE_DATA, b"unannounced"),
+        encode_frame(FrameKind.CHECKPOINT, b"{}"),
+        encode_frame(FrameKind.CHECKPOINT),
         file_header(2**62, b"huge"),
         file_header(5, b"a") + file_header(5, b"b"),
         file_header(1, b"a") + encode_frame(FrameKind.FILE_DATA, b"ab"),
@@ -126,6 +129,30 @@ async def test_what_no_supervisor_sends_is_a_failed_sandbox_at_once(data: bytes)
     assert outcome.termination == "sandbox_failed"
     assert outcome.detail is not None
     assert "\n" not in outcome.detail
+
+
+async def test_a_checkpoint_is_passed_on_when_it_was_asked_for_is_whole_and_is_json(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(checkpoints, "FIRST_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoints, "NEXT_SECONDS", 0.0)
+    asked, told = asyncio.Queue[bytes](), asyncio.Queue[bytes]()
+    watch = checkpoints.CheckpointWatch(asked.put_nowait, told.put_nowait)
+    watch.begin()
+    for pieces in ((b'{"half": ', b"1}", b""), (b"[1, ", b""), (b"",), (b"[NaN]", b""), (b"[2]", b"")):
+        assert await asyncio.wait_for(asked.get(), 10) == encode_frame(FrameKind.LOOK)
+        for piece in pieces:
+            watch.take(piece)
+    assert [await asyncio.wait_for(told.get(), 10) for _ in range(2)] == [b'{"half": 1}', b"[2]"]
+    await asyncio.wait_for(asked.get(), 10)
+    for _ in range(4):
+        watch.take(b"x" * 65_536)
+    with pytest.raises(FrameError, match="more than 256 KiB"):
+        watch.take(b"x")
+    watch.take(b"")
+    with pytest.raises(FrameError, match="not asked for"):
+        watch.take(b"x")
+    await watch.stop()
 
 
 async def test_a_sandbox_that_vanishes_is_told_apart_by_its_aftermath() -> None:

@@ -25,7 +25,7 @@ from typing import Any
 
 from egress_forwarder import start_forwarder
 from sandbox_languages import INTERPRETERS
-from supervisor_files import Collector
+from supervisor_files import CheckpointLook, Collector
 from supervisor_parts import (
     WATCH_SECONDS,
     WORK,
@@ -37,7 +37,7 @@ from supervisor_parts import (
     find_interpreter,
     lay_out,
 )
-from supervisor_wire import END, EXITED, FAILED, JOB, READY, Report, receive
+from supervisor_wire import END, EXITED, FAILED, JOB, LOOK, READY, Report, receive
 
 
 def wake(number: int, frame: object) -> None:
@@ -53,6 +53,7 @@ def run(program: Program, outputs: list[Output], watch: Watch, report: Report, c
     signal.set_wakeup_fd(wakeup_writer, warn_on_full_buffer=False)
     poll = select.poll()
     by_descriptor = {output.descriptor: output for output in outputs}
+    checkpoint = CheckpointLook(WORK)
     for descriptor in (*by_descriptor, wakeup, control):
         poll.register(descriptor, select.POLLIN)
     next_sample = 0.0
@@ -65,7 +66,10 @@ def run(program: Program, outputs: list[Output], watch: Watch, report: Report, c
             next_sample = time.monotonic() + WATCH_SECONDS
         for descriptor, _ in ready:
             if descriptor == control:
-                return True
+                if receive(control)[0] != LOOK:
+                    return True
+                checkpoint.send(report)
+                continue
             if descriptor == wakeup:
                 os.read(wakeup, 4096)
                 program.reap()

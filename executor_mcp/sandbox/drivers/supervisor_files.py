@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 import struct
+import time
 
-from supervisor_wire import FILE, FILE_DATA, FRAME_BYTES, Report, sha256
+from supervisor_wire import CHECKPOINT, FILE, FILE_DATA, FRAME_BYTES, Report, sha256
 
 # The first to be sent: of a run that was stopped there may be time for no more.
-CHECKPOINT = "checkpoint.json"
+CHECKPOINT_NAME = "checkpoint.json"
+CHECKPOINT_BYTES = 256 * 1024
+SETTLED_SECONDS = 1.0
 FEW_FILES = 16
 """So many in one folder are looked at before the host hears how the program ended."""
 
@@ -51,7 +55,7 @@ class Collector:
             if depth or len(names) > FEW_FILES:
                 # Looking takes a while: how the program ended is told before.
                 self._report.flush()
-            for name in sorted(names, key=lambda name: (bool(prefix) or name != CHECKPOINT, name)):
+            for name in sorted(names, key=lambda name: (bool(prefix) or name != CHECKPOINT_NAME, name)):
                 self._entry(directory, name, prefix, depth)
         finally:
             os.close(directory)
@@ -99,3 +103,72 @@ class Collector:
         while chunk := os.read(descriptor, FRAME_BYTES):
             digest.update(chunk)
         return digest.digest()
+
+
+class CheckpointLook:
+    """Sends the checkpoint of a program that runs, when it is complete and was not sent before."""
+
+    def __init__(self, work: str) -> None:
+        self._work = work
+        self._sent: tuple[int, ...] = ()
+
+    def send(self, report: Report) -> None:
+        """In pieces, and a last one that is empty; that one alone where there is nothing to be sent."""
+        try:
+            content = self._content()
+        except OSError:
+            content = b""
+        for place in range(0, len(content), FRAME_BYTES):
+            report.send(CHECKPOINT, content[place : place + FRAME_BYTES])
+        report.send(CHECKPOINT)
+
+    def _content(self) -> bytes:
+        if not stat.S_ISDIR(os.lstat(self._work).st_mode):
+            return b""
+        directory = os.open(self._work, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+            descriptor = os.open(CHECKPOINT_NAME, flags, dir_fd=directory)
+        finally:
+            os.close(directory)
+        try:
+            return self._read(descriptor)
+        finally:
+            # The lease, if there is one, ends with it: somebody may wait to write.
+            os.close(descriptor)
+
+    def _read(self, descriptor: int) -> bytes:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode) or not is_complete(descriptor):
+            return b""
+        before = state(descriptor)
+        size = before[1]
+        if before == self._sent or not 0 < size <= CHECKPOINT_BYTES:
+            return b""
+        content = b""
+        while len(content) <= size and (chunk := os.read(descriptor, FRAME_BYTES)):
+            content += chunk
+        if len(content) != size or state(descriptor) != before:
+            return b""
+        # A file's times are those of the last tick: one that changed just now may change again in the same.
+        self._sent = before if age(descriptor) > SETTLED_SECONDS else ()
+        return content
+
+
+def is_complete(descriptor: int) -> bool:
+    """Whether nobody has the file open for writing; by a lease of the kernel's, or else by its rest."""
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return age(descriptor) > SETTLED_SECONDS
+    return True
+
+
+def age(descriptor: int) -> float:
+    return time.time() - os.fstat(descriptor).st_mtime
+
+
+def state(descriptor: int) -> tuple[int, ...]:
+    found = os.fstat(descriptor)
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

@@ -27,7 +27,7 @@ import struct
 import sys
 
 from sandbox_languages import INTERPRETERS
-from supervisor_files import FEW_FILES, Collector
+from supervisor_files import FEW_FILES, CheckpointLook, Collector
 from supervisor_parts import (
     INPUT,
     WORK,
@@ -45,6 +45,7 @@ from supervisor_wire import (
     FAILED,
     FRAME_BYTES,
     JOB,
+    LOOK,
     NETWORK,
     READY,
     RESULT,
@@ -110,6 +111,7 @@ def run(child: WarmChild, result: Output, drains: list[Drain], report: Report, c
     poll = select.poll()
     process = os.pidfd_open(child.process)
     by_descriptor = {drain.descriptor: drain for drain in drains}
+    checkpoint = CheckpointLook(WORK)
     for descriptor in (process, control, result.descriptor):
         poll.register(descriptor, select.POLLIN)
     while True:
@@ -119,6 +121,9 @@ def run(child: WarmChild, result: Output, drains: list[Drain], report: Report, c
                 return False
             if descriptor == control:
                 kind, payload = receive(control)
+                if kind == LOOK:
+                    checkpoint.send(report)
+                    continue
                 if kind != DRAIN:
                     return True
                 drain = drains[payload[0]]
