@@ -9,7 +9,8 @@ from executor_mcp.service import ExecutionService
 from executor_mcp.tools.caller import CallerResolver
 from executor_mcp.tools.execute import execute
 from executor_mcp.tools.executions import cancel_execution, get_execution, list_executions
-from executor_mcp.tools.files import add_file_resource, read_output_file
+from executor_mcp.tools.file_resources import ServerWithFiles
+from executor_mcp.tools.files import read_output_file
 from executor_mcp.tools.languages import list_languages
 from executor_mcp.tools.tool import ExecutorTool
 from executor_mcp.tools.validate_code import validate_code
@@ -35,7 +36,9 @@ def build_server(
         list_languages(service),
         validate_code(service),
     )
-    server: MCPServer[None] = MCPServer(
+    return ServerWithFiles(
+        # The resource has no place for an API key over stdio; the tool does the same with one.
+        None if require_api_key else service,
         name="hitl-executor",
         title="Executor of approved programs",
         instructions=_INSTRUCTIONS,
@@ -46,5 +49,3 @@ def build_server(
         ],
         log_level="WARNING",
     )
-    add_file_resource(server, service, needs_agent=require_api_key)
-    return server

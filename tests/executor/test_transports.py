@@ -18,6 +18,7 @@ import httpx2
 import pytest
 from jsonschema import Draft202012Validator
 from mcp import Client, StdioServerParameters
+from mcp.shared.exceptions import MCPError
 
 from executor_mcp.receipts import verify_receipt
 from hitl_contract.keys import PublicKeys
@@ -97,7 +98,8 @@ async def _one_run(client: Client, issuer: Issuer) -> dict[str, Any]:
     action = {
         **PROGRAM,
         "code": "import sys\nprint('out', flush=True)\nprint('err', file=sys.stderr)\n"
-        "open('made.txt', 'w').write('kept')\n6 * 7",
+        "import os\nos.mkdir('out')\nopen('out/pïcture.png', 'wb').write(b'\\x89PNG')\n"
+        "open('rows.json', 'w').write('[1]')\nopen('made.txt', 'w').write('kept')\n6 * 7",
     }
     token, messages = issuer.token(action), list[str]()
 
@@ -129,7 +131,21 @@ async def _one_run(client: Client, issuer: Issuer) -> dict[str, Any]:
     assert file.structured_content["text"] == "kept"
     resource = await client.read_resource(f"execution://{answer['execution_id']}/files/made.txt")
     assert resource.contents[0].text == "kept"  # type: ignore[union-attr]
+    assert resource.contents[0].mime_type == "text/plain"
+    await _media_types(client, f"execution://{answer['execution_id']}/files/")
     return answer
+
+
+async def _media_types(client: Client, files: str) -> None:
+    picture = (await client.read_resource(f"{files}out/p%C3%AFcture.png")).contents[0]
+    assert (picture.mime_type, picture.blob) == ("image/png", "iVBORw==")  # type: ignore[union-attr]
+    rows = (await client.read_resource(f"{files}rows.json")).contents[0]
+    assert (rows.mime_type, rows.text) == ("application/json", "[1]")  # type: ignore[union-attr]
+    (template,) = (await client.list_resource_templates()).resource_templates
+    assert (template.uri_template, template.mime_type) == ("execution://{execution_id}/files/{+path}", None)
+    for missing in ("other.txt", "../made.txt", "%2e%2e/made.txt", "/etc/passwd"):
+        with pytest.raises(MCPError, match=r"has no file|Unknown resource"):
+            await client.read_resource(files + missing)
 
 
 async def test_a_program_runs_once_over_stdio(served: Served) -> None:
