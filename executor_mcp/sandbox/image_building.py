@@ -1,8 +1,9 @@
 """Builds the sandbox image, with or without an image registry.
 
-With a base (`debian:bookworm-slim` where the engine has it or can pull it) the Dockerfile installs the
-interpreters from Debian. Without one, `images/debootstrap.sh` makes a root file system from the mirror that
-this host's apt uses; it is imported as the base, and the same Dockerfile only hardens it, without network.
+With a base (`debian:bookworm-slim` where the engine has it or can pull it) the Dockerfile installs the Debian
+packages that the languages name. Without one, `images/debootstrap.sh` makes a root file system with them from
+the mirror that this host's apt uses; it is imported as the base, and the same Dockerfile only hardens it,
+without network.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from executor_mcp.sandbox.docker import DockerEngine
 from executor_mcp.sandbox.errors import ImageBuildFailed
+from executor_mcp.sandbox.languages.registry import BUILT_IN, Languages
 from executor_mcp.sandbox.settings import DEFAULT_IMAGE
 
 BOOTSTRAPPED_BASE = "hitl-sandbox-base"
@@ -31,6 +33,7 @@ async def build_image(
     base: str | None,
     *,
     tag: str = DEFAULT_IMAGE,
+    languages: Languages = BUILT_IN,
     report: Callable[[str], None] = lambda _: None,
 ) -> str:
     """Builds the image and returns its digest, `sha256:…`.
@@ -38,6 +41,7 @@ async def build_image(
     Args:
         base: an image to build on, which the engine has or can pull; None makes one with debootstrap.
         tag: the name that the image gets.
+        languages: those whose packages it has.
         report: called with each line of progress, on the event loop.
 
     Raises:
@@ -49,11 +53,11 @@ async def build_image(
         await engine.facts()
         if base is None:
             report("making a base image with debootstrap (about a minute)")
-            await _bootstrap(engine, report)
+            await _bootstrap(engine, languages, report)
             image, network = f"{BOOTSTRAPPED_BASE}:{_TAG}", "none"
         else:
             image, network = base, "default"
-        arguments = {"BASE": image}
+        arguments = {"BASE": image, "NEEDED": needed(languages)}
         await engine.build(_context(), tag=tag, arguments=arguments, network=network, report=report)
         image_id = await engine.image_id(tag)
         if image_id is None:
@@ -61,6 +65,16 @@ async def build_image(
         return image_id
     finally:
         await engine.close()
+
+
+def needed(languages: Languages) -> str:
+    """The Dockerfile's argument: a word for each language, its interpreter and the packages it comes with."""
+    return " ".join(f"{one.interpreter}={','.join(one.debian_packages)}" for one in languages)
+
+
+def script_arguments(languages: Languages, archive: Path) -> tuple[str, str]:
+    """What `images/debootstrap.sh` is given."""
+    return str(archive), ",".join(languages.debian_packages)
 
 
 def _context() -> bytes:
@@ -74,17 +88,17 @@ def _context() -> bytes:
     return buffer.getvalue()
 
 
-async def _bootstrap(engine: DockerEngine, report: Callable[[str], None]) -> None:
+async def _bootstrap(engine: DockerEngine, languages: Languages, report: Callable[[str], None]) -> None:
     with tempfile.TemporaryDirectory(prefix="hitl-image-") as directory:
         archive = Path(directory) / "root.tar"
-        await _run_script(_image_file("debootstrap.sh"), str(archive), report)
+        await _run_script(_image_file("debootstrap.sh"), script_arguments(languages, archive), report)
         report("importing the root file system")
         await engine.import_root(archive, BOOTSTRAPPED_BASE, _TAG)
 
 
-async def _run_script(script: str, argument: str, report: Callable[[str], None]) -> None:
+async def _run_script(script: str, arguments: tuple[str, ...], report: Callable[[str], None]) -> None:
     process = await asyncio.create_subprocess_exec(
-        *("sh", "-c", script, "debootstrap.sh", argument),
+        *("sh", "-c", script, "debootstrap.sh", *arguments),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,

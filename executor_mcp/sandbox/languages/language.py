@@ -57,7 +57,8 @@ class SandboxLanguage:
         options: of the interpreter, before the driver or the program.
         driver: None where the interpreter runs the program itself; there is no result then.
         environment: variables that are made of the job, besides those of all languages.
-        debian_packages: what the image installs for it.
+        debian_packages: what the image installs for it. A base that brings an interpreter of its own, not
+            Debian's, brings what belongs to it too.
     """
 
     name: Language

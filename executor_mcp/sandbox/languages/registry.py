@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from executor_mcp.sandbox.errors import SandboxRefused
@@ -12,6 +13,8 @@ from executor_mcp.sandbox.languages.python import PYTHON
 from executor_mcp.sandbox.languages.sql import SQL
 from hitl_contract.action_code import Language
 
+_DEBIAN_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
+
 
 class Languages:
     """An unchanging set of languages, in the order in which they are reported."""
@@ -20,6 +23,9 @@ class Languages:
         self._by_name = {language.name: language for language in languages}
         if len(self._by_name) != len(languages):
             raise ValueError("two languages have the same name")
+        wrong = [name for name in self.debian_packages if _DEBIAN_NAME.fullmatch(name) is None]
+        if wrong:
+            raise ValueError(f"no names of Debian packages: {', '.join(wrong)}")
 
     def __iter__(self) -> Iterator[SandboxLanguage]:
         return iter(self._by_name.values())
@@ -34,6 +40,11 @@ class Languages:
     @property
     def interpreters(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(language.interpreter for language in self))
+
+    @property
+    def debian_packages(self) -> tuple[str, ...]:
+        """What an image has to have for all of them."""
+        return tuple(dict.fromkeys(name for language in self for name in language.debian_packages))
 
     @property
     def preloaded(self) -> tuple[Driver, ...]:
