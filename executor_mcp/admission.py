@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final, NoReturn, final
 
 from executor_mcp.models import Execution
-from executor_mcp.sandbox.base import PreparedRun, SandboxJob
+from executor_mcp.sandbox.base import PreparedRun
+from executor_mcp.workplace import Job
 
 GATE_SEAL: Final = object()
 """Held by the gate. An architecture test shows that no other module names it."""
@@ -20,7 +21,7 @@ class AdmittedCall:
 
     __slots__ = ("_job", "_prepared", "_taken", "execution")
 
-    def __init__(self, *, seal: object, execution: Execution, job: SandboxJob, prepared: PreparedRun) -> None:
+    def __init__(self, *, seal: object, execution: Execution, job: Job, prepared: PreparedRun) -> None:
         if seal is not GATE_SEAL:
             raise TypeError("an AdmittedCall comes from Gate.admit alone")
         self.execution = execution
@@ -28,7 +29,7 @@ class AdmittedCall:
         self._prepared = prepared
         self._taken = False
 
-    def take(self) -> tuple[SandboxJob, PreparedRun]:
+    def take(self) -> tuple[Job, PreparedRun]:
         """What to run. A second call raises RuntimeError: one admission is one run."""
         if self._taken:
             raise RuntimeError(f"execution {self.execution.execution_id} was taken to be run before")

@@ -22,7 +22,14 @@ from executor_mcp.issuer_keys import IssuerKeys
 from executor_mcp.live_output import LiveExecutions
 from executor_mcp.measurements import Measurements
 from executor_mcp.output_keeper import OutputKeeper
+from executor_mcp.packages.adding import PackageAdder
+from executor_mcp.packages.noting import AuditNote
 from executor_mcp.packages.offering import NoPackages, PackageOffer
+from executor_mcp.packages.planning import NoAdditions, Planner
+from executor_mcp.packages.requirements import AdditionRules
+from executor_mcp.packages.shelf import Shelf
+from executor_mcp.packages.uv_installer import Installer
+from executor_mcp.packages.vulnerabilities import VulnerabilitySource
 from executor_mcp.policy_keeping import PolicyKeeper, PolicyReader
 from executor_mcp.receipt_key import ReceiptKey
 from executor_mcp.receipts import ReceiptSigner
@@ -46,6 +53,7 @@ from executor_mcp.storage.waiting import WaitingStore
 from executor_mcp.token_checks import TokenChecks
 from executor_mcp.tracing import Tracing
 from executor_mcp.waiting_worker import WaitingWorker
+from executor_mcp.workplace import Workplace
 from hitl_contract.verify import VerificationPolicy
 from server_kit.audit_archive import AuditArchive
 from server_kit.audit_courier import WitnessCourier
@@ -56,6 +64,18 @@ from server_kit.database.base import Database
 from server_kit.identifiers import new_identifier
 
 AUDIT_CHAIN = "executor"
+
+
+@dataclass(frozen=True)
+class Additions:
+    """What it takes to add packages on an approval."""
+
+    rules: AdditionRules
+    shelf: Shelf
+    installer: Installer
+    source: VulnerabilitySource
+    wall_seconds: float = 300.0
+    disk_mb: int = 2048
 
 
 @dataclass(frozen=True)
@@ -74,6 +94,7 @@ class Parts:
     courier: WitnessCourier | None = None
     policy: ExecutorPolicy = field(default_factory=ExecutorPolicy)
     packages: PackageOffer = field(default_factory=NoPackages)
+    additions: Additions | None = None
     analysis: StaticAnalysis = field(default_factory=BuiltInStaticAnalysis)
     clock: Clock = field(default_factory=SystemClock)
     steps: StepObserver = field(default_factory=PassThrough)
@@ -108,6 +129,7 @@ class Executor:
     service: ExecutionService
     recovery: Recovery
     sandbox: Sandbox
+    workplace: Workplace
     keys: IssuerKeys
     receipt_key: ReceiptKey
     measurements: Measurements
@@ -191,7 +213,15 @@ def assemble(parts: Parts) -> Executor:
     )
     policies = PolicyKeeper(parts.policy, parts.read_policy, audit=audit, database=database)
     measurements.watch_policy(lambda: policies.problem)
-    examiner = Examiner(sandbox=sandbox, policies=policies, packages=parts.packages, analysis=parts.analysis)
+    planner, adder = _additions(parts, audit)
+    workplace = Workplace(sandbox, adder)
+    examiner = Examiner(
+        sandbox=sandbox,
+        policies=policies,
+        packages=parts.packages,
+        additions=planner,
+        analysis=parts.analysis,
+    )
     referenced_files = ReferencedFiles(executions)
     waiting = WaitingStore(database)
     refusals = RefusalLog(database=database, audit=audit, measurements=measurements)
@@ -205,7 +235,7 @@ def assemble(parts: Parts) -> Executor:
         ),
         examiner=examiner,
         files=referenced_files,
-        sandbox=sandbox,
+        workplace=workplace,
         capacity=capacity,
         start_record=StartRecord(
             database=database,
@@ -226,7 +256,7 @@ def assemble(parts: Parts) -> Executor:
         tracing=parts.tracing,
     )
     runner = Runner(
-        sandbox=sandbox,
+        workplace=workplace,
         database=database,
         executions=executions,
         end_record=end_record,
@@ -284,6 +314,7 @@ def assemble(parts: Parts) -> Executor:
         service,
         recovery,
         sandbox,
+        workplace,
         parts.keys,
         parts.receipt_key,
         measurements,
@@ -291,6 +322,28 @@ def assemble(parts: Parts) -> Executor:
         Retention(policy=parts.retention, database=database, audit=audit, clock=clock),
         worker,
     )
+
+
+def _additions(parts: Parts, audit: AuditLog) -> tuple[Planner | NoAdditions, PackageAdder | None]:
+    given = parts.additions
+    if given is None or not given.rules.allowed:
+        return NoAdditions(), None
+    planner = Planner(
+        rules=given.rules,
+        shelf=given.shelf,
+        installer=given.installer,
+        source=given.source,
+        clock=parts.clock,
+        wall_seconds=given.wall_seconds,
+    )
+    adder = PackageAdder(
+        shelf=given.shelf,
+        installer=given.installer,
+        note=AuditNote(database=parts.database, audit=audit),
+        clock=parts.clock,
+        disk_mb=given.disk_mb,
+    )
+    return planner, adder
 
 
 async def end_task(task: asyncio.Task[None]) -> None:
@@ -304,7 +357,7 @@ async def running(executor: Executor) -> AsyncGenerator[Executor]:
     """Recover, then serve until left; then end every program, record the ends and sign the audit log."""
     await executor.ledger.audit.begin()
     await executor.recovery.begin()
-    await executor.sandbox.remove_leftovers()
+    await executor.workplace.remove_leftovers()
     background = [
         asyncio.create_task(executor.recovery.run()),
         asyncio.create_task(executor.policies.run()),
@@ -320,5 +373,5 @@ async def running(executor: Executor) -> AsyncGenerator[Executor]:
         for task in background:
             await end_task(task)
         await executor.recovery.end()
-        await executor.sandbox.close()
+        await executor.workplace.close()
         await executor.ledger.audit.close()

@@ -26,6 +26,7 @@ class RefusalReason(StrEnum):
     REVOCATIONS_UNAVAILABLE = "revocations_unavailable"
     NOT_ALLOWED_HERE = "not_allowed_here"
     PACKAGE_NOT_ALLOWED = "package_not_allowed"
+    PACKAGES_UNAVAILABLE = "packages_unavailable"
     UNSAFE_CODE = "unsafe_code"
     FILE_UNAVAILABLE = "file_unavailable"
     FILE_MISMATCH = "file_mismatch"
@@ -42,6 +43,7 @@ RETRYABLE = frozenset(
         RefusalReason.ACTION_UNAVAILABLE,
         RefusalReason.KEYS_UNAVAILABLE,
         RefusalReason.REVOCATIONS_UNAVAILABLE,
+        RefusalReason.PACKAGES_UNAVAILABLE,
         RefusalReason.SANDBOX_UNAVAILABLE,
         RefusalReason.BUSY,
         RefusalReason.QUOTA_EXCEEDED,

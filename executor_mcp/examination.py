@@ -13,13 +13,15 @@ from code_safety.analysis import StaticAnalysis
 from code_safety.findings import Finding
 from executor_mcp.executor_policy import ExecutorPolicy
 from executor_mcp.jobs import job_of
-from executor_mcp.packages.errors import PackageNotAllowed
+from executor_mcp.packages.errors import PackageNotAllowed, PackagesUnavailable
 from executor_mcp.packages.offering import PackageOffer
+from executor_mcp.packages.planning import AdditionPlanner, Plan
+from executor_mcp.packages.requirements import AdditionRules
 from executor_mcp.sandbox.base import PackageLayer, Sandbox, SandboxDescription
 from executor_mcp.sandbox.errors import SandboxRefused
 from executor_mcp.sandbox.refusals import refuse_what_is_not_offered
 from executor_mcp.text_rules import matches
-from hitl_contract.action import Action, CodeExecution
+from hitl_contract.action import Action, CodeExecution, PackageAddition
 from hitl_contract.action_code import Language, NetworkMode
 
 _MAX_WARNINGS = 50
@@ -43,9 +45,10 @@ class FixedPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the policy says. With neither `not_allowed`, `packages_refused` (step 6) nor `unsafe` (step 7) the
-    action may run, with `layers` for its packages; `warnings` go into the record of its execution. `policy`
-    is the digest of the policy that was asked.
+    """What the policy says. Without `not_allowed`, `packages_refused`, `packages_unavailable` (step 6) and
+    `unsafe` (step 7) the action may run, with `layers` for its packages, or by the plan of an `addition`;
+    `warnings` go into the record of its execution. `policy` is the digest of the policy that was asked.
+    `instead` is an action for which an agent may ask people, where there is one.
     """
 
     not_allowed: tuple[str, ...]
@@ -56,20 +59,31 @@ class Verdict:
     policy: str
     packages_refused: tuple[str, ...] = ()
     layers: tuple[PackageLayer, ...] = ()
+    addition: Plan | None = None
+    packages_unavailable: str | None = None
+    instead: PackageAddition | None = None
 
     @property
     def refused_because(self) -> tuple[str, ...]:
-        return (*self.not_allowed, *self.packages_refused, *self.unsafe)
+        away = () if self.packages_unavailable is None else (self.packages_unavailable,)
+        return (*self.not_allowed, *self.packages_refused, *away, *self.unsafe)
 
 
 class Examiner:
     """Judges actions. Runs nothing, spends nothing, stores nothing."""
 
     def __init__(
-        self, *, sandbox: Sandbox, policies: PolicySource, packages: PackageOffer, analysis: StaticAnalysis
+        self,
+        *,
+        sandbox: Sandbox,
+        policies: PolicySource,
+        packages: PackageOffer,
+        additions: AdditionPlanner,
+        analysis: StaticAnalysis,
     ) -> None:
         self._sandbox = sandbox
         self._packages = packages
+        self._additions = additions
         self._policies = policies
         self._analysis = analysis
 
@@ -78,8 +92,14 @@ class Examiner:
         """The policy in force."""
         return self._policies.current()
 
-    async def examine(self, action: Action, *, agent: str | None) -> Verdict:
-        """`agent` is `sub` of the token; None where no token says who asks.
+    @property
+    def additions(self) -> AdditionRules:
+        """What an approval may add."""
+        return self._additions.rules
+
+    async def examine(self, action: Action, *, agent: str | None, has_token: bool = False) -> Verdict:
+        """`agent` is `sub` of the token; None where no token says who asks. `has_token`: one stands
+        behind the question; who only wants to know never holds that one up.
 
         Raises:
             SandboxError: the sandbox cannot say what it offers.
@@ -88,6 +108,8 @@ class Examiner:
         description = await self._sandbox.describe()
         # In a thread: a large program takes long enough to be felt by every other caller.
         verdict = await asyncio.to_thread(self._judge, policy, description, action, agent)
+        if isinstance(action, PackageAddition):
+            return await self._with_plan(verdict, action, has_token=has_token)
         return await self._with_packages(verdict, action)
 
     async def describe(self) -> SandboxDescription:
@@ -106,7 +128,18 @@ class Examiner:
         try:
             return replace(verdict, layers=await self._packages.layers(action, verdict.sandbox))
         except PackageNotAllowed as error:
-            return replace(verdict, packages_refused=(str(error),))
+            return replace(verdict, packages_refused=(str(error),), instead=error.instead)
+
+    async def _with_plan(self, verdict: Verdict, action: PackageAddition, *, has_token: bool) -> Verdict:
+        if verdict.refused_because:
+            return verdict
+        try:
+            plan = await self._additions.plan(action, verdict.sandbox, has_token=has_token)
+            return replace(verdict, addition=plan)
+        except PackageNotAllowed as error:
+            return replace(verdict, packages_refused=(str(error),), instead=error.instead)
+        except PackagesUnavailable as error:
+            return replace(verdict, packages_unavailable=str(error))
 
     def _judge(
         self, policy: ExecutorPolicy, description: SandboxDescription, action: Action, agent: str | None

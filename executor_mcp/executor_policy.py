@@ -9,7 +9,7 @@ from code_safety.findings import Finding, Rule, Severity
 from executor_mcp.ceilings import PROFILE_CEILINGS, Ceilings
 from executor_mcp.sandbox.base import SandboxDescription
 from executor_mcp.text_rules import ImportRule, PatternRule
-from hitl_contract.action import Action, CodeExecution
+from hitl_contract.action import Action, CodeExecution, PackageAddition
 from hitl_contract.action_code import Language, Limits, NetworkMode, Profile
 
 _NAMED_DOMAINS = 20
@@ -74,11 +74,14 @@ class ExecutorPolicy:
 
         `agent` None is somebody of whom no name is known: rules about agents are then not looked at.
         """
+        if isinstance(action, PackageAddition):
+            language = Language(action.language)
+            return (*self._agent_problems(agent), *self._language_problems(language, sandbox))
         if not isinstance(action, CodeExecution):
-            return (f"type: this executor runs code_execution, not {action.type}",)
+            return (f"type: this executor runs code_execution and package_addition, not {action.type}",)
         return (
             *self._agent_problems(agent),
-            *self._language_problems(action, sandbox),
+            *self._language_problems(action.language, sandbox),
             *self._limit_problems(action.limits, action.profile),
             *self._reach_problems(action, sandbox),
             *self._image_problems(action, sandbox),
@@ -131,11 +134,11 @@ class ExecutorPolicy:
         allowed = ", ".join(self.domains[:_NAMED_DOMAINS])
         return [f"network.domains: {', '.join(refused)} may not be reached from here; allowed: {allowed}"]
 
-    def _language_problems(self, action: CodeExecution, sandbox: SandboxDescription) -> tuple[str, ...]:
+    def _language_problems(self, language: Language, sandbox: SandboxDescription) -> tuple[str, ...]:
         offered = sorted({one.language.value for one in sandbox.languages} & self.languages)
-        if action.language.value in offered:
+        if language.value in offered:
             return ()
-        return (f"language: {action.language} is not offered here; offered: {', '.join(offered) or 'none'}",)
+        return (f"language: {language} is not offered here; offered: {', '.join(offered) or 'none'}",)
 
     def _image_problems(self, action: CodeExecution, sandbox: SandboxDescription) -> tuple[str, ...]:
         found: list[str] = []

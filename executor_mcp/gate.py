@@ -7,35 +7,30 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Final
 
+from executor_mcp.admissible import Admissible, where
 from executor_mcp.admission import GATE_SEAL, AdmittedCall
 from executor_mcp.capacity import Capacity, NoCapacity
 from executor_mcp.errors import RefusalReason, Refused
-from executor_mcp.examination import Examiner, Verdict
-from executor_mcp.jobs import job_of
-from executor_mcp.models import Execution, ExecutionStatus, SandboxIdentity, UsedPackage
-from executor_mcp.quotas import Demand
+from executor_mcp.examination import Examiner
+from executor_mcp.models import Execution
 from executor_mcp.referenced_files import ReferencedFiles
 from executor_mcp.refusals import RefusalLog
-from executor_mcp.sandbox.base import PreparedRun, Sandbox, SandboxJob
+from executor_mcp.sandbox.base import PreparedRun
 from executor_mcp.sandbox.errors import SandboxBusy, SandboxError, SandboxRefused
 from executor_mcp.sandbox.host_limits import ADVICE, is_out_of_processes
-from executor_mcp.sandbox.run import STOP_GRACE_SECONDS
 from executor_mcp.start_record import StartRecord
 from executor_mcp.steps import Step, StepObserver
 from executor_mcp.storage.waiting import NOBODY, WaitingWork
 from executor_mcp.token_checks import TokenChecks, check_shape, require_no_proof
 from executor_mcp.tracing import Tracing
-from hitl_contract.action import CodeExecution, canonical_action
+from executor_mcp.workplace import Job, Workplace
+from hitl_contract.action import CodeExecution, PackageAddition, canonical_action
 from hitl_contract.canonical import parse_strict_json
 from hitl_contract.errors import CanonicalizationError
 from hitl_contract.verify import VerifiedCapability, VerifiedToken
 from server_kit.clock import Clock
 from server_kit.identifiers import new_identifier
-
-_LATE_END_SECONDS: Final = 15.0
-"""From a program's wall limit to the recorded end of its execution, as a rule."""
 
 
 @dataclass
@@ -52,15 +47,6 @@ class Enqueued:
     execution_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Admissible:
-    """A call of which steps 1 to 8 have held."""
-
-    capability: VerifiedCapability
-    program: CodeExecution
-    verdict: Verdict
-
-
 class Gate:
     """Verifies, then spends, then lets one call through. Holds no state of its own."""
 
@@ -70,7 +56,7 @@ class Gate:
         checks: TokenChecks,
         examiner: Examiner,
         files: ReferencedFiles,
-        sandbox: Sandbox,
+        workplace: Workplace,
         capacity: Capacity,
         start_record: StartRecord,
         refusals: RefusalLog,
@@ -83,7 +69,7 @@ class Gate:
         self._checks = checks
         self._examiner = examiner
         self._files = files
-        self._sandbox = sandbox
+        self._workplace = workplace
         self._capacity = capacity
         self._start_record = start_record
         self._refusals = refusals
@@ -102,7 +88,8 @@ class Gate:
         4. The token was not revoked: not here, and not on the issuer's list where there is one.
         5. The digest of the action, as given or as read from the issuer, is the token's.
         6. Agent, language, limits, profile, packages, network and image are within this executor's policy,
-           and each file that is passed by reference is there and has the digest that was approved.
+           and each file that is passed by reference is there and has the digest that was approved. What an
+           addition of packages would install is exactly what it names, and nothing bad is known of any of it.
         7. Static analysis and the policy's own rules about text and imports find nothing that it blocks.
         8. Possession of the agent's key is proved when the token asks for it.
         9. The token id is spent by one durable unique insert, within the quotas of agent and approvers.
@@ -156,21 +143,21 @@ class Gate:
         capability = await self._checks.bind(token, work.token, await _stored_action(work))  # 5
         await self._start_record.refuse_unless_spent_on(token.claims.token_id, work.execution_id)
         admissible = await self._judge(capability)  # 6, 7, 8
-        job = _job(work.execution_id, admissible)
+        job = admissible.job(work.execution_id)
         prepared = await self._prepare(job)
         self._waited((self._clock.now() - work.enqueued_at).total_seconds())
         try:
             await self._steps.reached(Step.CLAIMED_AND_PREPARED)
             await self._checks.refuse_withdrawn(token)
-            execution = self._execution(admissible, work.execution_id)
+            execution = admissible.execution(work.execution_id, owner=self._owner, now=self._clock.now())
             execution = replace(
                 execution,
                 created_at=work.enqueued_at,
-                sandbox=_where(execution, prepared),
+                sandbox=where(execution, prepared),
             )
             await self._start_record.begin(execution, token, admissible.verdict)  # 9, 10
         except BaseException:
-            await self._sandbox.discard(prepared)
+            await self._workplace.discard(prepared)
             raise
         return AdmittedCall(seal=GATE_SEAL, execution=execution, job=job, prepared=prepared)
 
@@ -188,23 +175,28 @@ class Gate:
         await self._steps.reached(Step.ACTION_CHECKED)
         return await self._spend(admissible, capability_token)  # 9, 10
 
-    async def _judge(self, capability: VerifiedCapability) -> _Admissible:
+    async def _judge(self, capability: VerifiedCapability) -> Admissible:
         action = await self._files.resolve(capability.action)  # 6
         try:
-            verdict = await self._examiner.examine(action, agent=capability.token.claims.subject)
+            agent = capability.token.claims.subject
+            verdict = await self._examiner.examine(action, agent=agent, has_token=True)
         except SandboxError as error:
             raise _sandbox_unavailable(error, step=6) from error
-        if verdict.not_allowed or not isinstance(action, CodeExecution):  # 6
+        if verdict.not_allowed or not isinstance(action, CodeExecution | PackageAddition):  # 6
             raise Refused(RefusalReason.NOT_ALLOWED_HERE, "; ".join(verdict.not_allowed), step=6)
         if verdict.packages_refused:  # 6
             raise Refused(RefusalReason.PACKAGE_NOT_ALLOWED, "; ".join(verdict.packages_refused), step=6)
+        if verdict.packages_unavailable is not None:  # 6
+            detail = f"{verdict.packages_unavailable}; the token is unspent, try again with it"
+            raise Refused(RefusalReason.PACKAGES_UNAVAILABLE, detail, step=6)
         if verdict.unsafe:  # 7
             raise Refused(RefusalReason.UNSAFE_CODE, "; ".join(verdict.unsafe), step=7)
         require_no_proof(capability.token)  # 8
-        return _Admissible(capability, action, verdict)
+        return Admissible(capability, action, verdict)
 
-    async def _spend(self, admissible: _Admissible, capability_token: str) -> AdmittedCall | Enqueued:
-        execution = self._execution(admissible, new_identifier("exe"))
+    async def _spend(self, admissible: Admissible, capability_token: str) -> AdmittedCall | Enqueued:
+        now = self._clock.now()
+        execution = admissible.execution(new_identifier("exe"), owner=self._owner, now=now)
         await self._start_record.refuse_if_over_quota(execution, admissible.capability.token)
         has_queue = self._start_record.bounds.most_waiting is not None
         began = time.monotonic()
@@ -228,9 +220,9 @@ class Gate:
             detail = f"every place for a program is taken and {error}; try again with the same token"
             raise Refused(RefusalReason.BUSY, detail, step=9) from error
 
-    async def _start(self, execution: Execution, admissible: _Admissible, began: float) -> AdmittedCall:
+    async def _start(self, execution: Execution, admissible: Admissible, began: float) -> AdmittedCall:
         token = admissible.capability.token
-        job = _job(execution.execution_id, admissible)
+        job = admissible.job(execution.execution_id)
         prepared = await self._prepare(job)
         self._waited(time.monotonic() - began)
         try:
@@ -239,19 +231,16 @@ class Gate:
             execution = replace(
                 execution,
                 created_at=self._clock.now(),
-                # Of this very sandbox: since it was described the image's name may mean another.
-                sandbox=_where(execution, prepared),
+                sandbox=where(execution, prepared),
             )
             await self._start_record.write(execution, token, admissible.verdict)
             await self._steps.reached(Step.ADMITTED)
         except BaseException:
-            await self._sandbox.discard(prepared)
+            await self._workplace.discard(prepared)
             raise
         return AdmittedCall(seal=GATE_SEAL, execution=execution, job=job, prepared=prepared)
 
-    async def _enqueue(
-        self, execution: Execution, admissible: _Admissible, capability_token: str
-    ) -> Enqueued:
+    async def _enqueue(self, execution: Execution, admissible: Admissible, capability_token: str) -> Enqueued:
         token, now = admissible.capability.token, self._clock.now()
         await self._refuse_late(token)
         # As it was approved, references and all: its digest is looked at once more before it begins.
@@ -281,9 +270,9 @@ class Gate:
         if late or self._clock.now() >= work.lapses_at:
             raise Refused(RefusalReason.EXPIRED, "it waited longer than the queue lets anything wait", step=3)
 
-    async def _prepare(self, job: SandboxJob) -> PreparedRun:
+    async def _prepare(self, job: Job) -> PreparedRun:
         try:
-            return await self._sandbox.prepare(job)
+            return await self._workplace.prepare(job)
         except SandboxRefused as error:
             raise Refused(RefusalReason.NOT_ALLOWED_HERE, str(error), step=6) from error
         except SandboxBusy as error:
@@ -294,45 +283,8 @@ class Gate:
         except SandboxError as error:
             raise _sandbox_unavailable(error, step=9) from error
 
-    def _execution(self, admissible: _Admissible, execution_id: str) -> Execution:
-        claims, sandbox = admissible.capability.token.claims, admissible.verdict.sandbox
-        limits = admissible.program.limits
-        return Execution(
-            execution_id=execution_id,
-            token_id=claims.token_id,
-            request_id=claims.request_id,
-            agent=claims.subject,
-            action_digest=admissible.capability.action_digest,
-            language=admissible.program.language.value,
-            owner=self._owner,
-            sandbox=SandboxIdentity(sandbox.backend, sandbox.runtime, sandbox.image_digest),
-            status=ExecutionStatus.PENDING,
-            created_at=self._clock.now(),
-            started_at=None,
-            finished_at=None,
-            outcome=None,
-            receipt=None,
-            cancel_requested=False,
-            warnings=admissible.verdict.warnings,
-            packages=tuple(UsedPackage(layer.package, layer.digest) for layer in admissible.verdict.layers),
-            demand=Demand(
-                limits.wall_seconds + _LATE_END_SECONDS,
-                (limits.wall_seconds + STOP_GRACE_SECONDS) * limits.cpus,
-            ),
-        )
-
     def _now(self) -> float:
         return self._clock.now().timestamp()
-
-
-def _job(execution_id: str, admissible: _Admissible) -> SandboxJob:
-    principal = admissible.capability.token.claims.subject
-    return job_of(execution_id, admissible.program, admissible.verdict.layers, principal=principal)
-
-
-def _where(execution: Execution, prepared: PreparedRun) -> SandboxIdentity:
-    backend = prepared.backend or execution.sandbox.backend
-    return replace(execution.sandbox, backend=backend, image_digest=prepared.image_digest)
 
 
 async def _stored_action(work: WaitingWork) -> object:

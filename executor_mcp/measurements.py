@@ -16,7 +16,7 @@ from server_kit.audit_metrics import WitnessLag
 
 _OTHER: Final = "other"
 _LANGUAGES: Final = frozenset(language.value for language in Language)
-_SANDBOXES: Final = frozenset({"docker", "gvisor", "bubblewrap"})
+_SANDBOXES: Final = frozenset({"docker", "gvisor", "bubblewrap", "packages"})
 _RUN_SECONDS: Final = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _WAIT_SECONDS: Final = (0.001, 0.005, 0.02, 0.1, 0.5, 1, 2.5, 5, 15, 30, 60, 300)
 

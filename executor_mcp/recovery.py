@@ -16,6 +16,7 @@ from executor_mcp.live_output import LiveExecutions
 from executor_mcp.measurements import Measurements
 from executor_mcp.models import ExecutionStatus
 from executor_mcp.outcomes import empty_outcome
+from executor_mcp.packages.adding import PLACE
 from executor_mcp.storage.executions import ExecutionStore
 from executor_mcp.storage.processes import ProcessLock, ProcessRegistry, is_known_alive, remove_lock_file
 from executor_mcp.storage.running_state import RunningState
@@ -23,6 +24,15 @@ from executor_mcp.storage.waiting import WaitingStore
 from server_kit.clock import Clock
 from server_kit.errors import HomeNotWritable, ServerError
 
+_A_PROGRAM = (
+    "the executor died after the token was spent; the program may have run in part or to its end, and is not "
+    "run again; what it wrote is kept up to about a second before, its last checkpoint up to about "
+    "three"
+)
+_AN_ADDITION = (
+    "the executor died after the token was spent; the packages may be there or not, which list_languages "
+    "says, and are not added again"
+)
 _ADMISSION_GRACE = timedelta(seconds=60)
 
 
@@ -135,9 +145,7 @@ class Recovery:
         outcome = empty_outcome(
             ExecutionStatus.INTERRUPTED,
             ended_by="executor_died",
-            detail="the executor died after the token was spent; the program may have run in part or to its "
-            "end, and is not run again; what it wrote is kept up to about a second before, its last "
-            "checkpoint up to about three",
+            detail=_AN_ADDITION if execution.sandbox.backend == PLACE else _A_PROGRAM,
             remains=remains,
         )
         contents = () if remains.checkpoint is None else (remains.checkpoint,)

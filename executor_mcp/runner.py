@@ -17,11 +17,12 @@ from executor_mcp.measurements import Measurements
 from executor_mcp.models import Execution, ExecutionStatus, Outcome
 from executor_mcp.outcomes import empty_outcome, outcome_of, with_last_checkpoint
 from executor_mcp.output_keeper import OutputKeeper
-from executor_mcp.sandbox.base import PreparedRun, Sandbox, SandboxOutcome, SandboxRun
+from executor_mcp.sandbox.base import PreparedRun, SandboxOutcome, SandboxRun
 from executor_mcp.sandbox.errors import SandboxError
 from executor_mcp.steps import Step, StepObserver
 from executor_mcp.storage.executions import ExecutionStore
 from executor_mcp.tracing import Tracing
+from executor_mcp.workplace import Workplace
 from server_kit.clock import Clock
 from server_kit.database.base import Database
 from server_kit.errors import ServerError
@@ -36,7 +37,7 @@ class Runner:
     def __init__(
         self,
         *,
-        sandbox: Sandbox,
+        workplace: Workplace,
         database: Database,
         executions: ExecutionStore,
         end_record: EndRecord,
@@ -48,7 +49,7 @@ class Runner:
         keeper: OutputKeeper,
         tracing: Tracing,
     ) -> None:
-        self._sandbox = sandbox
+        self._workplace = workplace
         self._database = database
         self._executions = executions
         self._end_record = end_record
@@ -142,7 +143,7 @@ class Runner:
 
     async def _start(self, prepared: PreparedRun, live: LiveExecution) -> SandboxRun | None:
         """None when it was told to stop first; then nothing of the sandbox is left."""
-        starting = asyncio.create_task(self._sandbox.start(prepared, live))
+        starting = asyncio.create_task(self._workplace.start(prepared, live))
         if not live.stop.is_set():
             await asyncio.wait({starting}, timeout=_USUAL_START_SECONDS)
         if not starting.done():
@@ -155,7 +156,7 @@ class Runner:
         await asyncio.gather(starting, return_exceptions=True)
         if not starting.cancelled():
             return starting.result()
-        await self._sandbox.discard(prepared)
+        await self._workplace.discard(prepared)
         return None
 
     async def _wait(self, execution_id: str, run: SandboxRun, live: LiveExecution) -> SandboxOutcome:
@@ -200,7 +201,7 @@ class Runner:
         try:
             if run is not None:
                 await run.cancel()
-            await self._sandbox.discard(prepared)
+            await self._workplace.discard(prepared)
         except SandboxError as error:
             self._log.warning("sandbox_not_removed", problem=str(error))
 

@@ -22,6 +22,7 @@ from executor_mcp.gate import Enqueued, Gate
 from executor_mcp.live_output import Chunk, LiveExecution, LiveExecutions, Position
 from executor_mcp.models import Execution, ExecutionStatus, StoredFile
 from executor_mcp.outcomes import never_begun
+from executor_mcp.packages.requirements import AdditionRules
 from executor_mcp.referenced_files import ReferencedFiles, without_references
 from executor_mcp.runner import Runner
 from executor_mcp.sandbox.base import SandboxDescription
@@ -196,6 +197,11 @@ class ExecutionService:
     async def describe(self) -> tuple[SandboxDescription, ExecutorPolicy]:
         """What can be run here, with which packages and within which bounds. Raises SandboxError."""
         return await self._examiner.describe(), self._examiner.policy
+
+    @property
+    def additions(self) -> AdditionRules:
+        """Which packages an approval may add."""
+        return self._examiner.additions
 
     async def validate(self, action: object, *, agent: str | None = None) -> Validation:
         """What steps 6 and 7 of the gate would say now.

@@ -274,6 +274,7 @@ class StartRecord:
                 "findings": rules,
                 "warnings": warnings,
                 **({"packages": packages} if packages else {}),
+                **({"installs": [*verdict.addition.installs]} if verdict.addition is not None else {}),
                 **({"trace_id": trace_id} if trace_id is not None else {}),
             },
         )

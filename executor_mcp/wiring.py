@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx2
 
-from executor_mcp.assembly import Executor, Ledger, Parts, assemble, assemble_ledger, running
+from executor_mcp.assembly import Additions, Executor, Ledger, Parts, assemble, assemble_ledger, running
 from executor_mcp.issuer_actions import ActionSource, IssuerActions, NoActionSource
 from executor_mcp.issuer_keys import FetchedKeys, FileKeys, IssuerKeys
 from executor_mcp.live_report import LiveReport, live_report
@@ -72,6 +72,8 @@ async def open_executor(
     receipt_key = load_or_create_receipt_key(settings.keys_directory)
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False))
+        # The operator's own proxy, if there is one: this one goes to the internet, unlike the issuer's.
+        outside = await stack.enter_async_context(httpx2.AsyncClient())
         keys = issuer_keys(settings, client)
         tracing = await stack.enter_async_context(_tracing(settings))
         courier = await stack.enter_async_context(open_courier(settings.audit.witness))
@@ -100,6 +102,7 @@ async def open_executor(
                 policy=settings.policy.policy(),
                 read_policy=policy_reader,
                 packages=package_offer(settings),
+                additions=additions(settings, outside),
                 steps=steps or PassThrough(),
                 bounds=settings.shared_bounds,
                 places=settings.max_concurrent,
@@ -225,6 +228,22 @@ def package_offer(settings: Settings) -> ShelfOffer:
         AllowList(settings.packages.python),
         max_age=timedelta(hours=settings.packages.vulnerabilities.max_age_hours),
         clock=SystemClock(),
+        additions=settings.packages.additions.rules(),
+    )
+
+
+def additions(settings: Settings, client: httpx2.AsyncClient) -> Additions | None:
+    """None where no approval adds packages."""
+    chosen = settings.packages.additions
+    if not chosen.allowed:
+        return None
+    return Additions(
+        rules=chosen.rules(),
+        shelf=Shelf(settings.packages_directory),
+        installer=UvInstaller(),
+        source=vulnerability_source(settings, client),
+        wall_seconds=chosen.wall_seconds,
+        disk_mb=chosen.disk_mb,
     )
 
 

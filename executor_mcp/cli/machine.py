@@ -203,10 +203,12 @@ async def _packages(settings: Settings) -> str:
     problems = [problem for package in found if (problem := offer.problem(package)) is not None]
     if problems:
         raise PackageNotAllowed("; ".join(problems))
-    if not settings.packages.python:
+    additions = settings.packages.additions.allowed
+    if not settings.packages.python and not additions:
         return "programs have none but those of the sandbox; packages.python allows some"
     names = ", ".join(sorted({str(package) for package in found})) or "none yet; hitl-executor packages add"
-    return f"locked: {names}; vulnerabilities: {settings.packages.vulnerabilities.source}"
+    by_approval = f"; by approval: {', '.join(additions[:10])}" if additions else ""
+    return f"locked: {names}; vulnerabilities: {settings.packages.vulnerabilities.source}{by_approval}"
 
 
 async def _network(settings: Settings) -> str:

@@ -162,5 +162,6 @@ def _document(package: LockedPackage, problem: str | None) -> JsonValue:
         "accepted": [*package.accepted],
         "source": package.report.source,
         "checked_at": package.report.checked_at.isoformat(),
+        "approved_in": None if package.approved is None else package.approved.request_id,
         "problem": problem,
     }

@@ -49,7 +49,11 @@ class SandboxAnswer(AnswerModel):
     """Where the program ran."""
 
     backend: Annotated[
-        str, Field(description="docker, gvisor, bubblewrap; or burst, shared with others of the same agent")
+        str,
+        Field(
+            description="docker, gvisor, bubblewrap; or burst, shared with others of the same agent; or "
+            "packages: no program ran, packages were added"
+        ),
     ]
     runtime: str
     image_digest: str | None
@@ -202,6 +206,16 @@ class BurstAnswer(AnswerModel):
     ]
 
 
+class PackageAdditionsAnswer(AnswerModel):
+    """Which packages people can approve for programs, by an action of type package_addition."""
+
+    allowed: Annotated[
+        tuple[str, ...], Field(description="Names with versions; * stands for any part, no version for all")
+    ]
+    never: Annotated[tuple[str, ...], Field(description="Must not come along either, as a need of another")]
+    how: str
+
+
 class LanguagesAnswer(AnswerModel):
     """What this executor runs, and within which bounds."""
 
@@ -216,6 +230,10 @@ class LanguagesAnswer(AnswerModel):
         tuple[str, ...], Field(description="Names that an action may ask to reach; * for any part")
     ]
     packages: Annotated[bool, Field(description="Whether an action may name packages in `packages`")]
+    package_additions: Annotated[
+        PackageAdditionsAnswer | None,
+        Field(description="Null where only an operator of this executor can add packages"),
+    ]
     burst: Annotated[BurstAnswer | None, Field(description="Null where every program has its own container")]
 
 
@@ -245,3 +263,13 @@ class ValidationAnswer(AnswerModel):
     ]
     findings: tuple[FindingAnswer, ...]
     action_digest: Annotated[str, Field(description="What an approval of exactly this action would name")]
+    ask_instead: Annotated[
+        dict[str, JsonValue] | None,
+        Field(
+            description="The action for which to ask approval so that missing packages are there: check it "
+            "with validate_code first, which completes it"
+        ),
+    ] = None
+    installs: Annotated[
+        tuple[str, ...], Field(description="Everything that an addition of packages would install")
+    ] = ()

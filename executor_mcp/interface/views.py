@@ -26,6 +26,7 @@ from executor_mcp.interface.answers import (
     LanguagesAnswer,
     LimitsAnswer,
     OutputFileAnswer,
+    PackageAdditionsAnswer,
     PackageAnswer,
     ProfileAnswer,
     SandboxAnswer,
@@ -34,6 +35,8 @@ from executor_mcp.interface.answers import (
 )
 from executor_mcp.live_output import LiveExecution
 from executor_mcp.models import Execution, ExecutionStatus, Outcome, StoredFile
+from executor_mcp.packages.adding import PLACE
+from executor_mcp.packages.requirements import AdditionRules
 from executor_mcp.sandbox.base import SandboxDescription
 from executor_mcp.service import Page, Validation
 from executor_mcp.storage.executions import FileContent
@@ -125,7 +128,9 @@ def output_file(found: FileContent, offset: int, *, length: int = PIECE_BYTES) -
     )
 
 
-def languages(description: SandboxDescription, policy: ExecutorPolicy) -> LanguagesAnswer:
+def languages(
+    description: SandboxDescription, policy: ExecutorPolicy, additions: AdditionRules
+) -> LanguagesAnswer:
     return LanguagesAnswer(
         sandbox=SandboxAnswer(
             backend=description.backend, runtime=description.runtime, image_digest=description.image_digest
@@ -154,7 +159,20 @@ def languages(description: SandboxDescription, policy: ExecutorPolicy) -> Langua
         network_domains=policy.domains,
         network_modes=policy.network_modes(description),
         packages=any(one.offered_packages for one in description.languages),
+        package_additions=_additions(additions),
         burst=_burst(description),
+    )
+
+
+def _additions(rules: AdditionRules) -> PackageAdditionsAnswer | None:
+    if not rules.allowed:
+        return None
+    return PackageAdditionsAnswer(
+        allowed=tuple(one.text for one in rules.allowed),
+        never=tuple(one.text for one in rules.never),
+        how='Ask approval for {"type": "package_addition", "language": "python", "packages": '
+        '["NAME==VERSION"], "needs": []}; validate_code says what needs has to name. Then execute it, and '
+        "ask approval for the program.",
     )
 
 
@@ -165,6 +183,7 @@ def _burst(description: SandboxDescription) -> BurstAnswer | None:
 
 
 def validation(found: Validation) -> ValidationAnswer:
+    verdict = found.verdict
     return ValidationAnswer(
         would_be_allowed=not found.verdict.refused_because,
         refused_because=found.verdict.refused_because,
@@ -181,6 +200,8 @@ def validation(found: Validation) -> ValidationAnswer:
             for finding in found.verdict.findings
         ),
         action_digest=found.action_digest,
+        ask_instead=None if verdict.instead is None else verdict.instead.model_dump(mode="json"),
+        installs=() if verdict.addition is None else verdict.addition.installs,
     )
 
 
@@ -276,6 +297,8 @@ def _next_step(execution: Execution, *, clipped: bool) -> str:
             "/dev/stderr "
             "or /dev/result."
         )
+    if execution.sandbox.backend == PLACE:
+        return _after_an_addition(execution)
     if execution.status is ExecutionStatus.COMPLETED:
         return "Done. Nothing is left to do for this approval."
     if execution.outcome is not None and execution.outcome.checkpoint_json is not None:
@@ -285,3 +308,15 @@ def _next_step(execution: Execution, *, clipped: bool) -> str:
             "files by reference."
         )
     return "It has ended and is not run again. To run it or a corrected version, request a new approval."
+
+
+def _after_an_addition(execution: Execution) -> str:
+    if execution.status is ExecutionStatus.COMPLETED:
+        return (
+            "The packages are there. Name them in packages of a program; that program needs an approval of "
+            "its own."
+        )
+    return (
+        "It has ended and is not done again; list_languages says which packages there are now. To try again, "
+        "request a new approval."
+    )

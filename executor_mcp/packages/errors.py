@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from executor_mcp.errors import ExecutorError
+from hitl_contract.action_packages import PackageAddition
 
 
 class PackageError(ExecutorError):
@@ -14,7 +15,18 @@ class RequirementInvalid(PackageError):
 
 
 class PackageNotAllowed(PackageError):
-    """A program may not have it now: not on the list, not locked, known to be vulnerable, or unknown."""
+    """A program may not have it now: not on the list, not locked, known to be vulnerable, or unknown.
+
+    `instead` is the action for which an agent may ask people, where there is one.
+    """
+
+    def __init__(self, message: str, *, instead: PackageAddition | None = None) -> None:
+        self.instead = instead
+        super().__init__(message)
+
+
+class PackagesUnavailable(PackageError):
+    """What it takes to judge an addition does not answer now; another try may succeed."""
 
 
 class PackageNotInstallable(PackageError):

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from packaging.utils import canonicalize_name
-from pydantic import JsonValue
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from executor_mcp.packages.errors import (
     LayerBroken,
@@ -20,6 +18,7 @@ from executor_mcp.packages.errors import (
 )
 from executor_mcp.packages.layers import seal
 from executor_mcp.packages.locked import Distribution, LockedPackage, Report
+from executor_mcp.packages.noting import AuditNote
 from executor_mcp.packages.requirements import AllowList, parse_requirement
 from executor_mcp.packages.shelf import Shelf
 from executor_mcp.packages.uv_installer import Installer, Target
@@ -56,8 +55,7 @@ class PackageKeeper:
         self._allowed = allowed
         self._source = source
         self._installer = installer
-        self._database = database
-        self._audit = audit
+        self._note = AuditNote(database=database, audit=audit)
         self._clock = clock
 
     async def add(
@@ -85,7 +83,8 @@ class PackageKeeper:
                 "versions you allow under packages.python in its settings first"
             )
         with self._shelf.staging() as staged:
-            distributions = await self._installer.install(requirement, target, staged)  # 3
+            distributions = await self._installer.lock([requirement], target, staged)  # 3
+            await self._installer.unpack(target, staged)
             if not any(
                 canonicalize_name(one.name) == wanted.name and one.version == version for one in distributions
             ):
@@ -111,7 +110,7 @@ class PackageKeeper:
                 report=report,
                 accepted=tuple(sorted(accepted)),
             )
-            await self._note("package.added", package, {"accepted": [*package.accepted]})  # 6
+            await self._note.by_operator("package.added", package, {"accepted": [*package.accepted]})  # 6
             await asyncio.to_thread(self._shelf.put, staged, package)
         return package
 
@@ -127,7 +126,9 @@ class PackageKeeper:
         for package in packages:
             accepted = tuple(sorted({*package.accepted, *identifiers}))
             changed.append(package.model_copy(update={"accepted": accepted}))
-            await self._note("package.vulnerabilities_accepted", package, {"accepted": [*accepted]})
+            await self._note.by_operator(
+                "package.vulnerabilities_accepted", package, {"accepted": [*accepted]}
+            )
             await asyncio.to_thread(self._shelf.replace, changed[-1])
         return tuple(changed)
 
@@ -135,7 +136,7 @@ class PackageKeeper:
         """Take a package away. Raises PackageError."""
         packages = await self._named(name)
         for package in packages:
-            await self._note("package.removed", package, {})
+            await self._note.by_operator("package.removed", package, {})
             await asyncio.to_thread(self._shelf.remove, package)
         return packages
 
@@ -149,7 +150,7 @@ class PackageKeeper:
         before = set(package.report.open_vulnerabilities(frozenset(package.accepted)))
         now = report.open_vulnerabilities(frozenset(package.accepted))
         if set(now) != before:
-            await self._note("package.vulnerabilities_changed", package, {"open": [*now]})
+            await self._note.by_operator("package.vulnerabilities_changed", package, {"open": [*now]})
         await asyncio.to_thread(self._shelf.replace, scanned)
         return Scanned(scanned, f"known vulnerabilities: {'; '.join(now)}" if now else None)
 
@@ -165,18 +166,3 @@ class PackageKeeper:
             there = ", ".join(sorted({str(package) for package in packages})) or "none"
             raise PackageError(f"there is no package {name[:200]!r}; there are: {there}")
         return found
-
-    async def _note(self, event: str, package: LockedPackage, more: Mapping[str, JsonValue]) -> None:
-        details: dict[str, JsonValue] = {
-            "layer": package.layer,
-            "source": package.report.source,
-            "contents": [str(one) for one in package.distributions],
-            **more,
-        }
-
-        async def write(connection: AsyncConnection) -> None:
-            await self._audit.append(
-                connection, event, actor="operator", subject=str(package), details=details
-            )
-
-        await self._database.write(write)

@@ -51,6 +51,14 @@ class Report(_Value):
         )
 
 
+class Approval(_Value):
+    """On whose word a package is here that no operator has locked."""
+
+    request_id: str
+    agent: str
+    people: tuple[str, ...]
+
+
 class LockedPackage(_Value):
     """A package with everything it needs, in one layer.
 
@@ -69,6 +77,8 @@ class LockedPackage(_Value):
     added_at: datetime
     report: Report
     accepted: tuple[str, ...] = ()
+    approved: Approval | None = None
+    """None for what an operator has locked."""
 
     def __str__(self) -> str:
         extras = f"[{','.join(self.extras)}]" if self.extras else ""

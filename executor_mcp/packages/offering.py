@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Final, Protocol
+from typing import Final, NoReturn, Protocol
 
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from executor_mcp.packages.asking import how_to_ask
 from executor_mcp.packages.errors import PackageError, PackageNotAllowed
 from executor_mcp.packages.locked import LockedPackage
-from executor_mcp.packages.requirements import AllowList, Wanted, parse_requirement
+from executor_mcp.packages.requirements import AdditionRules, AllowList, Wanted, parse_requirement
 from executor_mcp.packages.shelf import Shelf
 from executor_mcp.sandbox.base import PackageLayer, SandboxDescription
 from hitl_contract.action_code import CodeExecution, Language
@@ -57,15 +58,24 @@ class ShelfOffer:
     1. The program is Python, or SQL that wants an engine of its own; each entry names a package and versions.
     2. It is locked in such a version, with those extras, for the sandbox's Python. The newest that passes is
        taken, and of one version the one that was locked last.
-    3. The allow-list has it, today.
+    3. The allow-list has it, today; or people approved it, and the rules of additions still allow it.
     4. What is known of its vulnerabilities is no older than `max_age`, and each that is known was accepted.
     5. No two layers hold different versions of one package.
     6. Its files are those that were locked.
     """
 
-    def __init__(self, shelf: Shelf, allowed: AllowList, *, max_age: timedelta, clock: Clock) -> None:
+    def __init__(
+        self,
+        shelf: Shelf,
+        allowed: AllowList,
+        *,
+        max_age: timedelta,
+        clock: Clock,
+        additions: AdditionRules | None = None,
+    ) -> None:
         self._shelf = shelf
         self._allowed = allowed
+        self._additions = additions or AdditionRules()
         self._max_age = max_age
         self._clock = clock
 
@@ -92,7 +102,11 @@ class ShelfOffer:
                         f"{one.text!r} is of no use to {program.language}; it may have {', '.join(names)}"
                     )
             packages = self._shelf.packages()
-            chosen = [self._find(packages, one, interpreter) for one in wanted]
+            found = [self._find(packages, one, interpreter) for one in wanted]
+            missing = [one for one, package in zip(wanted, found, strict=True) if package is None]
+            if missing:
+                self._refuse_missing(missing, program, interpreter)
+            chosen = [package for package in found if package is not None]
             _refuse_conflicts(chosen)
             # One that is named twice, in two ways, is one layer.
             return tuple(
@@ -100,11 +114,13 @@ class ShelfOffer:
                 for package in {package.key: package for package in chosen}.values()
             )
         except PackageError as error:
-            raise PackageNotAllowed(f"packages: {error}") from error
+            instead = error.instead if isinstance(error, PackageNotAllowed) else None
+            raise PackageNotAllowed(f"packages: {error}", instead=instead) from error
 
     def _find(
         self, packages: Sequence[LockedPackage], wanted: Wanted, interpreter: str | None
-    ) -> LockedPackage:
+    ) -> LockedPackage | None:
+        """None where nothing of the kind is locked. Raises PackageNotAllowed for what must not be had now."""
         fitting = [
             package
             for package in packages
@@ -122,15 +138,25 @@ class ShelfOffer:
             problems.append(problem)
         if problems:
             raise PackageNotAllowed(problems[0])
+        return None
+
+    def _refuse_missing(
+        self, missing: Sequence[Wanted], program: CodeExecution, interpreter: str | None
+    ) -> NoReturn:
         offered = ", ".join(self._offered(interpreter)) or "none"
+        names = ", ".join(repr(one.text) for one in missing)
+        verb = "is" if len(missing) == 1 else "are"
+        # What an engine of another language needs is nothing that its programs could import.
+        rules = self._additions if program.language is Language.PYTHON else AdditionRules()
+        how, instead = how_to_ask(missing, rules)
         raise PackageNotAllowed(
-            f"{wanted.text!r} is not among those offered here: {offered}. Use one of these, do without, "
-            f"or have the operator run: hitl-executor packages add {wanted.name}==VERSION"
+            f"{names} {verb} not among those offered here: {offered}. Use one of these, do without, or {how}",
+            instead=instead,
         )
 
     def problem(self, package: LockedPackage) -> str | None:
         """Why programs may not have it now, or None."""
-        if not self._allowed.allows(package.name, package.version):  # 3
+        if not self._listed(package):  # 3
             return f"{package} is no longer on this executor's list"
         age = self._clock.now() - package.report.checked_at
         if age > self._max_age:  # 4
@@ -145,6 +171,18 @@ class ShelfOffer:
                 f"version, or accept them with: hitl-executor packages accept {package} ID"
             )
         return None
+
+    def _listed(self, package: LockedPackage) -> bool:
+        if self._allowed.allows(package.name, package.version):
+            return True
+        return (
+            package.approved is not None
+            and self._additions.allow(package.name, package.version)
+            and not any(
+                self._additions.forbid(canonicalize_name(one.name), one.version)
+                for one in package.distributions
+            )
+        )
 
     def _offered(self, interpreter: str | None) -> tuple[str, ...]:
         return tuple(

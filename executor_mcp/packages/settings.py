@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from executor_mcp.packages.errors import RequirementInvalid
-from executor_mcp.packages.requirements import parse_requirement
+from executor_mcp.packages.requirements import AdditionRules, NamePattern, parse_requirement
 from server_kit.settings import SettingsModel
 
 
@@ -17,6 +17,39 @@ def _requirement(value: str) -> str:
     except RequirementInvalid as error:
         raise ValueError(str(error)) from error
     return value
+
+
+def _pattern(value: str) -> str:
+    try:
+        NamePattern.parse(value)
+    except RequirementInvalid as error:
+        raise ValueError(str(error)) from error
+    return value
+
+
+Pattern = Annotated[str, AfterValidator(_pattern)]
+
+
+class AdditionSettings(SettingsModel):
+    """Packages that programs get because people approved it, without an operator. Off: nothing is allowed."""
+
+    allowed: tuple[Pattern, ...] = Field(
+        default=(),
+        max_length=500,
+        description="what an approval may add, such as types-* or pandas>=2,<3; none: no approval adds any",
+    )
+    never: tuple[Pattern, ...] = Field(
+        default=(), max_length=500, description="what may not come along either, as a need of another one"
+    )
+    wall_seconds: float = Field(default=300, ge=1, le=3600, description="longest an addition may take")
+    disk_mb: int = Field(
+        default=2048, ge=1, le=65536, description="room that its files may take while it is added"
+    )
+
+    def rules(self) -> AdditionRules:
+        return AdditionRules(
+            tuple(map(NamePattern.parse, self.allowed)), tuple(map(NamePattern.parse, self.never))
+        )
 
 
 class VulnerabilitySettings(SettingsModel):
@@ -53,3 +86,10 @@ class PackageSettings(SettingsModel):
     )
     directory: Path | None = Field(default=None, description="where layers lie; packages in home by default")
     vulnerabilities: VulnerabilitySettings = VulnerabilitySettings()
+    additions: AdditionSettings = AdditionSettings()
+
+    @model_validator(mode="after")
+    def _additions_are_checked(self) -> Self:
+        if self.additions.allowed and self.vulnerabilities.source == "none":
+            raise ValueError("additions.allowed needs vulnerabilities.source: what nobody knows is not added")
+        return self

@@ -5,11 +5,12 @@ A package appears and changes by one rename, so a reader sees it as it was or as
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import secrets
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -63,12 +64,27 @@ class Shelf:
         """A directory to build in, beside its later place; what is left in it is removed."""
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = self.directory / f"{_STAGING}{secrets.token_hex(8)}"
-        path.mkdir(mode=0o700)
+        with self._turn():
+            path.mkdir(mode=0o700)
+            # Held until the end, which the kernel brings about for a process that is killed.
+            held = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(held, fcntl.LOCK_EX)
         try:
             yield path
         finally:
             if path.exists():
                 remove_tree(path)
+            os.close(held)
+
+    def remove_leftovers(self) -> int:
+        """Removes what dead processes were building; the number of directories removed."""
+        if not self.directory.is_dir():
+            return 0
+        removed = 0
+        with self._turn():
+            for path in self.directory.glob(f"{_STAGING}*"):
+                removed += _remove_unless_held(path)
+        return removed
 
     def put(self, staged: Path, package: LockedPackage) -> None:
         """Takes a staged directory in; one that is here already keeps its files and gets the new facts."""
@@ -109,7 +125,9 @@ class Shelf:
     def _write(self, directory: Path, package: LockedPackage) -> None:
         temporary = directory / f".{_FACTS}.{secrets.token_hex(8)}"
         with temporary.open("x", encoding="utf-8") as file:
-            file.write(package.model_dump_json(indent=1))
+            # Without it the facts are those that an executor of before approvals can read.
+            unused = {"approved"} if package.approved is None else None
+            file.write(package.model_dump_json(indent=1, exclude=unused))
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(directory / _FACTS)
@@ -124,3 +142,26 @@ class Shelf:
         if package.key != path.parent.name:
             raise PackageError(f"{path} speaks of another package; remove its directory")
         return package
+
+
+def _remove_unless_held(path: Path) -> bool:
+    held = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        remove_tree(path)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(held)
+    return True
+
+
+@asynccontextmanager
+async def staging(shelf: Shelf) -> AsyncGenerator[Path]:
+    """`Shelf.staging` for a server, which must not wait for others' turns or for files to go."""
+    staged = shelf.staging()
+    path = await asyncio.to_thread(staged.__enter__)
+    try:
+        yield path
+    finally:
+        await asyncio.shield(asyncio.to_thread(staged.__exit__, None, None, None))

@@ -16,12 +16,13 @@ import platform
 import re
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from executor_mcp.packages.errors import PackageNotInstallable
+from executor_mcp.packages.layers import remove_tree
 from executor_mcp.packages.locked import Distribution
 
 _SECONDS = 600.0
@@ -47,8 +48,18 @@ def target_here(interpreter: str) -> Target:
 class Installer(Protocol):
     """Where packages come from."""
 
-    async def install(self, requirement: str, target: Target, staged: Path) -> tuple[Distribution, ...]:
-        """Fills `staged/layer` and writes `staged/requirements.txt`. Raises PackageNotInstallable."""
+    async def lock(
+        self, requirements: Sequence[str], target: Target, staged: Path, *, constraints: Sequence[str] = ()
+    ) -> tuple[Distribution, ...]:
+        """Writes `staged/requirements.txt`: what it takes, in versions that keep to the `constraints`, with
+        hashes. Raises PackageNotInstallable.
+        """
+        ...
+
+    async def unpack(self, target: Target, staged: Path, *, own_cache: bool = False) -> None:
+        """Fills `staged/layer` with what `staged/requirements.txt` names and nothing else. With `own_cache`
+        whatever is fetched lies in `staged` meanwhile. Raises PackageNotInstallable.
+        """
         ...
 
 
@@ -62,30 +73,44 @@ class UvInstaller:
         }  # 3
         self._seconds = seconds
 
-    async def install(self, requirement: str, target: Target, staged: Path) -> tuple[Distribution, ...]:
+    async def lock(
+        self, requirements: Sequence[str], target: Target, staged: Path, *, constraints: Sequence[str] = ()
+    ) -> tuple[Distribution, ...]:
+        wanted, lock, pins = staged / "wanted.in", staged / "requirements.txt", staged / "constraints.txt"
+        wanted.write_text("\n".join(requirements) + "\n", encoding="utf-8")
+        pins.write_text("\n".join(constraints) + "\n", encoding="utf-8")
+        options = ["--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url"]
+        files = ["-c", str(pins), "-o", str(lock), str(wanted)]
+        await self._run(staged, "compile", target, *options, *files)
+        wanted.unlink()
+        pins.unlink()
+        return locked_distributions(lock.read_text(encoding="utf-8"))  # 2
+
+    async def unpack(self, target: Target, staged: Path, *, own_cache: bool = False) -> None:
+        lock, layer, cache = staged / "requirements.txt", staged / "layer", staged / "cache"
+        options = ["--require-hashes", "--no-deps", "--link-mode", "copy", "--target", str(layer)]
+        if own_cache:
+            options += ["--cache-dir", str(cache)]
+        await self._run(staged, "install", target, *options, "-r", str(lock))
+        await asyncio.to_thread(drop_commands, layer)  # 4
+        if own_cache:
+            await asyncio.to_thread(remove_tree, cache)
+
+    def _uv(self) -> str:
         # The one that was installed with this executor, before whatever else is there.
         path = os.pathsep.join((str(Path(sys.executable).parent), self._environment.get("PATH", "")))
         uv = shutil.which("uv", path=path)
         if uv is None:
             raise PackageNotInstallable("uv is needed to lock packages: pip install 'hitl-mcp[packages]'")
-        wanted, lock, layer = staged / "wanted.in", staged / "requirements.txt", staged / "layer"
-        wanted.write_text(requirement + "\n", encoding="utf-8")
+        return uv
+
+    async def _run(self, directory: Path, command: str, target: Target, *options: str) -> None:
         common = [
             *("--quiet", "--no-build", "--no-python-downloads", "--python", sys.executable),  # 1
             *("--python-version", target.interpreter, "--python-platform", target.platform),
         ]
-        compile_options = ["--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url"]
-        await self._run(staged, uv, "pip", "compile", *common, *compile_options, "-o", str(lock), str(wanted))
-        distributions = locked_distributions(lock.read_text(encoding="utf-8"))  # 2
-        install_options = ["--require-hashes", "--no-deps", "--link-mode", "copy", "--target", str(layer)]
-        await self._run(staged, uv, "pip", "install", *common, *install_options, "-r", str(lock))
-        wanted.unlink()
-        await asyncio.to_thread(drop_commands, layer)  # 4
-        return distributions
-
-    async def _run(self, directory: Path, *command: str) -> None:
         process = await asyncio.create_subprocess_exec(
-            *command,
+            *(self._uv(), "pip", command, *common, *options),
             cwd=directory,
             env=self._environment,
             stdin=asyncio.subprocess.DEVNULL,

@@ -216,8 +216,10 @@ class PreparedRun(Protocol):
         ...
 
     @property
-    def backend(self) -> SandboxName | None:
-        """Where it is, when that is not what the sandbox's description says; else None."""
+    def backend(self) -> SandboxName | Literal["packages"] | None:
+        """Where it is, when that is not what the sandbox's description says; else None. `packages` is no
+        sandbox: nothing but packages are added there.
+        """
         ...
 
 

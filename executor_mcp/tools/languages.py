@@ -15,7 +15,7 @@ def list_languages(service: ExecutionService) -> ToolDefinition[Call, LanguagesA
     async def run(call: Call) -> LanguagesAnswer:
         parse_arguments(ListLanguagesArguments, call.arguments)
         description, policy = await service.describe()
-        return languages(description, policy)
+        return languages(description, policy, service.additions)
 
     return ToolDefinition(
         name="list_languages",

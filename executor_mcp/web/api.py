@@ -55,7 +55,7 @@ def api_router(service: ExecutionService) -> APIRouter:
     async def list_languages() -> LanguagesAnswer:
         """Languages, sandbox, limits and profiles."""
         description, policy = await service.describe()
-        return languages(description, policy)
+        return languages(description, policy, service.additions)
 
     @router.get("/executions")
     async def list_executions(

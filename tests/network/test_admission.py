@@ -14,6 +14,7 @@ from executor_mcp.executor_policy import ExecutorPolicy
 from executor_mcp.interface.views import execution_answer, languages, output_file
 from executor_mcp.network.networked import NetworkedSandbox, NetworkRules
 from executor_mcp.network.settings import NetworkSettings
+from executor_mcp.packages.requirements import AdditionRules
 from executor_mcp.policy_settings import PolicySettings
 from executor_mcp.receipts import output_digest, verify_receipt
 from executor_mcp.sandbox.base import Connection, Sandbox
@@ -71,10 +72,10 @@ async def test_names_beyond_the_policy_are_refused_unspent_and_every_connection_
         "hosts": ["api.example.com:443 allowed", "evil.example.org:80 name_not_allowed"],
     }
     description, in_force = await made.executor.service.describe()
-    offered = languages(description, in_force)
+    offered = languages(description, in_force, AdditionRules())
     assert (offered.network_modes, offered.network_domains) == (("none", "allowlist"), policy.domains)
     gvisor = replace(description, backend="gvisor")
-    assert languages(gvisor, in_force).network_modes == ("none",)
+    assert languages(gvisor, in_force, AdditionRules()).network_modes == ("none",)
     await made.executor.service.close()
     await made.executor.recovery.end()
 

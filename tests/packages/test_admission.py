@@ -73,7 +73,7 @@ async def test_packages_are_decided_before_the_token_is_spent_and_recorded_with_
     assert plain.receipt is not None
     assert verify_receipt(plain.receipt, made.executor.receipt_key.public_keys()).packages == ()
     description, policy = await made.executor.service.describe()
-    offered = languages(description, policy)
+    offered = languages(description, policy, made.executor.service.additions)
     assert offered.packages
     by_language = {one.language: one.offered_packages for one in offered.languages}
     assert (by_language["python"], by_language["bash"]) == (("alpha==1.0",), ())

@@ -1,0 +1,42 @@
+"""What an agent can do about packages that a program names and that are not there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import ValidationError
+
+from executor_mcp.packages.requirements import AdditionRules, Wanted
+from hitl_contract.action_packages import PackageAddition
+
+
+def how_to_ask(missing: Sequence[Wanted], rules: AdditionRules) -> tuple[str, PackageAddition | None]:
+    """In words, and the very action where each of them names one version.
+
+    What else it would install is not known yet: `validate_code` of that action says it.
+    """
+    if not all(rules.may_name(one.name) for one in missing):
+        names = " ".join(f"{one.name}=={one.exact_version or 'VERSION'}" for one in missing)
+        return f"have the operator run: hitl-executor packages add {names}", None
+    exact = tuple(_exact(one) for one in missing)
+    try:
+        action = PackageAddition(language="python", packages=exact)
+    except ValidationError:
+        named = ", ".join(f'"{one}"' for one in exact)
+        shown = f'{{"type": "package_addition", "language": "python", "packages": [{named}]}}'
+        return (
+            f"ask people to approve (request_approval) that they are added, in exact versions: {shown}; "
+            "first give that action to validate_code, which says what it has to name besides",
+            None,
+        )
+    return (
+        "ask people to approve (request_approval) that they are added, with an action of its own: "
+        f"{action.model_dump_json()}; first give that action to validate_code, which says what it has to "
+        "name besides",
+        action,
+    )
+
+
+def _exact(wanted: Wanted) -> str:
+    extras = f"[{','.join(sorted(wanted.extras))}]" if wanted.extras else ""
+    return f"{wanted.name}{extras}=={wanted.exact_version or 'VERSION'}"
