@@ -16,7 +16,8 @@ from executor_mcp.tools.tool import ExecutorTool
 from executor_mcp.tools.validate_code import validate_code
 
 _INSTRUCTIONS = (
-    "Runs programs that a person has approved, each exactly once, in a sandbox. Ask for the approval "
+    "Runs programs that a person has approved, each exactly once, in a sandbox, and adds packages that "
+    "a person has approved. Ask for the approval "
     "at the approval "
     "server (request_approval); give the capability_token you get there to execute. A refusal says "
     "what to do."

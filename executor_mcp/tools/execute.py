@@ -24,7 +24,8 @@ def execute(service: ExecutionService) -> ToolDefinition[Call, ExecutionAnswer]:
         name="execute",
         title="Run an approved program",
         description=(
-            "Runs the program that a person approved, exactly once, in a sandbox. Needs the "
+            "Runs the program that a person approved, exactly once, in a sandbox; or adds the packages of an "
+            "approved package_addition. Needs the "
             "capability_token that the "
             "approval server gave for it; action may be left out. With a progress token its output "
             "comes as it is "

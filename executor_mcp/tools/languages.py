@@ -23,7 +23,7 @@ def list_languages(service: ExecutionService) -> ToolDefinition[Call, LanguagesA
         description=(
             "Languages with their versions and packages, the sandbox and its image digest, the largest "
             "limits and the "
-            "profiles that an action may ask for."
+            "profiles that an action may ask for, and which packages people can approve."
         ),
         input_schema=input_schema(ListLanguagesArguments),
         answer=LanguagesAnswer,

@@ -22,7 +22,8 @@ def validate_code(service: ExecutionService) -> ToolDefinition[Call, ValidationA
         description=(
             "What this executor's policy would refuse in an action or write into its record, exactly as "
             "execute would, what static analysis finds in its code, and the digest that an approval of it "
-            "would name. Runs nothing and needs no token; with an API key also what holds for you by name."
+            "would name. Of packages that are missing it says for which action to ask, and what an addition "
+            "would install. Runs nothing and needs no token; with an API key also what holds for you by name."
         ),
         input_schema=input_schema(ValidateCodeArguments),
         answer=ValidationAnswer,

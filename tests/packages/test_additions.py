@@ -206,9 +206,7 @@ async def test_nothing_is_added_unless_the_settings_allow_it(store: Database, tm
     assert rules(["*"], ["types-*"]).forbid("types-six", "1.0rc1")
 
 
-async def test_what_is_stopped_adds_nothing_and_what_is_kept_already_is_not_stopped(
-    store: Database, tmp_path: Path, index: Path
-) -> None:
+async def test_what_is_stopped_adds_nothing(store: Database, tmp_path: Path, index: Path) -> None:
     async with begun(adding(store, tmp_path, index, wall_seconds=0.3)) as one:
         one.installer.go.clear()
         late = await one.run(ALPHA)
@@ -233,6 +231,27 @@ async def test_what_is_stopped_adds_nothing_and_what_is_kept_already_is_not_stop
         assert (await service.get(execution)).status is ExecutionStatus.INTERRUPTED
         assert one.kept() == []
     assert "package.added" not in {event for event, _, _ in await one.made.events()}
+
+
+async def test_what_is_being_kept_is_kept_to_the_end_whoever_cancels(
+    one: Adding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noting, go, added = asyncio.Event(), asyncio.Event(), AuditNote.added
+
+    async def held(*given: Any) -> None:
+        noting.set()
+        await go.wait()
+        await added(*given)
+
+    monkeypatch.setattr(AuditNote, "added", held)
+    service = one.made.executor.service
+    execution = await service.execute(one.made.issuer.token(ALPHA), None)
+    await asyncio.wait_for(noting.wait(), 10)
+    await service.cancel(execution)
+    await service.get(execution, wait_seconds=0.1)
+    go.set()
+    ended = await service.get(execution, wait_seconds=10)
+    assert (ended.status, one.kept()) == (ExecutionStatus.COMPLETED, ["alpha==1.0"])
 
 
 async def test_files_that_are_not_those_that_were_locked_are_not_kept(

@@ -121,8 +121,8 @@ EXECUTION = (
     Promise(
         "E9",
         (
-            "Programs get packages that an operator has locked, of which nothing bad is known, and no other; "
-            "the receipt names their files."
+            "Programs get packages that an operator has locked, or people approved where the operator lets "
+            "them, of which nothing bad is known, and no other; the receipt names their files."
         ),
         tests=(
             "tests/packages/test_keeping.py",
@@ -156,6 +156,18 @@ EXECUTION = (
             "test_the_last_checkpoint_that_was_told_stands_in_for_one_that_was_lost_or_half_written",
             "tests/executor/test_transports.py::"
             "test_a_server_killed_while_a_program_runs_reports_it_as_interrupted_with_its_checkpoint",
+        ),
+    ),
+    Promise(
+        "E12",
+        (
+            "An approved addition installs exactly what people saw, all of it or nothing, once; no code of a "
+            "package runs."
+        ),
+        tests=(
+            "tests/packages/test_additions.py",
+            "tests/packages/test_killed_additions.py",
+            "tests/end_to_end/test_add_a_package.py",
         ),
     ),
 )
