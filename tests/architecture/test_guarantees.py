@@ -13,7 +13,7 @@ from tests.guarantees import PROMISES, Promise, Standing
 PROMISED = [
     *(f"A{number}" for number in range(1, 15)),
     *(f"T{number}" for number in range(1, 7)),
-    *(f"E{number}" for number in range(1, 12)),
+    *(f"E{number}" for number in range(1, 13)),
     *(f"D{number}" for number in range(1, 5)),
     *(f"W{number}" for number in range(1, 5)),
 ]
