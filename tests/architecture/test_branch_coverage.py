@@ -61,6 +61,8 @@ COVERED = (
             "tests/executor/test_gate_unavailable.py",
             "tests/executor/test_edges.py",
             "tests/packages/test_admission.py",
+            "tests/packages/test_additions.py::"
+            "test_what_is_known_to_be_bad_or_not_known_at_all_is_refused_before_the_token_is_spent",
             "tests/executor/test_quotas.py",
             "tests/executor/test_waiting.py",
         ),

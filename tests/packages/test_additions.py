@@ -21,10 +21,12 @@ from executor_mcp.packages.requirements import AdditionRules, AllowList, NamePat
 from executor_mcp.packages.settings import PackageSettings
 from executor_mcp.packages.shelf import Shelf
 from executor_mcp.receipts import output_digest, verify_receipt
+from executor_mcp.start_record import SharedBounds
 from server_kit.database.base import Database
 from server_kit.database.opening import open_database
 from server_kit.errors import DatabaseUnavailable
-from tests.executor.support import Bench, bench, create_tables, refused
+from tests.executor.support import Bench, bench, create_tables, eventually, refused
+from tests.executor.test_waiting import working
 from tests.packages.adding import Adding, adding, addition, begun, make_index, rules
 from tests.packages.support import make_wheel, program
 
@@ -303,6 +305,25 @@ async def test_of_several_executors_one_adds_on_one_token_and_each_on_its_own(
         )
         assert [each["package"] for each in result_of(both)["added"]] == ["gamma==1.0", "alpha==1.0"]
         assert first.kept() == second.kept() == ["alpha==1.0", "gamma==1.0"]
+
+
+async def test_an_addition_waits_for_a_place_like_a_program_and_begins_by_itself(
+    store: Database, tmp_path: Path, index: Path
+) -> None:
+    bounds = SharedBounds(most_waiting=2)
+    async with begun(adding(store, tmp_path, index, bounds=bounds, places=1)) as one:
+        service, sandbox = one.made.executor.service, one.made.sandbox
+        sandbox.hold = True
+        await service.execute(one.made.issuer.token(), None)
+        await eventually(lambda: len(sandbox.runs) == 1)
+        waiting = await service.execute(one.made.issuer.token(ALPHA), None)
+        assert (await service.get(waiting)).ahead == 0
+        async with working(one.made):
+            sandbox.runs[0].end(sandbox.outcome)
+            ended = await service.get(waiting, wait_seconds=30)
+        assert (ended.status, one.kept()) == (ExecutionStatus.COMPLETED, ["alpha==1.0"])
+        names = [name for name, subject, _ in await one.made.events() if subject == waiting]
+        assert names == ["execution.queued", "execution.started", "execution.finished"]
 
 
 async def test_what_cannot_be_recorded_is_not_added(one: Adding, monkeypatch: pytest.MonkeyPatch) -> None:
