@@ -19,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from executor_mcp.sandbox.base import Connection
 from executor_mcp.sandbox.errors import SandboxUnavailable
 from executor_mcp.sandbox.host_directories import DOOR_SOCKET
+from executor_mcp.sandbox.host_limits import why_not_started
 from executor_mcp.sandbox.host_users import user_of_its_own
 from executor_mcp.sandbox.owned_directories import (
     listen_to_sandbox,
@@ -82,7 +83,8 @@ class EgressDoor:
                 process = await _spawn(program, listener)
         except OSError as error:
             shutil.rmtree(root, ignore_errors=True)
-            raise SandboxUnavailable(f"the egress proxy could not be started: {error}") from error
+            why = why_not_started(error)
+            raise SandboxUnavailable(f"the egress proxy could not be started: {why}") from error
         orders = {
             "domains": [*domains],
             "ports": [*ports],

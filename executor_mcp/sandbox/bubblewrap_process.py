@@ -21,6 +21,7 @@ from executor_mcp.sandbox.control_groups import ControlGroup
 from executor_mcp.sandbox.errors import SandboxUnavailable
 from executor_mcp.sandbox.frames import MAX_FRAME_BYTES, Frame, read_frame
 from executor_mcp.sandbox.host_directories import HostDirectory
+from executor_mcp.sandbox.host_limits import why_not_started
 from executor_mcp.sandbox.job_message import HOSTS
 from executor_mcp.sandbox.run import Aftermath
 from executor_mcp.sandbox.usage import UsageMeter
@@ -148,7 +149,7 @@ async def _spawn(command: list[str], descriptors: Descriptors) -> asyncio.subpro
             limit=MAX_FRAME_BYTES,
         )
     except OSError as error:
-        raise SandboxUnavailable(f"the sandbox could not be started: {error}") from error
+        raise SandboxUnavailable(f"the sandbox could not be started: {why_not_started(error)}") from error
 
 
 async def _process_1(process: asyncio.subprocess.Process, status_reader: int) -> tuple[int, int]:
@@ -167,7 +168,8 @@ async def _process_1(process: asyncio.subprocess.Process, status_reader: int) ->
     except (TimeoutError, OSError, ValueError, KeyError) as error:
         await _kill_outer(process)
         written = await _bounded_errors(process)
-        raise SandboxUnavailable(f"the sandbox could not be started: {written or error}") from error
+        why = why_not_started(error, written)
+        raise SandboxUnavailable(f"the sandbox could not be started: {why}") from error
     except asyncio.CancelledError:
         await _kill_outer(process)
         raise

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import secrets
 import socket
 import threading
 from collections.abc import Callable, Mapping
@@ -23,6 +24,7 @@ import requests
 
 from executor_mcp.sandbox.errors import ImageBuildFailed, SandboxFailed, SandboxUnavailable
 from executor_mcp.sandbox.host_limits import ADVICE, is_out_of_processes
+from executor_mcp.sandbox.strays import Strays
 
 _CALL_SECONDS = 30.0
 _OVER_SECONDS = 2.0
@@ -84,6 +86,7 @@ class DockerEngine:
         self._threads = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="docker")
         self._client: Any = None
         self._connecting = threading.Lock()
+        self._strays = Strays(self._remove)
 
     async def facts(self) -> EngineFacts:
         info: dict[str, Any] = await self._call(lambda client: client.info())
@@ -109,16 +112,28 @@ class DockerEngine:
         container: Mapping[str, Any],
         unmasked: bool = False,
     ) -> str:
-        """`unmasked` leaves /proc as the kernel makes it: else no process in it can mount one of its own."""
+        """`unmasked` leaves /proc as the kernel makes it: else no process in it can mount one of its own.
+
+        Where this raises, what the engine makes of it all the same is removed.
+        """
+        name = f"hitl-{secrets.token_hex(8)}"
 
         def create(client: Any) -> str:
             config = client.create_host_config(**host)
             if unmasked:
                 config |= {"MaskedPaths": [], "ReadonlyPaths": []}
-            answer = client.create_container(image, entrypoint=command, host_config=config, **container)
+            answer = client.create_container(
+                image, entrypoint=command, host_config=config, name=name, **container
+            )
             return str(answer["Id"])
 
-        return await self._call(create)
+        try:
+            return await self._call(create)
+        except SandboxFailed:
+            raise
+        except BaseException:
+            self._strays.not_answered(name)
+            raise
 
     async def attach(self, container_id: str, limit: int) -> AttachedStream:
         """To be called before the start: output that came earlier would be lost in the SDK's own buffer."""
@@ -169,17 +184,28 @@ class DockerEngine:
         return int(state.get("Pid") or 0)
 
     async def remove(self, container_id: str) -> None:
-        def remove(client: Any) -> None:
+        """Where this raises or is cancelled, it is tried again later."""
+        try:
+            await self._remove(container_id)
+        except BaseException:
+            self._strays.not_removed(container_id)
+            raise
+
+    async def _remove(self, reference: str) -> bool:
+        """False when there was no such container."""
+
+        def remove(client: Any) -> bool:
             try:
-                client.remove_container(container_id, force=True, v=True)
+                client.remove_container(reference, force=True, v=True)
             except docker.errors.NotFound:
-                return
+                return False
             except docker.errors.APIError as error:
                 # Somebody else is removing it already.
                 if error.status_code != requests.codes.conflict:
                     raise
+            return True
 
-        await self._call(remove)
+        return await self._call(remove)
 
     async def labelled(self, label: str, value: str, owner_label: str) -> list[ContainerFacts]:
         found: list[dict[str, Any]] = await self._call(
@@ -240,6 +266,7 @@ class DockerEngine:
         await self._call(build, timeout=_BUILD_SECONDS)
 
     async def close(self) -> None:
+        await self._strays.close()
         if self._client is not None:
             await asyncio.to_thread(self._client.close)
         self._threads.shutdown(wait=False)

@@ -16,6 +16,8 @@ class EngineProxy:
         self.socket = socket
         self.delay_seconds = 0.0
         self.connections = 0
+        self.unanswered: bytes | None = None
+        """Requests with this in them reach the engine, and nothing that it answers there comes back."""
         self._server: asyncio.Server | None = None
         self._pipes: set[asyncio.Task[None]] = set()
         self._flowing = asyncio.Event()
@@ -29,6 +31,7 @@ class EngineProxy:
         """Answer again, as an engine that was started does."""
         self._flowing.set()
         self.delay_seconds = 0.0
+        self.unanswered = None
         if self._server is None:
             self._server = await asyncio.start_unix_server(self._serve, self.socket)
 
@@ -55,18 +58,28 @@ class EngineProxy:
             with suppress(OSError, asyncio.CancelledError):
                 engine_reader, engine_writer = await asyncio.open_unix_connection(ENGINE)
                 try:
-                    await asyncio.gather(self._pass(reader, engine_writer), self._pass(engine_reader, writer))
+                    lost = asyncio.Event()
+                    await asyncio.gather(
+                        self._pass(reader, engine_writer, lost, asks=True),
+                        self._pass(engine_reader, writer, lost, asks=False),
+                    )
                 finally:
                     engine_writer.transport.abort()
         finally:
             writer.transport.abort()
             self._pipes.discard(task)
 
-    async def _pass(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _pass(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, lost: asyncio.Event, *, asks: bool
+    ) -> None:
         while data := await source.read(65536):
             await self._flowing.wait()
             if self.delay_seconds:
                 await asyncio.sleep(self.delay_seconds)
+            if asks and self.unanswered is not None and self.unanswered in data:
+                lost.set()
+            if not asks and lost.is_set():
+                continue
             sink.write(data)
             await sink.drain()
         if sink.can_write_eof():

@@ -46,6 +46,7 @@ AUDIT_AND_DATA = (
         tests=(
             "tests/server_kit/test_database_failures.py",
             "tests/executor/test_full_disk.py",
+            "tests/executor/test_short_host.py",
             "tests/executor/test_runner.py::test_an_end_is_recorded_once_the_database_is_back",
         ),
     ),

@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,39 +152,6 @@ async def test_an_image_that_is_missing_is_named_with_its_remedy_and_used_once_i
         await house.runs(token)
     finally:
         await engine._call(lambda client: client.remove_image(name, force=True))  # pyright: ignore[reportPrivateUsage]
-        await made.executor.service.close()
-        await sandbox.close()
-        await database.close()
-
-
-@pytest.mark.timeout(120)
-async def test_a_host_that_is_out_of_processes_is_said_so_and_the_token_runs_once_there_are_some(
-    docker_image: str, sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sandbox: Any = DockerSandbox(DockerEngine(), image=docker_image, instance=INSTANCE)
-    database = await open_database(sqlite_url)
-    await create_tables(database)
-    made = bench(database, tmp_path, sandbox=sandbox)
-    house = House(made, EngineProxy(tmp_path / "unused"), sandbox)
-    token = made.issuer.token()
-    start = threading.Thread.start
-
-    def none_left(thread: threading.Thread) -> None:
-        # What CPython raises when the kernel answers EAGAIN. Other threads are there already, as in a
-        # server that has run for a while.
-        if thread.name.startswith("docker"):
-            raise RuntimeError("can't start new thread")
-        start(thread)
-
-    try:
-        monkeypatch.setattr(threading.Thread, "start", none_left)
-        refusal = await house.refused(token)
-        assert refusal.reason is RefusalReason.SANDBOX_UNAVAILABLE
-        assert "out of pids" in refusal.detail
-        monkeypatch.setattr(threading.Thread, "start", start)
-        await house.runs(token)
-    finally:
-        monkeypatch.undo()
         await made.executor.service.close()
         await sandbox.close()
         await database.close()
