@@ -43,6 +43,7 @@ class FrameKind(IntEnum):
     STOP = 66
     DRAIN = 67
     LOOK = 68
+    OUTPUTS = 69
 
 
 @dataclass(frozen=True)

@@ -128,6 +128,8 @@ def checked_result(data: bytes) -> bytes | None:
     """The result as strict, compact UTF-8 JSON, or None when it is none or is nested too deep for its
     readers.
     """
+    if not data:
+        return None
     try:
         value: object = json.loads(data, parse_constant=_refuse_constant)
         if _depth(value) > MAX_RESULT_DEPTH:

@@ -16,7 +16,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -111,9 +111,12 @@ class SupervisedRun:
         self._ended_at: float | None = None
         self._complete = False
         self._detail: str | None = None
-        loop = asyncio.get_running_loop()
-        self._exited: asyncio.Future[None] = loop.create_future()
-        self._cancelled: asyncio.Future[None] = loop.create_future()
+        self._loop = asyncio.get_running_loop()
+        self._verdict: Termination | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_receiving = True
+        self._suffices: Callable[[], bool] = lambda: False
+        self._waiters: list[asyncio.Future[SandboxOutcome]] = []
         self._task: asyncio.Task[SandboxOutcome] | None = None
         self._sampler = UsageSampler(self._meter, sink.usage)
         self._checkpoints = CheckpointWatch(channel.send, sink.checkpoint)
@@ -123,29 +126,67 @@ class SupervisedRun:
         """Call once, when the program has been sent; `ended` is called when the run is over."""
         self._started_at = time.monotonic()
         self._sampler.begin()
+        self._then(self._wall_seconds, self._wall_is_over)
         self._task = asyncio.create_task(self._drive())
+        self._task.add_done_callback(self._pass_on_failure)
         self._task.add_done_callback(lambda _: ended(self))
 
     async def wait(self) -> SandboxOutcome:
         assert self._task is not None
-        return await asyncio.shield(self._task)
+        if self._task.done():
+            return self._task.result()
+        # Not the task itself: whoever waits hears of the end a turn of the loop earlier.
+        waiter: asyncio.Future[SandboxOutcome] = self._loop.create_future()
+        self._waiters.append(waiter)
+        return await waiter
 
     async def cancel(self) -> None:
-        _happened(self._cancelled)
+        if self._is_receiving and self._verdict != "cancelled":
+            if self._verdict is not None or self._exit is not None:
+                self._stop_receiving()
+            elif time.monotonic() - self._started_at >= LONG_RUN_SECONDS:
+                # What a long run leaves may be worth keeping, its checkpoint above all.
+                self._stop("cancelled", CANCEL_GRACE_SECONDS)
+            else:
+                # The supervisor is faster than an engine, and than the kernel at taking namespaces apart.
+                self._suffices = lambda: self._exit is not None
+                self._stop("cancelled", SHORT_CANCEL_GRACE_SECONDS)
         await self.wait()
 
+    def _wall_is_over(self) -> None:
+        self._stop("timed_out", STOP_GRACE_SECONDS)
+
+    def _stop(self, verdict: Termination, grace_seconds: float) -> None:
+        self._verdict = verdict
+        self._channel.send(encode_frame(FrameKind.STOP))
+        self._then(grace_seconds, self._stop_receiving)
+
+    def _stop_receiving(self) -> None:
+        """Whatever has not come by now is not waited for."""
+        if self._is_receiving and self._task is not None:
+            self._is_receiving = False
+            self._task.cancel()
+
+    def _then(self, seconds: float, what: Callable[[], None]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(seconds, what)
+
     async def _drive(self) -> SandboxOutcome:
-        receiving = asyncio.create_task(self._receive())
-        verdict: Termination | None = None
+        broken: Termination | None = None
         try:
-            verdict = await self._supervise(receiving)
+            broken = await self._receive()
+        except asyncio.CancelledError:
+            if self._is_receiving or self._task is None:
+                raise
+            self._task.uncancel()
         finally:
+            self._is_receiving = False
+            if self._timer is not None:
+                self._timer.cancel()
             self._peaks = await self._sampler.stop()
             await self._checkpoints.stop()
             await self._channel.kill()
-            if not receiving.done():
-                receiving.cancel()
-                await asyncio.gather(receiving, return_exceptions=True)
         aftermath = await self._channel.remove()
         result = self._whole_result()
         if len(result) <= _QUICKLY_PARSED_BYTES:
@@ -153,33 +194,23 @@ class SupervisedRun:
         else:
             # In a thread: a program chooses what there is to parse.
             result_json = await asyncio.to_thread(checked_result, result)
-        return self._outcome(verdict, aftermath, result_json)
+        outcome = self._outcome(self._verdict or broken, aftermath, result_json)
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(outcome)
+        return outcome
 
     async def _meter(self) -> UsageMeter | None:
         """The first thing that is done for a run that lasts, and for no other."""
         self._checkpoints.begin()
         return await self._channel.meter()
 
-    async def _supervise(self, receiving: asyncio.Task[Termination | None]) -> Termination | None:
-        """The termination where this side decided it, None where the program did."""
-        exited, cancelled = self._exited, self._cancelled
-        await _first_of(self._wall_seconds, receiving, exited, cancelled)
-        if cancelled.done() and not exited.done():
-            self._channel.send(encode_frame(FrameKind.STOP))
-            if time.monotonic() - self._started_at >= LONG_RUN_SECONDS:
-                # What a long run leaves may be worth keeping, its checkpoint above all.
-                await _first_of(CANCEL_GRACE_SECONDS, receiving)
-            else:
-                # The supervisor is faster than an engine, and than the kernel at taking namespaces apart.
-                await _first_of(SHORT_CANCEL_GRACE_SECONDS, receiving, exited)
-            return "cancelled"
-        if not receiving.done() and not exited.done():
-            self._channel.send(encode_frame(FrameKind.STOP))
-            await _first_of(STOP_GRACE_SECONDS, receiving, cancelled)
-            return "timed_out"
-        if not receiving.done():
-            await _first_of(COLLECT_SECONDS, receiving, cancelled)
-        return receiving.result() if receiving.done() else None
+    def _pass_on_failure(self, task: asyncio.Task[SandboxOutcome]) -> None:
+        for waiter in self._waiters:
+            if not waiter.done() and task.cancelled():
+                waiter.cancel()
+            elif not waiter.done() and (error := task.exception()) is not None:
+                waiter.set_exception(error)
 
     async def _receive(self) -> Termination | None:
         """Takes frames until the last one; a termination when the sandbox broke a rule."""
@@ -192,7 +223,7 @@ class SupervisedRun:
                 if taken % _FRAMES_AT_A_TIME == 0:
                     # What has arrived is read without waiting: a flood of small frames lets nobody in.
                     await asyncio.sleep(0)
-                if frame.kind in (FrameKind.END, FrameKind.FAILED):
+                if frame.kind in (FrameKind.END, FrameKind.FAILED) or self._suffices():
                     break
         except FrameError as error:
             self._detail = f"the sandbox sent {error}"
@@ -216,7 +247,8 @@ class SupervisedRun:
                 if self._exit.processes_exceeded:
                     self._detail = "the program was ended because it had more processes than its limit"
                 self._ended_at = time.monotonic()
-                _happened(self._exited)
+                if self._verdict is None:
+                    self._then(COLLECT_SECONDS, self._stop_receiving)
             case FrameKind.FILE:
                 self._files.begin(*decode_file_header(frame.payload))
             case FrameKind.FILE_DATA:
@@ -304,15 +336,6 @@ class SupervisedRun:
             ("result", exit_report.result_bytes, self._amounts.result_bytes),
         )
         return [name for name, size, bound in bounds if size > bound]
-
-
-def _happened(event: asyncio.Future[None]) -> None:
-    if not event.done():
-        event.set_result(None)
-
-
-async def _first_of(seconds: float, *events: asyncio.Future[Any]) -> None:
-    await asyncio.wait(events, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
 
 
 def _parse(payload: bytes) -> _Exit:

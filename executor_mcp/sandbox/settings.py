@@ -21,7 +21,7 @@ class PoolSettings:
     enabled: bool = True
     minimum: int = 2
     maximum: int = 8
-    launches_at_a_time: int = 2
+    launches_at_a_time: int = 3
     most_waiting: int = 64
     patience_seconds: float = 15.0
     max_age_seconds: float = 1800.0

@@ -65,20 +65,36 @@ class SupervisedSandboxes:
         image_digest: str | None = None,
         backend: SandboxName | None = None,
     ) -> PreparedSandbox:
-        interpreter = self._languages.of(job.language).interpreter
         amounts = amounts_of(job)
         channel = await launch(amounts)
         try:
             async with asyncio.timeout(READY_SECONDS):
-                interpreters = await _interpreters(channel)
-            if interpreter not in interpreters:
-                raise SandboxUnavailable(f"{interpreter}, needed for {job.language}, is not in this sandbox")
+                interpreters = await interpreters_of(channel)
         except TimeoutError as error:
             await remove(channel)
             raise SandboxUnavailable(f"the sandbox was not ready within {READY_SECONDS:g} s") from error
         except BaseException:
             await remove(channel)
             raise
+        return await self.prepared(
+            job, channel, amounts, interpreters, image_digest=image_digest, backend=backend
+        )
+
+    async def prepared(
+        self,
+        job: SandboxJob,
+        channel: Channel,
+        amounts: Amounts,
+        interpreters: frozenset[str],
+        *,
+        image_digest: str | None = None,
+        backend: SandboxName | None = None,
+    ) -> PreparedSandbox:
+        """Of a sandbox that is ready, and has these. Raises SandboxUnavailable."""
+        interpreter = self._languages.of(job.language).interpreter
+        if interpreter not in interpreters:
+            await remove(channel)
+            raise SandboxUnavailable(f"{interpreter}, needed for {job.language}, is not in this sandbox")
         prepared = PreparedSandbox(job, channel, amounts, image_digest, backend)
         self._prepared.add(prepared)
         return prepared
@@ -114,7 +130,8 @@ async def remove(channel: Channel) -> None:
     await channel.remove()
 
 
-async def _interpreters(channel: Channel) -> frozenset[str]:
+async def interpreters_of(channel: Channel) -> frozenset[str]:
+    """Reads READY. Raises SandboxUnavailable."""
     try:
         frame = await channel.read_frame()
         if frame is not None and frame.kind is FrameKind.READY:

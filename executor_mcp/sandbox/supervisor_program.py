@@ -8,6 +8,7 @@ from executor_mcp.sandbox.languages.registry import Languages
 
 _LANGUAGES_MODULE = "sandbox_languages"
 _SUPERVISOR_MODULES = (
+    "supervisor_quick",
     "supervisor_wire",
     "supervisor_parts",
     "supervisor_files",
@@ -15,9 +16,11 @@ _SUPERVISOR_MODULES = (
     "supervisor",
 )
 _WARM_MODULES = (
+    "supervisor_quick",
     "supervisor_wire",
     "supervisor_parts",
     "supervisor_files",
+    "warm_handover",
     "warm_child",
     "warm_drivers",
     "warm_supervisor",

@@ -17,6 +17,7 @@ from executor_mcp.sandbox.pool.container import WarmContainer
 from executor_mcp.sandbox.pool.sandbox import PooledDockerSandbox
 from executor_mcp.sandbox.settings import PoolSettings
 from executor_mcp.sandbox.supervised import PreparedSandbox
+from hitl_contract.action_code import InputFile
 from tests.sandbox.support import Recorder, begin, make_job, result_of, run, until
 
 INSTANCE = f"warm-{os.getpid()}"
@@ -191,6 +192,43 @@ async def test_a_program_ends_as_an_interpreter_ends(
     assert out is None or (outcome.stdout, outcome.stderr) == (out, err)
     if "kept" in code:
         assert [file.content for file in outcome.files] == [b"unflushed"]
+
+
+async def test_only_the_program_itself_can_say_how_it_ended(sandbox: PooledDockerSandbox) -> None:
+    """What it has forked ends in the same way, with the same memory."""
+    await warm(sandbox, 1)
+    code = "import os, time\nif os.fork():\n  os.wait()\n  os.close(3)\n  time.sleep(0.2)\n  os._exit(5)"
+    outcome = await run(sandbox, "python", code)
+    assert (outcome.termination, outcome.exit_code) == ("exited", 5)
+
+
+async def test_an_end_that_nothing_waits_for_is_told_as_any_other(sandbox: PooledDockerSandbox) -> None:
+    """The supervisor tells of an end before the kernel has taken all apart, where nothing hangs on it."""
+    await warm(sandbox, 1)
+    code = """
+import subprocess, sys, threading, time
+threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+subprocess.run(["sh", "-c", "i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done"])
+subprocess.Popen(["sleep", "60"])
+open("left", "w").write("x" * 100_000)
+print("y" * 100_000)
+sys.exit(7)
+"""
+    outcome = await run(sandbox, "python", code)
+    assert (outcome.termination, outcome.exit_code, len(outcome.stdout)) == ("exited", 7, 100_001)
+    assert [(file.path, file.size) for file in outcome.files] == [("left", 100_000)]
+    assert not outcome.files_truncated
+    # That of children that it has waited for is its own.
+    assert outcome.usage.cpu_seconds is not None
+    assert outcome.usage.cpu_seconds > 0.02
+
+
+async def test_a_given_file_that_was_changed_comes_back(sandbox: PooledDockerSandbox) -> None:
+    await warm(sandbox, 1)
+    files = (InputFile(path="given.txt", content="one"), InputFile(path="other.txt", content="same"))
+    job = make_job("python", "open('given.txt', 'w').write('two')\nNone", files=files)
+    outcome = await (await begin(sandbox, job, Recorder())).wait()
+    assert [(file.path, file.content) for file in outcome.files] == [("given.txt", b"two")]
 
 
 async def test_many_in_a_row_leave_nothing_behind(sandbox: PooledDockerSandbox) -> None:

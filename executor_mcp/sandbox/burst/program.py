@@ -11,9 +11,11 @@ from executor_mcp.sandbox.supervisor_program import program_of, sources_of
 _MODULES = (
     "burst_kernel",
     "burst_outer",
+    "supervisor_quick",
     "supervisor_wire",
     "supervisor_parts",
     "supervisor_files",
+    "warm_handover",
     "warm_child",
     "warm_drivers",
     "warm_supervisor",

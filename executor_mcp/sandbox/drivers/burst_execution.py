@@ -38,9 +38,25 @@ from burst_kernel import (
 )
 from burst_outer import NOTHING, write
 from sandbox_languages import INTERPRETERS
-from supervisor_parts import RESULT_DESCRIPTOR, ROOT, WORK, Child, ControlGroup, Dumpability, find_interpreter
-from supervisor_wire import FAILED, READY, Report
-from warm_child import PRELOADED, WarmChild, execute, load_driver, preflight
+from supervisor_parts import (
+    RESULT_DESCRIPTOR,
+    ROOT,
+    WORK,
+    Child,
+    ControlGroup,
+    Dumpability,
+    find_interpreter,
+    lay_out,
+)
+from supervisor_wire import BEGUN, FAILED, READY, Report, receive_job, receive_outputs
+from warm_child import (
+    PRELOADED,
+    WarmChild,
+    execute,
+    load_driver,
+    preflight,
+)
+from warm_handover import Account, Farewell
 from warm_supervisor import supervise
 
 SANDBOX_USER = 1000
@@ -82,28 +98,36 @@ class Preloaded:
 class BurstChild(WarmChild):
     """The program's process, forked when the program has come instead of before."""
 
-    def __init__(self, preloaded: Preloaded, out_of_memory_score: int) -> None:
+    def __init__(self, preloaded: Preloaded, out_of_memory_score: int, writers: list[int]) -> None:
         Child.__init__(self, out_of_memory_score)
+        self._writers = writers
         self._dumpability = preloaded.dumpability
         self._drivers: dict[str, types.ModuleType] = preloaded.drivers
         self._loaded = preloaded.modules
+        self.farewell = Farewell()
         self.result, self._result_writer = os.pipe()
         os.set_blocking(self.result, False)
 
-    def order(self, job: dict[str, Any], outputs: list[int]) -> None:
+    def begin(self, control: int, report: Report) -> Account:
+        job = receive_job(control)
+        os.makedirs(WORK, 0o755, exist_ok=True)
+        given = lay_out(job)
+        report.send(BEGUN)
         self.prefer_as_victim(1000)
         self.process = os.fork()
         if self.process == 0:
-            self._become(job, outputs)
+            self._become(job)
         self.prefer_as_victim(0)
-        os.close(self._result_writer)
+        for writer in (self._result_writer, *self._writers):
+            os.close(writer)
+        return Account(Account.of(job, given))
 
-    def _become(self, order: dict[str, Any], outputs: list[int]) -> NoReturn:
+    def _become(self, order: dict[str, Any]) -> NoReturn:
         try:
             os.setsid()
             high = [
                 fcntl.fcntl(each, fcntl.F_DUPFD, 2 * _ANY_HIGH_DESCRIPTOR)
-                for each in (*outputs, self._result_writer)
+                for each in (*self._writers, self._result_writer)
             ]
             for target, descriptor in zip((1, 2, RESULT_DESCRIPTOR), high):  # noqa: B905 - 3.9 may run this
                 os.dup2(descriptor, target)
@@ -145,9 +169,10 @@ def live(preloaded: Preloaded, birth: Birth) -> None:
         os.closerange(3, control)
         os.closerange(control + 1, out_of_memory_score)
         os.closerange(out_of_memory_score + 1, 1024)
-        child = BurstChild(preloaded, out_of_memory_score)
         report.send_json(READY, preloaded.interpreters)
-        supervise(child, preloaded.control_group, report, control)
+        writers, readers = receive_outputs(control)
+        child = BurstChild(preloaded, out_of_memory_score, writers)
+        supervise(child, preloaded.control_group, report, control, readers)
         # The host reads at its own pace, and then closes its end.
         while os.read(control, 1):
             pass

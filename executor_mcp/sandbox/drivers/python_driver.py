@@ -14,15 +14,23 @@ Figures of matplotlib that are open at the end are saved too.
 
 from __future__ import annotations
 
-import ast
-import base64
-import json
+import _ast
+import _json
+import binascii
 import math
 import os
 import sys
-import traceback
 import types
-from typing import Any, cast
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    # All of this is here before the program, and takes as little as it can: more takes longer to load than
+    # most programs run.
+    from collections.abc import Callable
+    from typing import Any
+
+# The interpreter's own: it needs no library.
+print_traceback = sys.__excepthook__
 
 RESULT_DESCRIPTOR = 3
 REPR_CHARACTERS = 20000
@@ -45,12 +53,35 @@ def report(value: Any, folder: str) -> None:
     saved = Saved(folder)
     if value is not None:
         try:
-            text = json.dumps(value, allow_nan=False, default=saved.shown)
+            text = encoded(value, saved.shown)
         except (TypeError, ValueError, RecursionError):
-            text = json.dumps(represented(value))
+            text = encoded(represented(value))
         send(text.encode())
     for figure in figures:
         saved.image(figure, "figure")
+
+
+class Reading:
+    """What `_json.make_scanner` asks of a `json.JSONDecoder`."""
+
+    strict = True
+    object_hook = None
+    object_pairs_hook = None
+    parse_float = float
+    parse_int = int
+    parse_constant = float
+
+
+def decoded(text: str) -> Any:
+    scan: Any = _json.make_scanner(Reading)  # pyright: ignore[reportArgumentType]
+    return scan(text, 0)[0]
+
+
+def encoded(value: Any, default: Callable[[Any], Any] = str) -> str:
+    encode = _json.make_encoder(
+        {}, default, _json.encode_basestring_ascii, None, ": ", ", ", False, False, False
+    )
+    return "".join(encode(value, 0))
 
 
 def send(remaining: bytes) -> None:
@@ -88,7 +119,7 @@ def cell(value: Any) -> Any:
     if isinstance(value, str):
         return value if len(value) <= CELL_CHARACTERS else value[:CELL_CHARACTERS] + "…"
     if isinstance(value, (bytes, bytearray)):
-        return {"base64": base64.b64encode(value[:CELL_CHARACTERS]).decode()}
+        return {"base64": binascii.b2a_base64(value[:CELL_CHARACTERS], newline=False).decode()}
     if has(value, "isoformat"):
         # Of what is no time at all the libraries say that it is not even itself.
         return value.isoformat() if value == value else None
@@ -136,7 +167,7 @@ class Saved:
         for method, extension in DRAWN:
             drawn: Any = getattr(value, method)() if has(value, method) else None
             if isinstance(drawn, tuple):
-                drawn = cast("tuple[Any, ...]", drawn)[0]
+                drawn = first_of(drawn)  # pyright: ignore[reportUnknownArgumentType]
             if isinstance(drawn, (str, bytes)):
                 path = self._free(stem, extension)
                 with open(path, "wb") as file:
@@ -151,12 +182,12 @@ class Saved:
         columns = [str(column)[:200] for column in list(frame.columns)[:MOST_COLUMNS]]
         kinds = [str(kind)[:200] for kind in list(frame.dtypes)[:MOST_COLUMNS]]
         rows: list[list[Any]] = []
-        used = len(json.dumps([columns, kinds]))
+        used = len(encoded([columns, kinds]))
         for row in (
             frame.itertuples(index=False, name=None) if has(frame, "itertuples") else frame.iter_rows()
         ):
             cells = [cell(value) for value in row[:MOST_COLUMNS]]
-            used += len(json.dumps(cells)) + 2
+            used += len(encoded(cells)) + 2
             if used > TABLE_BYTES:
                 break
             rows.append(cells)
@@ -198,6 +229,10 @@ class Saved:
                 return path
 
 
+def first_of(pair: Any) -> Any:
+    return pair[0]
+
+
 def open_figures() -> list[Any]:
     pyplot = sys.modules.get("matplotlib.pyplot")
     try:
@@ -210,17 +245,17 @@ def run(path: str, namespace: dict[str, object]) -> None:
     # As text: from bytes Python would follow a declared encoding, and run what nobody has seen.
     with open(path, encoding="utf-8", newline="") as file:
         source = file.read()
-    tree = compile(source, path, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
-    if not isinstance(tree, ast.Module):
+    tree = compile(source, path, "exec", _ast.PyCF_ONLY_AST, dont_inherit=True)
+    if not isinstance(tree, _ast.Module):
         raise TypeError("a program is a module")
     last = tree.body[-1] if tree.body else None
-    if not isinstance(last, ast.Expr):
+    if not isinstance(last, _ast.Expr):
         exec(compile(tree, path, "exec", dont_inherit=True), namespace)  # noqa: S102 - its purpose
         report(None, os.path.dirname(path))
         return
     tree.body.pop()
     exec(compile(tree, path, "exec", dont_inherit=True), namespace)  # noqa: S102
-    value = eval(compile(ast.Expression(last.value), path, "eval", dont_inherit=True), namespace)  # noqa: S307
+    value = eval(compile(_ast.Expression(last.value), path, "eval", dont_inherit=True), namespace)  # noqa: S307
     report(value, os.path.dirname(path))
 
 
@@ -238,7 +273,7 @@ def show(error: BaseException) -> None:
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
         frames = frames.tb_next
-    traceback.print_exception(type(error), error, frames)
+    print_traceback(type(error), error.with_traceback(frames), frames)
 
 
 def main() -> int:
@@ -247,7 +282,7 @@ def main() -> int:
     sys.stdout = open(1, "w", encoding="utf-8", buffering=1, closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
     with open(os.environ["INPUT_DATA"], encoding="utf-8") as file:
-        input_data = json.load(file)
+        input_data = decoded(file.read())
     sys.argv = [path]
     add_packages()
     sys.path.insert(0, os.path.dirname(path))

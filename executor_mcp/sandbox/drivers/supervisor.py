@@ -14,14 +14,11 @@ Frames, both ways, are `type (1 byte) | length (4 bytes, big-endian) | payload`;
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import select
-import signal
 import sys
 import time
-from typing import Any
 
 from egress_forwarder import start_forwarder
 from sandbox_languages import INTERPRETERS
@@ -37,7 +34,8 @@ from supervisor_parts import (
     find_interpreter,
     lay_out,
 )
-from supervisor_wire import END, EXITED, FAILED, JOB, LOOK, READY, Report, receive
+from supervisor_quick import signal
+from supervisor_wire import END, EXITED, FAILED, LOOK, READY, Report, receive, receive_job
 
 
 def wake(number: int, frame: object) -> None:
@@ -80,11 +78,8 @@ def run(program: Program, outputs: list[Output], watch: Watch, report: Report, c
 
 def supervise(report: Report, control: int, out_of_memory_score: int) -> None:
     report.send_json(READY, [name for name in INTERPRETERS if find_interpreter(name) is not None])
-    kind, payload = receive(control)
-    if kind != JOB:
-        return
-    job: dict[str, Any] = json.loads(payload)
-    del payload
+    job = receive_job(control)
+    os.makedirs(WORK, 0o755, exist_ok=True)
     given = lay_out(job)
     if job["forwarder"] is not None:
         start_forwarder(job["forwarder"])

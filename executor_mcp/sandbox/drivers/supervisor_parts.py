@@ -5,13 +5,12 @@ Standard library only, Python 3.9 or later: it is run by the sandbox's Python.
 
 from __future__ import annotations
 
-import base64
-import contextlib
+import binascii
 import fcntl
 import os
 import resource
-import signal
 
+from supervisor_quick import signal
 from supervisor_wire import FRAME_BYTES, RESULT, STDERR, STDOUT, Report, sha256
 
 TYPE_CHECKING = False
@@ -147,11 +146,17 @@ class Child:
             if process == self.process:
                 self.status = status
 
+    def strike_everything(self) -> None:
+        """Nothing but this process returns from the kernel any more; what is left is taken apart there."""
+        try:
+            os.kill(-1, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+
     def kill_everything(self) -> None:
         """Returns when this process is the only one left."""
         while True:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(-1, signal.SIGKILL)
+            self.strike_everything()
             try:
                 process, status = os.waitpid(-1, 0)
             except ChildProcessError:
@@ -219,18 +224,19 @@ def write_file(path: str, content: bytes, mode: int) -> None:
         os.close(descriptor)
 
 
-def lay_out(job: dict[str, Any]) -> dict[str, bytes]:
-    """Writes what the program is given; returns the digests of the files in its work directory."""
-    os.makedirs(WORK, 0o755, exist_ok=True)
+def lay_out(job: dict[str, Any]) -> dict[str, str]:
+    """Writes what the program is given; returns the digests of the files in its work directory, which is
+    there already.
+    """
     os.umask(0o022)
-    given: dict[str, bytes] = {}
+    given: dict[str, str] = {}
     for path, encoded in job["files"]:
-        content = base64.b64decode(encoded)
+        content = binascii.a2b_base64(encoded)
         place = WORK + "/" + path
         if "/" in path:
             os.makedirs(os.path.dirname(place), 0o755, exist_ok=True)
         write_file(place, content, 0o644)
-        given[path] = sha256(content).digest()
+        given[path] = sha256(content).hexdigest()
     if job["driver"] is not None:
         write_file(job["driver_path"], job["driver"].encode(), 0o444)
     if job["certificates"] is not None:
@@ -246,25 +252,44 @@ class ControlGroup:
 
     def __init__(self) -> None:
         folder = "/sys/fs/cgroup/"
+        self._processor = _opened(folder + "cpuacct/cpuacct.usage", folder + "cpu.stat")
         self._kills = _opened(folder + "memory/memory.oom_control", folder + "memory.events")
         self._peaks = _opened(folder + "memory/memory.max_usage_in_bytes", folder + "memory.peak")
+
+    def processor_seconds(self) -> float | None:
+        """Of all that ever ran in it; None where it does not tell."""
+        for descriptor in self._processor:
+            words = _words(descriptor)
+            if words:
+                return int(words[0]) / 1e9 if len(words) == 1 else int(words[1]) / 1e6
+        return None
 
     def facts(self) -> tuple[int, int]:
         """Processes killed for want of memory, and peak memory in bytes; 0 where it does not tell."""
         kills = peak = 0
         for descriptor in self._kills:
-            with contextlib.suppress(OSError, ValueError):
-                facts = dict(line.split() for line in os.pread(descriptor, 4096, 0).splitlines())
-                kills = max(kills, int(facts.get(b"oom_kill", 0)))
+            words = _words(descriptor)
+            if b"oom_kill" in words[:-1]:
+                kills = max(kills, int(words[words.index(b"oom_kill") + 1]))
         for descriptor in self._peaks:
-            with contextlib.suppress(OSError, ValueError):
-                peak = max(peak, int(os.pread(descriptor, 64, 0)))
+            words = _words(descriptor)
+            if len(words) == 1:
+                peak = max(peak, int(words[0]))
         return kills, peak
+
+
+def _words(descriptor: int) -> list[bytes]:
+    try:
+        return os.pread(descriptor, 4096, 0).split()
+    except OSError:
+        return []
 
 
 def _opened(*paths: str) -> list[int]:
     opened: list[int] = []
     for path in paths:
-        with contextlib.suppress(OSError):
+        try:
             opened.append(os.open(path, os.O_RDONLY))
+        except OSError:
+            continue
     return opened

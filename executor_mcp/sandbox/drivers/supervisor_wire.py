@@ -4,10 +4,10 @@ supervisor's source.
 
 from __future__ import annotations
 
-import json
 import os
 import struct
-from importlib import import_module
+
+from supervisor_quick import dumps, loads, socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,17 +18,19 @@ if TYPE_CHECKING:
 def _sha256() -> Any:
     """The interpreter's own where it has one: hashlib's takes longer to load than most programs run."""
     try:
-        return import_module("_sha256").sha256
+        return __import__("_sha256").sha256
     except ImportError:
-        return import_module("hashlib").sha256
+        return __import__("hashlib").sha256
 
 
 sha256 = _sha256()
 
 READY, STDOUT, STDERR, RESULT, EXITED, FILE, FILE_DATA, END, FAILED, BEGUN, NETWORK, CHECKPOINT = range(1, 13)
-JOB, STOP, DRAIN, LOOK = 65, 66, 67, 68
+JOB, STOP, DRAIN, LOOK, OUTPUTS = 65, 66, 67, 68, 69
 
 FRAME_BYTES = 65536
+HEADER = struct.Struct(">BI")
+PASSED = struct.Struct("4i")
 
 
 class Report:
@@ -39,15 +41,15 @@ class Report:
         self._held = b""
 
     def send(self, kind: int, payload: bytes = b"") -> None:
-        self._held += struct.pack(">BI", kind, len(payload)) + payload
+        self._held += HEADER.pack(kind, len(payload)) + payload
         self.flush()
 
     def send_json(self, kind: int, value: object) -> None:
-        self.send(kind, json.dumps(value).encode())
+        self.send(kind, dumps(value))
 
     def hold_json(self, kind: int, value: object) -> None:
-        payload = json.dumps(value).encode()
-        self._held += struct.pack(">BI", kind, len(payload)) + payload
+        payload = dumps(value)
+        self._held += HEADER.pack(kind, len(payload)) + payload
 
     def flush(self) -> None:
         view, self._held = memoryview(self._held), b""
@@ -66,6 +68,29 @@ def read_exactly(descriptor: int, count: int) -> bytes:
     return b"".join(parts)
 
 
+def receive_outputs(descriptor: int) -> tuple[list[int], list[int]]:
+    """The writers and the readers of the program's standard output and error, which the host has made."""
+    connection = socket.socket(fileno=descriptor)
+    # What comes with descriptors is read alone: nothing of a later frame is in it.
+    received, rights, _, _ = connection.recvmsg(HEADER.size, socket.CMSG_LEN(PASSED.size))
+    connection.detach()
+    if not received:
+        os._exit(0)
+    passed = [number for _, _, data in rights for number in PASSED.unpack(data)]
+    received += read_exactly(descriptor, HEADER.size - len(received))
+    if received != HEADER.pack(OUTPUTS, 0) or len(passed) != 4:
+        raise ValueError("the first frame brings four descriptors")
+    return passed[:2], passed[2:]
+
+
+def receive_job(descriptor: int) -> dict[str, Any]:
+    kind, payload = receive(descriptor)
+    if kind != JOB:
+        raise ValueError("the second frame is a job")
+    job: dict[str, Any] = loads(payload)
+    return job
+
+
 def receive(descriptor: int) -> tuple[int, bytes]:
-    kind, length = struct.unpack(">BI", read_exactly(descriptor, 5))
+    kind, length = HEADER.unpack(read_exactly(descriptor, HEADER.size))
     return kind, read_exactly(descriptor, length)

@@ -1,33 +1,41 @@
 """The interpreter that waits in a warm sandbox, forked before there is a program. Part of the supervisor's
 source.
 
-
 1. It holds nothing of the supervisor's: every descriptor but the ones of its own is closed at the fork.
-2. It is told once what to run, over a socket that it closes before the program's first instruction.
+2. It takes the job from the host itself, lays it out, says BEGUN, and tells the supervisor what it was given.
+   Both are closed before the program's first instruction.
 3. A Python or SQL program runs in it; anything else replaces it. Its randomness is the container's own, and
    the container's only use.
 4. It ends as an interpreter ends: threads joined, handlers called, what the program held let go and flushed.
+5. Then it says farewell to the supervisor and closes the pipe of its result: taking its memory apart takes
+   longer than most programs, and nobody has to wait for it.
 """
 
 from __future__ import annotations
 
-import array
 import fcntl
 import gc
-import json
 import marshal
 import os
 import resource
 import select
-import signal
-import socket
-import struct
 import sys
 import types
 
 from sandbox_languages import PREFLIGHTS
-from supervisor_parts import RESULT_DESCRIPTOR, ROOT, WORK, Child, Dumpability, find_interpreter
-from supervisor_wire import FRAME_BYTES
+from supervisor_parts import (
+    INPUT,
+    RESULT_DESCRIPTOR,
+    ROOT,
+    WORK,
+    Child,
+    Dumpability,
+    find_interpreter,
+    lay_out,
+)
+from supervisor_quick import dumps, loads, signal
+from supervisor_wire import BEGUN, FAILED, FRAME_BYTES, Report, receive_job
+from warm_handover import Account, Farewell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,62 +49,78 @@ PRELOADED = (
     "operator", "random", "re", "sqlite3", "string", "threading", "time", "traceback", "types", "typing",
 )  # fmt: skip
 IDLE_MILLISECONDS = 200
-ORDER_BYTES = struct.Struct(">I")
+FIRST_KEPT = 100
 FLUSH_FAILED = 120
+TOLD = 123
+"""The status of a child that has told the host itself why there is no program."""
 
 
 class WarmChild(Child):
-    """The child that waits, with its socket and the pipe that its result comes by."""
+    """The child that waits, with the host's socket and a pipe to the supervisor."""
 
     def __init__(
-        self, out_of_memory_score: int, dumpability: Dumpability, drivers: dict[str, str | bytes]
+        self,
+        out_of_memory_score: int,
+        dumpability: Dumpability,
+        drivers: dict[str, str | bytes],
+        control: int,
+        writers: list[int],
     ) -> None:
         super().__init__(out_of_memory_score)
         self._dumpability = dumpability
         self._sources = drivers
         self._drivers: dict[str, types.ModuleType] = {}
+        self.farewell = Farewell()
         self.result, result_writer = os.pipe()
-        self._channel, theirs = socket.socketpair()
+        self._account, account_writer = os.pipe()
         os.makedirs(WORK, 0o755, exist_ok=True)
         gc.collect()
         gc.freeze()
         self.prefer_as_victim(1000)
         self.process = os.fork()
         if self.process == 0:
-            self._live(theirs.detach(), result_writer)
+            self._live(control, account_writer, [*writers, result_writer])
         self.prefer_as_victim(0)
-        theirs.close()
-        os.close(result_writer)
+        for writer in (account_writer, *writers, result_writer):
+            os.close(writer)
         os.set_blocking(self.result, False)
 
-    def order(self, job: dict[str, Any], outputs: list[int]) -> None:
-        """Lets the program go, with its standard output and error."""
-        order = json.dumps(job).encode()
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", outputs))]
-        message = ORDER_BYTES.pack(len(order)) + order
-        rest = message[self._channel.sendmsg([message], rights) :]
-        if rest:
-            # Sending nothing would fail: whoever has all of it closes its end at once.
-            self._channel.sendall(rest)
-        self._channel.close()
+    def begin(self, control: int, report: Report) -> Account | None:
+        """Waits until the program is let go; None when it never will be, and the host knows why."""
+        del control
+        parts: list[bytes] = []
+        while part := os.read(self._account, FRAME_BYTES):
+            parts.append(part)
+        os.close(self._account)
+        if not parts:
+            self.kill_everything()
+            if self.status is not None and os.WEXITSTATUS(self.status) != TOLD:
+                report.send(FAILED, b"the interpreter ended before it had the program")
+            return None
+        return Account(loads(b"".join(parts)))
 
-    def _live(self, channel: int, result_writer: int) -> NoReturn:
+    def _live(self, control: int, account: int, writers: list[int]) -> NoReturn:
         """In the child: everything up to the program, then the program."""
         try:
             os.setsid()
-            self._channel.detach()
-            # Above every descriptor that is about to be replaced.
-            channel = fcntl.fcntl(channel, fcntl.F_DUPFD, 100)
-            result_writer = fcntl.fcntl(result_writer, fcntl.F_DUPFD, 101)
+            # Above every descriptor that is about to be replaced, and together.
+            kept = [control, account, *writers]
+            kept = [fcntl.fcntl(each, fcntl.F_DUPFD, FIRST_KEPT + place) for place, each in enumerate(kept)]
+            control, account, *writers = kept
             os.dup2(0, RESULT_DESCRIPTOR)
-            os.closerange(RESULT_DESCRIPTOR + 1, channel)
-            os.closerange(result_writer + 1, 1024)
+            os.closerange(RESULT_DESCRIPTOR + 1, control)
+            os.closerange(writers[-1] + 1, 1024)
             os.umask(0o022)
             os.chdir(WORK)
-            self._warm_up(channel)
-            os.dup2(result_writer, RESULT_DESCRIPTOR)
-            os.close(result_writer)
-            order = self._receive(channel)
+            self._warm_up(control)
+            order = self._receive(control, account)
+            for number, value in order["resource_limits"]:
+                resource.setrlimit(number, (value, value))
+            for target, writer in zip((1, 2, RESULT_DESCRIPTOR), writers):  # noqa: B905 - 3.9 may run this
+                os.dup2(writer, target)
+            os.closerange(control, writers[-1] + 1)
+            # The program is its own: it may look at itself, as any process may.
+            self._dumpability.set(True)
             if order["driver_path"] not in self._sources:
                 execute(order)
             driver = self._driver(order["driver_path"])
@@ -106,12 +130,13 @@ class WarmChild(Child):
             os._exit(127)
         self._run(driver, order)
 
-    def _warm_up(self, channel: int) -> None:
+    def _warm_up(self, control: int) -> None:
         """Loads the first driver, and the rest when nobody has come meanwhile; goes through what it has."""
         poll = select.poll()
-        poll.register(channel, select.POLLIN)
+        poll.register(control, select.POLLIN)
         first, *others = self._sources
         preflight(self._driver(first), first)
+        rehearse()
         gc.freeze()
         if poll.poll(IDLE_MILLISECONDS):
             return
@@ -128,26 +153,24 @@ class WarmChild(Child):
             self._drivers[path] = load_driver(path, self._sources[path])
         return self._drivers[path]
 
-    def _receive(self, channel: int) -> dict[str, Any]:
-        connection = socket.socket(fileno=channel)
-        received, outputs, _, _ = socket.recv_fds(connection, FRAME_BYTES, 2)
-        if len(received) < ORDER_BYTES.size:
-            os._exit(0)
-        size = ORDER_BYTES.size + ORDER_BYTES.unpack_from(received)[0]
-        while len(received) < size:
-            received += connection.recv(size - len(received))
-        connection.close()
-        order: dict[str, Any] = json.loads(received[ORDER_BYTES.size :])
-        for number, value in order["resource_limits"]:
-            resource.setrlimit(number, (value, value))
-        for target, output in zip((1, 2), outputs):  # noqa: B905 - 3.9 may run this
-            os.dup2(output, target)
-            os.close(output)
-        # The program is its own: it may look at itself, as any process may.
-        self._dumpability.set(True)
-        return order
+    @staticmethod
+    def _receive(control: int, account: int) -> dict[str, Any]:
+        """The job, laid out. Ends this process where there is none."""
+        report = Report(control)
+        try:
+            job = receive_job(control)
+            given = lay_out(job)
+            report.send(BEGUN)
+        except Exception as error:
+            report.send(FAILED, f"{type(error).__name__}: {error}".encode()[:2000])
+            os._exit(TOLD)
+        remaining = memoryview(dumps(Account.of(job, given)))
+        while remaining:
+            remaining = remaining[os.write(account, remaining) :]
+        return job
 
     def _run(self, driver: types.ModuleType, order: dict[str, Any]) -> NoReturn:
+        self.farewell.adopt()
         adopt_environment(order["environment"])
         arguments: list[str] = order["arguments"]
         sys.argv = arguments[arguments.index(order["driver_path"]) :]
@@ -160,7 +183,18 @@ class WarmChild(Child):
         if sys.modules.keys() - self._loaded:
             # Modules of the program's choice may have things to do at the end, in the interpreter's order.
             sys.exit(code)
-        finish(code)
+        finish(code, self.farewell)
+
+
+def rehearse() -> None:
+    """Goes the way of a job without a program, while nobody waits: the first time takes twice as long, most
+    of it for memory that this process and its supervisor still share.
+    """
+    name = ".rehearsal"
+    job = {"files": [[name, ""]], "driver": None, "certificates": None, "input_json": "null"}
+    lay_out(loads(dumps(job)))
+    os.unlink(WORK + "/" + name)
+    os.unlink(INPUT)
 
 
 def preflight(driver: types.ModuleType, path: str) -> None:
@@ -180,9 +214,11 @@ def preflight(driver: types.ModuleType, path: str) -> None:
 
 
 def adopt_environment(environment: dict[str, str]) -> None:
-    for name in [name for name in os.environ if name not in environment]:
+    before = dict(os.environ)
+    for name in before.keys() - environment.keys():
         del os.environ[name]
-    os.environ.update(environment)
+    for name, value in environment.items() - before.items():
+        os.environ[name] = value
 
 
 def load_driver(path: str, source: str | bytes) -> types.ModuleType:
@@ -208,10 +244,8 @@ def execute(order: dict[str, Any]) -> NoReturn:
     os.execve(path, [path, *order["arguments"]], order["environment"])  # noqa: S606
 
 
-def finish(code: object) -> NoReturn:
-    """What the interpreter does at its end, without taking itself apart, which takes longer than most
-    programs.
-    """
+def finish(code: object, farewell: Farewell) -> NoReturn:
+    """What the interpreter does at its end, without taking itself apart."""
     status = 0 if code is None else code & 0xFF if isinstance(code, int) else 1
     try:
         if code is not None and not isinstance(code, int):
@@ -229,4 +263,6 @@ def finish(code: object) -> NoReturn:
             stream.flush()
         except (OSError, ValueError, AttributeError):
             status = status or FLUSH_FAILED
+    farewell.say(status & 0xFF)
+    os.close(RESULT_DESCRIPTOR)
     os._exit(status)

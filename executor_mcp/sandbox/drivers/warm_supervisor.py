@@ -11,47 +11,36 @@ has connected. Standard library only.
    share of the processor and not the host's.
 4. BEGUN is in the host's hands before the program is let go: a sandbox that ended without it ran nothing.
 5. When the child ends, or at STOP, it kills and reaps everything else, and only then looks at the files.
+   A child that has said farewell and closed its pipes is killed with everything else, after which no
+   instruction of the program runs; it is waited for only when the program has left files.
 6. Last it says whether the network namespace, which outlives it, is still as it was found.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import resource
 import select
-import signal
-import socket
-import struct
 import sys
+import time
 
 from sandbox_languages import INTERPRETERS
 from supervisor_files import FEW_FILES, CheckpointLook, Collector
-from supervisor_parts import (
-    INPUT,
-    WORK,
-    ControlGroup,
-    Dumpability,
-    Output,
-    find_interpreter,
-    lay_out,
-)
+from supervisor_parts import WORK, ControlGroup, Dumpability, Output, find_interpreter
+from supervisor_quick import signal, socket
 from supervisor_wire import (
-    BEGUN,
     DRAIN,
     END,
     EXITED,
     FAILED,
     FRAME_BYTES,
-    JOB,
     LOOK,
     NETWORK,
     READY,
     RESULT,
     Report,
-    read_exactly,
     receive,
+    receive_outputs,
 )
 from warm_child import WarmChild
 from warm_drivers import DRIVERS
@@ -62,7 +51,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 COUNTERS = ("dev", "snmp", "netstat", "snmp6")
-HEADER = struct.Struct(">BI")
+ENDED, STOPPED, SAID_FAREWELL = range(3)
 
 
 class Drain:
@@ -72,10 +61,12 @@ class Drain:
         self.descriptor = descriptor
         self.asked = False
         self.dropped = 0
-        self._buffer = bytearray(FRAME_BYTES)
+        self._buffer = bytearray()
 
     def take(self) -> bool:
         """Reads once; False at the end of the pipe."""
+        # Made when it is needed: most programs never reach their bound.
+        self._buffer = self._buffer or bytearray(FRAME_BYTES)
         size = os.readv(self.descriptor, [self._buffer])
         self.dropped += size
         return size > 0
@@ -85,29 +76,97 @@ def network_counters() -> list[bytes]:
     """What the network namespace remembers of everything that was ever sent in it."""
     counters: list[bytes] = []
     for name in COUNTERS:
-        with contextlib.suppress(OSError), open(f"/proc/net/{name}", "rb") as file:
-            counters.append(file.read())
+        try:
+            with open(f"/proc/net/{name}", "rb") as file:
+                counters.append(file.read())
+        except OSError:
+            continue
     return counters
 
 
-def receive_job(control: int) -> tuple[dict[str, Any], list[int]]:
-    """The job, and the descriptors that came with it: both pipes' writers, then their readers."""
-    connection = socket.socket(fileno=control)
-    # What comes with descriptors is read alone, so that nothing of a later frame is in it.
-    received, descriptors, _, _ = socket.recv_fds(connection, FRAME_BYTES, 4)
-    connection.detach()
-    if not received:
-        os._exit(0)
-    received += read_exactly(control, max(0, HEADER.size - len(received)))
-    kind, length = HEADER.unpack_from(received)
-    missing = HEADER.size + length - len(received)
-    if kind != JOB or len(descriptors) != 4 or missing < 0:
-        raise ValueError("the first frame is a job with four descriptors")
-    return json.loads(received[HEADER.size :] + read_exactly(control, missing)), list(descriptors)
+class Processor:
+    """Processor time of a program: not its supervisor's, and not that of what was before it."""
+
+    def __init__(self, control_group: ControlGroup, process: int) -> None:
+        self._control_group = control_group
+        # The kernel's name for the clock of a process, as of clock_getcpuclockid(3).
+        self._clock = ~process << 3 | 2
+        self._all = control_group.processor_seconds()
+        self._own = time.process_time()
+        self._main = self._of_main()
+
+    @property
+    def is_told(self) -> bool:
+        """Also of children that were not waited for."""
+        return self._all is not None
+
+    def seconds(self) -> float | None:
+        """None where it is known of children alone that were waited for."""
+        total = self._control_group.processor_seconds()
+        if total is None or self._all is None:
+            return None
+        used = total - self._all - (time.process_time() - self._own)
+        # Of what runs right now a control group hears a little later.
+        return max(used, self._of_main() - self._main, 0.0)
+
+    def _of_main(self) -> float:
+        try:
+            return time.clock_gettime(self._clock)
+        except OSError:
+            return 0.0
 
 
-def run(child: WarmChild, result: Output, drains: list[Drain], report: Report, control: int) -> bool:
-    """Waits until the program ends or the host says stop; True when the host stopped it."""
+class Ending:
+    """How a program came to its end, and what is told of it."""
+
+    def __init__(
+        self,
+        child: WarmChild,
+        control_group: ControlGroup,
+        processor: Processor,
+        result: Output,
+        drains: list[Drain],
+    ) -> None:
+        self.kind = ENDED
+        self._child = child
+        self._control_group = control_group
+        self._processor = processor
+        self._result = result
+        self._drains = drains
+
+    def report(self) -> dict[str, Any]:
+        kills, peak = self._control_group.facts()
+        seconds = self._processor.seconds()
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return {
+            **self._status(),
+            "stopped": self.kind == STOPPED,
+            "memory_exceeded": False,
+            "processes_exceeded": False,
+            "memory_kills": kills,
+            "peak_memory_bytes": peak or usage.ru_maxrss * 1024,
+            "cpu_seconds": usage.ru_utime + usage.ru_stime if seconds is None else seconds,
+            "stdout_bytes": self._drains[0].dropped,
+            "stderr_bytes": self._drains[1].dropped,
+            "result_bytes": self._result.total,
+        }
+
+    def _status(self) -> dict[str, int | None]:
+        if self.kind == SAID_FAREWELL:
+            return {"exit_code": self._child.farewell.status, "signal": None}
+        status = self._child.status if self._child.status is not None else 0
+        return {
+            "exit_code": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
+            "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
+        }
+
+    def can_be_told_at_once(self, collector: Collector) -> bool:
+        """Before what is dead has been taken apart: nothing that is to be told depends on it."""
+        return self.kind == SAID_FAREWELL and self._processor.is_told and collector.finds_nothing()
+
+
+def run(child: WarmChild, result: Output, drains: list[Drain], report: Report, control: int) -> int:
+    """Waits until the program ends or the host says stop."""
     poll = select.poll()
     process = os.pidfd_open(child.process)
     by_descriptor = {drain.descriptor: drain for drain in drains}
@@ -118,89 +177,77 @@ def run(child: WarmChild, result: Output, drains: list[Drain], report: Report, c
         for descriptor, _ in poll.poll():
             if descriptor == process:
                 child.reap()
-                return False
+                return ENDED
             if descriptor == control:
                 kind, payload = receive(control)
                 if kind == LOOK:
                     checkpoint.send(report)
                     continue
                 if kind != DRAIN:
-                    return True
+                    return STOPPED
                 drain = drains[payload[0]]
                 drain.asked = True
                 poll.register(drain.descriptor, select.POLLIN)
             elif descriptor == result.descriptor:
                 if not result.take(report):
+                    if child.farewell.status is not None:
+                        return SAID_FAREWELL
                     poll.unregister(descriptor)
             elif not by_descriptor[descriptor].take():
                 poll.unregister(descriptor)
 
 
-def exit_report(
-    child: WarmChild, control_group: ControlGroup, stopped: bool, result: Output, drains: list[Drain]
-) -> dict[str, Any]:
-    kills, peak = control_group.facts()
-    status = child.status if child.status is not None else 0
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return {
-        "exit_code": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
-        "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
-        "stopped": stopped,
-        "memory_exceeded": False,
-        "processes_exceeded": False,
-        "memory_kills": kills,
-        "peak_memory_bytes": peak or usage.ru_maxrss * 1024,
-        "cpu_seconds": usage.ru_utime + usage.ru_stime,
-        "stdout_bytes": drains[0].dropped,
-        "stderr_bytes": drains[1].dropped,
-        "drained": [drain.asked for drain in drains],
-        "result_bytes": result.total,
-    }
-
-
-def finish(report: Report, exited: dict[str, Any], given: dict[str, bytes], bounds: dict[str, int]) -> None:
+def finish(report: Report, child: WarmChild, ending: Ending, collector: Collector) -> None:
     """How the program ended and what it left, in one piece unless looking takes long."""
-    report.hold_json(EXITED, exited)
-    collector = Collector(report, WORK, given, bounds)
-    collector.collect()
+    at_once = ending.can_be_told_at_once(collector)
+    if not at_once:
+        child.kill_everything()
+    report.hold_json(EXITED, ending.report())
+    if not at_once:
+        collector.collect()
     report.hold_json(END, {"files_truncated": collector.truncated})
     report.flush()
 
 
 def rehearse(child: WarmChild, control_group: ControlGroup, nothing: int) -> None:
-    """Goes the way of a job without a program, while nobody waits: the first time takes twice as long, most
+    """Goes the way to the end without a program, while nobody waits: the first time takes twice as long, most
     of it for memory that this process and its child still share.
     """
-    name = ".rehearsal"
-    job = {"files": [[name, ""]], "driver": None, "certificates": None, "input_json": "null"}
-    given = lay_out(json.loads(json.dumps(job)))
     result, drains = Output(RESULT, nothing, 0), [Drain(nothing), Drain(nothing)]
-    bounds = {"files": 0, "bytes": 0, "entries": FEW_FILES, "depth": 0}
-    finish(Report(nothing), exit_report(child, control_group, False, result, drains), given, bounds)
-    os.unlink(WORK + "/" + name)
-    os.unlink(INPUT)
+    ending = Ending(child, control_group, Processor(control_group, child.process), result, drains)
+    collector = Collector(
+        Report(nothing), WORK, {}, {"files": 0, "bytes": 0, "entries": FEW_FILES, "depth": 0}
+    )
+    collector.finds_nothing()
+    report = Report(nothing)
+    report.hold_json(EXITED, ending.report())
+    report.hold_json(END, {"files_truncated": False})
+    report.flush()
 
 
-def supervise(child: WarmChild, control_group: ControlGroup, report: Report, control: int) -> None:
-    job, descriptors = receive_job(control)
-    given = lay_out(job)
-    writers, readers = descriptors[:2], descriptors[2:]
-    result = Output(RESULT, child.result, job["result_bytes"])
+def supervise(
+    child: WarmChild, control_group: ControlGroup, report: Report, control: int, readers: list[int]
+) -> bool:
+    """False when there was no program to run."""
+    account = child.begin(control, report)
+    if account is None:
+        return False
+    result = Output(RESULT, child.result, account.result_bytes)
     drains = [Drain(reader) for reader in readers]
-    names = ("interpreter", "arguments", "environment", "driver_path", "resource_limits")
-    report.send(BEGUN)
-    child.order({name: job[name] for name in names}, writers)
-    for writer in writers:
-        os.close(writer)
-    stopped = run(child, result, drains, report, control)
-    child.kill_everything()
+    ending = Ending(child, control_group, Processor(control_group, child.process), result, drains)
+    ending.kind = run(child, result, drains, report, control)
+    if ending.kind == SAID_FAREWELL and not any(drain.asked for drain in drains):
+        child.strike_everything()
+    else:
+        child.kill_everything()
     for drain in drains:
         while drain.asked and drain.take():
             pass
     while result.take(report):
         pass
-    exited = exit_report(child, control_group, stopped, result, drains)
-    finish(report, exited, given, job["file_bounds"])
+    finish(report, child, ending, Collector(report, WORK, account.given, account.file_bounds))
+    child.kill_everything()
+    return True
 
 
 def main() -> None:
@@ -223,11 +270,12 @@ def main() -> None:
         control_group = ControlGroup()
         dumpability = Dumpability()
         dumpability.set(False)
-        child = WarmChild(out_of_memory_score, dumpability, DRIVERS)
+        writers, readers = receive_outputs(control)
+        child = WarmChild(out_of_memory_score, dumpability, DRIVERS, control, writers)
         report.send_json(READY, [name for name in INTERPRETERS if find_interpreter(name) is not None])
         rehearse(child, control_group, nothing)
-        supervise(child, control_group, report, control)
-        report.send_json(NETWORK, network_counters() == counters)
+        if supervise(child, control_group, report, control, readers):
+            report.send_json(NETWORK, network_counters() == counters)
     except Exception as error:
         report.send(FAILED, f"{type(error).__name__}: {error}".encode()[:2000])
     # The host reads at its own pace, and then ends this process.

@@ -9,9 +9,6 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from executor_mcp.sandbox.docker import DockerEngine
 from executor_mcp.sandbox.docker_container import was_out_of_memory
@@ -21,6 +18,7 @@ from executor_mcp.sandbox.pool.control import ControlSocket
 from executor_mcp.sandbox.pool.output import OutputPipe
 from executor_mcp.sandbox.process_handle import ProcessHandle
 from executor_mcp.sandbox.run import Aftermath
+from executor_mcp.sandbox.supervised import interpreters_of
 from executor_mcp.sandbox.usage import UsageMeter
 from executor_mcp.sandbox.usage_meters import ControlGroupMeter
 
@@ -29,24 +27,16 @@ _FEW_WAITING_FRAMES = 8
 _DEATH_SECONDS = 5.0
 _STREAMS = (FrameKind.STDOUT, FrameKind.STDERR)
 _TOTALS = ("stdout_bytes", "stderr_bytes")
-_EXIT_REPORT: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
-
-
-class _Totals(BaseModel):
-    """What is added to: bytes that the sandbox dropped, and which pipes it has emptied."""
-
-    stdout_bytes: int = Field(ge=0)
-    stderr_bytes: int = Field(ge=0)
-    drained: list[bool] = Field(min_length=2, max_length=2)
+"""In the exit report: what the sandbox dropped, before it is completed here."""
 
 
 class WarmContainer:
     """Implements `run.Channel`. Frames come over the control socket, output from the pipes that were passed.
 
-    1. The first thing sent is the job, and with it both ends of two pipes; a second job cannot be sent.
+    1. The first thing sent is OUTPUTS, with both ends of two pipes; the second is the job.
     2. STDOUT and STDERR frames are made here, of what the pipes had; from the sandbox they are refused.
-    3. EXITED is held back until both pipes have ended, so that no output comes after it.
-    4. `kill` returns at once when the supervisor has reported the exit: it had killed and reaped everything.
+    3. EXITED comes after everything that is in the pipes: by then nothing writes there any more.
+    4. `kill` returns at once when the supervisor has reported the exit: it had killed everything.
     5. `kill` otherwise ends process 1, and with it the namespace, and waits until the kernel has done so.
     """
 
@@ -65,11 +55,11 @@ class WarmContainer:
         self._process = process
         self.directory = directory
         self.holder = holder
+        self.interpreters: frozenset[str] = frozenset()
         self._output_bytes = 0
-        self._pipes: list[OutputPipe] = []
+        self._given = False
+        self._pipes = [self._pipe(number, kind) for number, kind in enumerate(_STREAMS)]
         self._frames: deque[Frame] = deque()
-        self._exit_report: dict[str, Any] | None = None
-        self._held: list[Frame] = []
         self._error: FrameError | None = None
         self._news = asyncio.Event()
         self._begun: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -82,16 +72,20 @@ class WarmContainer:
         self._on_end: Callable[[], None] = lambda: None
         self._on_release: Callable[[], None] = lambda: None
         self._control = ControlSocket(connection, taken=self._taken, ended=self._control_ended)
+        passed = [pipe.writer for pipe in self._pipes] + [pipe.reader for pipe in self._pipes]
+        self._control.send(encode_frame(FrameKind.OUTPUTS), passed)
+        for pipe in self._pipes:
+            pipe.pass_on()
 
     @property
     def is_alive(self) -> bool:
-        """Whether it can still be given a program."""
-        return not (self._ended or self._reported) and (self._process is None or not self._process.has_ended)
+        """Whether it can still be given a program, as far as is known: `begun` tells whether it could."""
+        return not (self._ended or self._reported)
 
     @property
     def network_is_unchanged(self) -> bool:
         """By the supervisor's word, and without one where nothing was ever run."""
-        return self._network_reported or not self._pipes
+        return self._network_reported or not self._given
 
     def watch(self, *, ended: Callable[[], None], released: Callable[[], None]) -> None:
         """`ended` when it dies by itself, `released` when its run needs it no more."""
@@ -99,9 +93,8 @@ class WarmContainer:
         self._on_release = released
 
     async def until_ready(self) -> None:
-        """Returns when the supervisor has spoken; its READY is still to be read."""
-        while not self._frames and not self._ended:
-            await self._wait_for_news()
+        """Reads the supervisor's READY. Raises SandboxUnavailable."""
+        self.interpreters = await interpreters_of(self)
 
     def expect(self, output_bytes: int) -> None:
         """The bound on each stream of the job that is going to be sent."""
@@ -131,14 +124,11 @@ class WarmContainer:
         return frame
 
     def send(self, data: bytes) -> None:
-        if self._pipes:
-            self._control.send(data)
-            return
-        self._pipes = [self._pipe(number, kind) for number, kind in enumerate(_STREAMS)]
-        passed = [pipe.writer for pipe in self._pipes] + [pipe.reader for pipe in self._pipes]
-        self._control.send(data, passed)
-        for pipe in self._pipes:
-            pipe.begin()
+        if not self._given:
+            self._given = True
+            for pipe in self._pipes:
+                pipe.keep(self._output_bytes)
+        self._control.send(data)
 
     async def meter(self) -> UsageMeter | None:
         if self._process is None:
@@ -185,6 +175,16 @@ class WarmContainer:
                 async with asyncio.timeout(seconds):
                     await self._settled.wait()
 
+    async def end(self) -> bool:
+        """Ends process 1 and lets go of every descriptor. True when nothing of it is known to be alive."""
+        ended = False
+        if self._process is not None:
+            with contextlib.suppress(PermissionError):
+                self._process.kill()
+            ended = await self._process.wait(_DEATH_SECONDS)
+        self.close()
+        return ended
+
     def close(self) -> None:
         """Kills what is left and lets go of every descriptor."""
         if self._process is not None:
@@ -195,11 +195,7 @@ class WarmContainer:
 
     def _pipe(self, number: int, kind: FrameKind) -> OutputPipe:
         return OutputPipe(
-            kind,
-            self._output_bytes,
-            deliver=self._deliver,
-            ask_to_drain=lambda: self._control.send(_drain(number)),
-            ended=self._release_held,
+            kind, deliver=self._deliver, ask_to_drain=lambda: self._control.send(_drain(number))
         )
 
     def _taken(self, frame: Frame) -> None:
@@ -210,27 +206,25 @@ class WarmContainer:
             self._settled.set()
         elif frame.kind in _STREAMS:
             raise FrameError("output among the frames")
-        elif self._exit_report is not None:
-            self._held.append(frame)
-        elif frame.kind is FrameKind.EXITED and self._pipes:
-            self._exit_report = _checked(frame.payload)
-            for pipe, drained in zip(self._pipes, self._exit_report["drained"], strict=True):
-                pipe.finish(drained=drained)
-            self._release_held()
+        elif frame.kind is FrameKind.EXITED:
+            if self._reported or not self._given:
+                raise FrameError("an exit report of no program")
+            self._deliver(Frame(FrameKind.EXITED, self._completed(frame.payload)))
+            self._reported = True
         else:
             self._deliver(frame)
 
-    def _release_held(self) -> None:
-        report = self._exit_report
-        if report is None or not all(pipe.closed for pipe in self._pipes):
-            return
-        for name, pipe in zip(_TOTALS, self._pipes, strict=True):
-            report[name] += pipe.total
-        held, self._held, self._exit_report = self._held, [], None
-        self._reported = True
-        self._deliver(Frame(FrameKind.EXITED, json.dumps(report).encode()))
-        for frame in held:
-            self._deliver(frame)
+    def _completed(self, payload: bytes) -> bytes:
+        """The exit report with the bytes that were read here. Raises FrameError."""
+        for pipe in self._pipes:
+            pipe.finish()
+        try:
+            report: dict[str, int] = json.loads(payload)
+            for name, pipe in zip(_TOTALS, self._pipes, strict=True):
+                report[name] += pipe.total
+            return json.dumps(report).encode()
+        except (ValueError, TypeError, KeyError) as error:
+            raise FrameError("an exit report that cannot be read") from error
 
     def _deliver(self, frame: Frame) -> None:
         self._frames.append(frame)
@@ -251,7 +245,8 @@ class WarmContainer:
         self._ended = True
         self._control.close()
         for pipe in self._pipes:
-            pipe.take_the_rest()
+            pipe.finish()
+            pipe.close()
         self._say_begun(False)
         self._settled.set()
         self._news.set()
@@ -268,13 +263,3 @@ class WarmContainer:
 
 def _drain(number: int) -> bytes:
     return encode_frame(FrameKind.DRAIN, bytes([number]))
-
-
-def _checked(payload: bytes) -> dict[str, Any]:
-    """The exit report, as far as it is completed here. Raises FrameError."""
-    try:
-        report = _EXIT_REPORT.validate_json(payload)
-        _Totals.model_validate(report, strict=True)
-    except ValidationError as error:
-        raise FrameError("an exit report that cannot be read") from error
-    return report

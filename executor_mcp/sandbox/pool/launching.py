@@ -104,7 +104,9 @@ class DockerLauncher:
 
     async def end(self, container: WarmContainer) -> None:
         await container.settle(_SETTLE_SECONDS)
-        container.close()
+        if await container.end():
+            # Nothing lives in its network any more, whatever the engine still keeps of the container.
+            await self._give_holder_back(container)
         # The engine would kill once more, by a process of its runtime, what it does not know to have ended.
         await asyncio.sleep(_NEWS_SECONDS)
 
@@ -112,8 +114,7 @@ class DockerLauncher:
         # What the engine does not remove now has this process's label, and is a leftover when it is gone.
         with contextlib.suppress(SandboxError):
             await self._engine.remove(container.container_id)
-        if container.holder is not None:
-            await self._holders.give_back(container.holder, unchanged=container.network_is_unchanged)
+        await self._give_holder_back(container)
         shutil.rmtree(container.directory, ignore_errors=True)
 
     async def close(self) -> None:
@@ -163,6 +164,11 @@ class DockerLauncher:
                 await asyncio.shield(self._engine.remove(container_id))
             raise
         return container
+
+    async def _give_holder_back(self, container: WarmContainer) -> None:
+        holder, container.holder = container.holder, None
+        if holder is not None:
+            await self._holders.give_back(holder, unchanged=container.network_is_unchanged)
 
     async def _give_up(self, directory: Path, holder: str) -> None:
         await self._holders.give_back(holder, unchanged=False)

@@ -17,37 +17,33 @@ _CHUNK_BYTES = 65536
 
 
 class OutputPipe:
-    """`deliver` gets what is within the bound, `ask_to_drain` is called when it is reached, `ended` at the
-    end.
-    """
+    """`deliver` gets what is within the bound, `ask_to_drain` is called when it is reached."""
 
     def __init__(
-        self,
-        kind: FrameKind,
-        bound: int,
-        *,
-        deliver: Callable[[Frame], None],
-        ask_to_drain: Callable[[], None],
-        ended: Callable[[], None],
+        self, kind: FrameKind, *, deliver: Callable[[Frame], None], ask_to_drain: Callable[[], None]
     ) -> None:
         self._kind = kind
-        self._room = bound
+        self._bound = 0
         self._deliver = deliver
         self._ask_to_drain = ask_to_drain
-        self._ended = ended
         self._loop = asyncio.get_running_loop()
         self.reader, self.writer = os.pipe()
         os.set_blocking(self.reader, False)
         self._reading = False
         self._draining = False
+        self._finished = False
         self.total = 0
         self.closed = False
 
-    def begin(self) -> None:
+    def pass_on(self) -> None:
         """The sandbox has both ends now: this process keeps the reader alone."""
         os.close(self.writer)
         self.writer = -1
         self.resume()
+
+    def keep(self, bound: int) -> None:
+        """So many bytes of what is going to be written."""
+        self._bound = bound
 
     def pause(self) -> None:
         if self._reading:
@@ -59,20 +55,11 @@ class OutputPipe:
             self._reading = True
             self._loop.add_reader(self.reader, self._readable)
 
-    def finish(self, *, drained: bool) -> None:
-        """Nothing writes any more: what is still in the pipe is read, unless the sandbox has drained it."""
-        if drained:
-            self.close()
-            return
-        self._draining = False
-        self.resume()
-
-    def take_the_rest(self) -> None:
-        """Reads what is there, without waiting for an end, and closes."""
-        while not (self._draining or self.closed):
-            if not self._read_once():
-                break
-        self.close()
+    def finish(self) -> None:
+        """Nothing writes any more: what is there is read, and kept within the bound; nothing after it."""
+        while not (self.closed or self._finished) and self._read_once():
+            continue
+        self._finished = True
 
     def close(self) -> None:
         self.pause()
@@ -83,9 +70,12 @@ class OutputPipe:
                 os.close(self.writer)
 
     def _readable(self) -> None:
-        if self._read_once() is None:
+        if self._finished or self._read_once() is None:
             self.close()
-            self._ended()
+        elif self.total > self._bound:
+            self.pause()
+            self._draining = True
+            self._ask_to_drain()
 
     def _read_once(self) -> bool | None:
         """False when there is nothing to read now, None at the end of the pipe."""
@@ -95,13 +85,8 @@ class OutputPipe:
             return False
         if not chunk:
             return None
+        kept = chunk[: max(0, self._bound - self.total)]
         self.total += len(chunk)
-        kept = chunk[: self._room]
         if kept:
-            self._room -= len(kept)
             self._deliver(Frame(self._kind, kept))
-        if len(kept) < len(chunk):
-            self.pause()
-            self._draining = True
-            self._ask_to_drain()
         return True

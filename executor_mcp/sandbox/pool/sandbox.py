@@ -8,7 +8,6 @@ import asyncio
 import time
 from typing import cast
 
-from executor_mcp.sandbox.amounts import Amounts
 from executor_mcp.sandbox.base import (
     OutputSink,
     PreparedRun,
@@ -21,7 +20,7 @@ from executor_mcp.sandbox.base import (
 from executor_mcp.sandbox.docker import DockerEngine
 from executor_mcp.sandbox.docker_sandbox import DockerSandbox
 from executor_mcp.sandbox.errors import SandboxError, SandboxFailed
-from executor_mcp.sandbox.job_message import BoundsInside
+from executor_mcp.sandbox.job_message import BoundsInside, amounts_of
 from executor_mcp.sandbox.pool.classes import WarmClass
 from executor_mcp.sandbox.pool.compiled import CompiledSupervisors
 from executor_mcp.sandbox.pool.container import WarmContainer
@@ -29,7 +28,6 @@ from executor_mcp.sandbox.pool.launching import DockerLauncher, remove_left_pool
 from executor_mcp.sandbox.pool.network import NetworkHolders
 from executor_mcp.sandbox.pool.warm_pool import PoolReport, WarmPool
 from executor_mcp.sandbox.refusals import refuse_what_is_not_offered
-from executor_mcp.sandbox.run import Channel
 from executor_mcp.sandbox.settings import PoolSettings
 from executor_mcp.sandbox.supervised import PreparedSandbox, SupervisedSandboxes
 from hitl_contract.action_code import Limits
@@ -37,6 +35,9 @@ from hitl_contract.action_code import Limits
 _BEGIN_SECONDS = 10.0
 _ATTEMPTS = 3
 _FRESH_SECONDS = 2.0
+_COURTESY_SECONDS = 0.05
+"""Whoever has just asked is let run first."""
+
 _STALE_SECONDS = 60.0
 
 
@@ -50,7 +51,7 @@ class PooledDockerSandbox:
     def __init__(self, engine: DockerEngine, cold: DockerSandbox, settings: PoolSettings) -> None:
         self._cold = cold
         self._holders = NetworkHolders(
-            engine, most_kept=settings.maximum, max_age_seconds=settings.max_age_seconds
+            engine, most_kept=2 * settings.maximum, max_age_seconds=settings.max_age_seconds
         )
         self._launcher = DockerLauncher(
             engine,
@@ -109,11 +110,11 @@ class PooledDockerSandbox:
         if container is None:
             return await self._cold.prepare(job)
 
-        async def launch(amounts: Amounts) -> Channel:
-            container.expect(amounts.output_bytes)
-            return container
-
-        return await self._sandboxes.prepare(job, launch, image_digest=image)
+        amounts = amounts_of(job)
+        container.expect(amounts.output_bytes)
+        return await self._sandboxes.prepared(
+            job, container, amounts, container.interpreters, image_digest=image
+        )
 
     async def start(self, prepared: PreparedRun, sink: OutputSink) -> SandboxRun:
         """A container that dies before it has let the program go has run nothing of it: another is taken."""
@@ -143,7 +144,7 @@ class PooledDockerSandbox:
     async def remove_leftovers(self) -> int:
         removed = await self._cold.remove_leftovers()
         await asyncio.to_thread(remove_left_pool_directories)
-        self._refreshing = asyncio.create_task(self._refresh())
+        self._refreshing = asyncio.create_task(self._refresh(0))
         return removed
 
     async def close(self) -> None:
@@ -163,10 +164,11 @@ class PooledDockerSandbox:
         if age > _STALE_SECONDS:
             return await self._image_now()
         if age > _FRESH_SECONDS and (self._refreshing is None or self._refreshing.done()):
-            self._refreshing = asyncio.create_task(self._refresh())
+            self._refreshing = asyncio.create_task(self._refresh(_COURTESY_SECONDS))
         return image
 
-    async def _refresh(self) -> None:
+    async def _refresh(self, after_seconds: float) -> None:
+        await asyncio.sleep(after_seconds)
         try:
             await self._image_now()
         except SandboxError:
