@@ -23,12 +23,12 @@ from executor_mcp.steps import Step, StepObserver
 from executor_mcp.storage.executions import ExecutionStore
 from executor_mcp.storage.quota_uses import find_excess, note_approvers
 from executor_mcp.storage.waiting import WaitingStore, WaitingWork
-from executor_mcp.tracing import current_trace_id
 from executor_mcp.waiting_time import expected_wait
 from hitl_contract.verify import VerifiedToken
 from server_kit.audit_log import AuditLog
 from server_kit.database.base import Database
 from server_kit.errors import ServerError
+from server_kit.tracing import current_trace_id
 
 MAX_WAITING_BYTES: Final = 64 * 1024 * 1024
 _LATELY = timedelta(seconds=60)

@@ -2,7 +2,8 @@
 
 The MCP SDK takes the W3C trace context out of a call's `_meta` (`traceparent`), the HTTP door out of the
 headers; spans made here are below that. What joins them to the approval is `hitl.request_id`, the token's
-`txn`, with a link to the trace whose id both servers can compute from it. No span carries a token, a program,
+`txn`, with a link to the approval server's span of the request, whose ids both servers compute from it. The
+run of a call that named no trace is a part of the request's. No span carries a token, a program,
 its input or output, or an execution id, which is a right.
 
 Without a provider nothing is recorded; the caller's trace id is known all the same and goes into the audit
@@ -11,17 +12,18 @@ log.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 
 from opentelemetry import trace
-from opentelemetry.trace import Link, Span, SpanContext, SpanKind, StatusCode, TraceFlags, TracerProvider
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanKind, StatusCode, TracerProvider
 
 from executor_mcp.errors import Refused
 from executor_mcp.models import Execution, ExecutionStatus
 from executor_mcp.package_version import package_version
+from server_kit.tracing import current_trace_id, request_context
 
 _NAME: Final = "hitl-executor"
 _BAD: Final = frozenset({ExecutionStatus.FAILED, ExecutionStatus.TIMED_OUT, ExecutionStatus.INTERRUPTED})
@@ -50,10 +52,13 @@ class Tracing:
     @contextmanager
     def run(self, execution: Execution) -> Generator[RunSpan]:
         """A program's run, to its recorded end."""
+        request = request_context(execution.request_id)
+        alone = current_trace_id() is None
         with self._tracer.start_as_current_span(
             "execution.run",
+            context=trace.set_span_in_context(NonRecordingSpan(request), Context()) if alone else None,
             kind=SpanKind.INTERNAL,
-            links=[Link(request_context(execution.request_id))],
+            links=[Link(request)],
             attributes={
                 "hitl.request_id": execution.request_id,
                 "hitl.action_digest": execution.action_digest,
@@ -87,22 +92,3 @@ class RunSpan:
                 value: float | None = getattr(outcome.usage, name)
                 if value is not None:
                     span.set_attribute(f"hitl.{name}", value)
-
-
-def request_context(request_id: str) -> SpanContext:
-    """The place in a trace that stands for an approval request, the same wherever it is computed: of the
-    SHA-256 of `hitl request` and the id, 16 bytes of trace id and 8 of span id.
-    """
-    digest = hashlib.sha256(b"hitl request\0" + request_id.encode()).digest()
-    return SpanContext(
-        trace_id=int.from_bytes(digest[:16], "big") or 1,
-        span_id=int.from_bytes(digest[16:24], "big") or 1,
-        is_remote=True,
-        trace_flags=TraceFlags(TraceFlags.SAMPLED),
-    )
-
-
-def current_trace_id() -> str | None:
-    """The trace that the caller named, as 32 hexadecimal digits; None where it named none."""
-    context = trace.get_current_span().get_span_context()
-    return f"{context.trace_id:032x}" if context.is_valid else None

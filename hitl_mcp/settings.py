@@ -103,6 +103,14 @@ class LogSettings(SettingsModel):
     format: LogFormat = "text"
 
 
+class TracingSettings(SettingsModel):
+    """Where spans are sent (OpenTelemetry over OTLP/HTTP). Off unless an endpoint is set."""
+
+    endpoint: WebUrl | None = Field(default=None, description="collector, such as http://127.0.0.1:4318")
+    token: SecretStr | None = Field(default=None, min_length=1, description="bearer token for the collector")
+    service_name: str = Field(default="hitl-mcp", min_length=1, max_length=128)
+
+
 class Settings(SettingsModel):
     """Everything that can be set. Times in seconds."""
 
@@ -144,6 +152,7 @@ class Settings(SettingsModel):
     canaries: CanarySettings = CanarySettings()
     audit: AuditSettings = AuditSettings()
     risk: RiskSettings = RiskSettings()
+    tracing: TracingSettings = TracingSettings()
     log: LogSettings = LogSettings()
     sharing: SharingSettings = SharingSettings()
     console: ConsoleSettings = ConsoleSettings()

@@ -13,6 +13,7 @@ from hitl_mcp.application import Application
 from hitl_mcp.approvals import events
 from hitl_mcp.approvals.ports import ApprovalPorts, Policy, RiskAssessor
 from hitl_mcp.approvals.service import ApprovalService
+from hitl_mcp.approvals.tracing import RequestTracing, Untraced
 from hitl_mcp.assembly import Core
 from hitl_mcp.attention.canary_store import SqlCanaries
 from hitl_mcp.attention.filing import CanaryFiling
@@ -125,7 +126,25 @@ async def build_application(
         risk = await closing.enter_async_context(
             build_consensus(settings.risk, database=database, clock=clock)
         )
-        yield _application(settings, core, around_policy, risk)
+        tracing = await closing.enter_async_context(_tracing(settings))
+        yield _application(settings, core, around_policy, risk, tracing)
+
+
+@asynccontextmanager
+async def _tracing(settings: Settings) -> AsyncGenerator[RequestTracing]:
+    asked = settings.tracing
+    if asked.endpoint is None:
+        yield Untraced()
+        return
+    # Lazily: OpenTelemetry takes a while to import, and most commands send no spans.
+    from hitl_mcp.tracing import RequestSpans
+    from server_kit.trace_export import open_provider
+
+    token = None if asked.token is None else asked.token.get_secret_value()
+    async with open_provider(
+        asked.endpoint, token=token, service_name=asked.service_name, variable="HITL_TRACING__ENDPOINT"
+    ) as provider:
+        yield RequestSpans(provider)
 
 
 def _application(
@@ -133,6 +152,7 @@ def _application(
     core: Core,
     around_policy: Callable[[Policy], Policy] | None,
     assessors: Assessors,
+    tracing: RequestTracing,
 ) -> Application:
     risk = assessors.consensus
     notifiers = build_notifiers(console=settings.console, slack=settings.slack, telegram=settings.telegram)
@@ -145,7 +165,8 @@ def _application(
     )
     groups = GroupDirectory(core.register, core.hierarchy)
     rules = _rules(settings, core, groups)
-    service = _service(settings, core, outbox, rules if around_policy is None else around_policy(rules), risk)
+    policy = rules if around_policy is None else around_policy(rules)
+    service = _service(settings, core, outbox, policy, risk, tracing)
     explainer = PolicyExplainer(core.agents, risk, rules)
     views = ApprovalViews(service, public_url=settings.http.url)
     delegations = DelegationDirectory(core.register, core.hierarchy, max_days=settings.max_delegation_days)
@@ -240,7 +261,7 @@ def _application(
         attention=attention,
         canaries=_canaries(settings, core, service),
         notifiers=notifiers,
-        dispatcher=_dispatcher(settings, core, service, views, outbox, notifiers),
+        dispatcher=_dispatcher(settings, core, service, views, outbox, notifiers, tracing),
         public_keys=core.keys.public_keys,
         warmed=assessors.warmed,
         build_mcp_server=mcp_server,
@@ -254,6 +275,7 @@ def _service(
     outbox: SqlOutbox,
     policy: Policy,
     risk: RiskAssessor,
+    tracing: RequestTracing,
 ) -> ApprovalService:
     ports = ApprovalPorts(
         database=core.database,
@@ -271,6 +293,7 @@ def _service(
         clock=core.clock,
         grants=SqlGrantBook(core.register),
         canaries=SqlCanaries(core.database),
+        tracing=tracing,
     )
     return ApprovalService(
         ports,
@@ -311,6 +334,7 @@ def _dispatcher(
     views: ApprovalViews,
     outbox: SqlOutbox,
     notifiers: tuple[Notifier, ...],
+    tracing: RequestTracing,
 ) -> Any:
     return build_dispatcher(
         database=core.database,
@@ -323,6 +347,7 @@ def _dispatcher(
         sealer=core.sealer,
         review_url=views.review_url,
         sharing=sharing_windows(settings.sharing),
+        tracing=tracing,
         lease=Lease(
             database=core.database,
             clock=core.clock,

@@ -19,7 +19,7 @@ from executor_mcp.web.api import api_router
 from executor_mcp.web.api_keys import ApiKeyMiddleware
 from executor_mcp.web.operations import operations_router
 from executor_mcp.web.problems import install
-from executor_mcp.web.trace_context import TraceContextMiddleware
+from server_kit.trace_context import NO_TELEMETRY, TraceContextMiddleware
 
 
 def build_app(executor: Executor, http: HttpSettings, *, require_api_key: bool) -> ASGIApp:
@@ -46,6 +46,8 @@ def build_app(executor: Executor, http: HttpSettings, *, require_api_key: bool) 
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
+        # Its spans have whole paths, with execution ids in them, and its logs what was sent.
+        telemetry=NO_TELEMETRY,
     )
     install(application)
     application.include_router(api_router(executor.service))

@@ -11,7 +11,7 @@ may run again when the transaction is retried, and has no other effect.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol, TypeVar
@@ -38,6 +38,7 @@ from hitl_mcp.approvals.models import (
 from hitl_mcp.approvals.proof import ProvenApproval
 from hitl_mcp.approvals.sealer import Sealer
 from hitl_mcp.approvals.terms import AgentFacts, RiskAssessment, Ruling
+from hitl_mcp.approvals.tracing import RequestTracing, Untraced
 from server_kit.clock import Clock
 from server_kit.database.base import Database
 
@@ -340,3 +341,4 @@ class ApprovalPorts:
     clock: Clock
     grants: GrantBook | None = None
     canaries: CanaryBook | None = None
+    tracing: RequestTracing = field(default_factory=Untraced)

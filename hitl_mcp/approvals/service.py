@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -39,6 +40,7 @@ from hitl_mcp.approvals.recording import Recorder
 from hitl_mcp.approvals.spending import SpentApproval
 from hitl_mcp.approvals.submissions import Submissions
 from hitl_mcp.approvals.timers import Timers
+from hitl_mcp.approvals.tracing import StepNotes
 from hitl_mcp.approvals.validation import MAX_USE, check_text
 from hitl_mcp.approvals.waiting import WaitingRoom
 from hitl_mcp.approvals.withdrawals import Withdrawals
@@ -168,7 +170,10 @@ class ApprovalService:
         Raises RequestNotFound, AlreadyDecided, AlreadyEnded, SealBroken, NotEligible, DigestChanged,
         InvalidSubmission.
         """
-        return await self._decisions.decide(decision)
+        with self._deciding(decision) as notes:
+            record = await self._decisions.decide(decision)
+            notes.note("status", record.request.status.value)
+            return record
 
     async def refusal_of(self, decision: DecisionInput) -> ApprovalError | None:
         """Why `decide` would refuse this now, None where it would not. Changes nothing, records nothing.
@@ -199,7 +204,10 @@ class ApprovalService:
 
         Raises what `decide` and `edit` raise.
         """
-        return await self._conditional.approve(decision, conditions)
+        with self._deciding(decision) as notes:
+            record = await self._conditional.approve(decision, conditions)
+            notes.note("status", record.request.status.value)
+            return record
 
     async def revoked_tokens(self, *, since: datetime) -> Sequence[RevokedToken]:
         """Tokens of approvals revoked at or after `since` that some executor might still take."""
@@ -242,7 +250,8 @@ class ApprovalService:
 
         Raises RequestNotFound, NotApproved, Revoked, ApprovalExpired, NotEligible, SealBroken.
         """
-        return await self._collection.collect(agent, request_id)
+        with self._ports.tracing.step("approval.mint", request_id):
+            return await self._collection.collect(agent, request_id)
 
     async def spend(self, agent: str, request_id: str, *, use: str) -> SpentApproval:
         """Use an approval up without a token, for an act named `use` (see `TokenCollection.spend`).
@@ -275,6 +284,13 @@ class ApprovalService:
     async def next_deadline(self) -> datetime | None:
         """When the next deadline is due; None when there is none."""
         return await self._timers.next_due()
+
+    @contextmanager
+    def _deciding(self, decision: DecisionInput) -> Generator[StepNotes]:
+        with self._ports.tracing.step("approval.decide", decision.request_id) as notes:
+            notes.note("verdict", decision.verdict.value)
+            notes.note("assurance", decision.assurance.value)
+            yield notes
 
     async def _settled(self, record: RequestRecord) -> RequestRecord:
         """The record, its timeout recorded when its time is up, whether or not a dispatcher runs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
@@ -62,6 +63,8 @@ class Submissions:
             IdempotencyKeyReused: the key belongs to a request for another action.
         """
         check_submission(submission)
+        if submission.trace_id is None:
+            submission = replace(submission, trace_id=self._ports.tracing.callers_trace())
         if is_question(submission.action):
             raise InvalidSubmission(
                 "action.operation", f"is {OPERATION!r}, which asks for no approval; call ask_human instead"
@@ -118,7 +121,11 @@ class Submissions:
             await desk.filed(connection, request)
             return True
 
-        return await self._ports.database.write(store)
+        began = time.time_ns()
+        filed = await self._ports.database.write(store)
+        if filed:
+            self._ports.tracing.requested(request, began=began)
+        return filed
 
     async def _stored(
         self, agent: str, submission: Submission, request: ApprovalRequest, canonical: bytes
@@ -141,9 +148,14 @@ class Submissions:
                 await self._remember(connection, record.request, key, new=new)
             return record
 
+        began = time.time_ns()
         if offers and self._ports.grants is not None:
-            return await self._ports.grants.write(lambda using: store(using.connection, using))
-        return await self._ports.database.write(lambda connection: store(connection, None))
+            record = await self._ports.grants.write(lambda using: store(using.connection, using))
+        else:
+            record = await self._ports.database.write(lambda connection: store(connection, None))
+        if any(record.request is each for each in (request, *(offer.request for offer in offers))):
+            self._ports.tracing.requested(record.request, began=began)
+        return record
 
     async def _new_request(
         self,

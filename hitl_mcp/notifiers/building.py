@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Protocol, TextIO
 
 from hitl_mcp.approvals.ports import AuditTrail
+from hitl_mcp.approvals.tracing import RequestTracing, Untraced
 from hitl_mcp.notifiers.base import Notifier
 from hitl_mcp.notifiers.card_faces import CardFaces
 from hitl_mcp.notifiers.card_making import CardMaker
@@ -90,6 +91,7 @@ def build_dispatcher(
     lease: Lease | None = None,
     retries: RetryPolicy | None = None,
     sharing: SharingWindows | None = None,
+    tracing: RequestTracing | None = None,
 ) -> Dispatcher:
     """The dispatcher of this process. `sealer` holds a key that is not in the database (see `nonces`)."""
     cards, faces, nonces = CardStore(database), CardFaces(database), CardNonces(sealer)
@@ -123,6 +125,7 @@ def build_dispatcher(
             changes=database.changes,
             clock=clock,
             retries=retries or RetryPolicy(),
+            tracing=tracing or Untraced(),
         )
 
     return Dispatcher(

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from datetime import timedelta
 
+from hitl_mcp.approvals.tracing import RequestTracing
 from hitl_mcp.notifiers.delivery import CardKeeper
 from hitl_mcp.notifiers.errors import CardRefused, ChannelBusy, NotifierError
 from hitl_mcp.notifiers.outbox import CHANGE_KEY, OwedNews, RetryPolicy, SqlOutbox
@@ -33,6 +34,7 @@ class ChannelWorker:
         changes: ChangeFeed,
         clock: Clock,
         retries: RetryPolicy,
+        tracing: RequestTracing,
     ) -> None:
         self.channel = channel
         self._keeper = keeper
@@ -40,6 +42,7 @@ class ChannelWorker:
         self._changes = changes
         self._clock = clock
         self._retries = retries
+        self._tracing = tracing
         self._in_hand: set[str] = set()
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._finished = asyncio.Event()
@@ -92,7 +95,10 @@ class ChannelWorker:
 
     async def _deliver(self, news: OwedNews) -> None:
         try:
-            await self._attempt(news)
+            with self._tracing.step("approval.notify", news.request_id) as notes:
+                notes.note("channel", self.channel)
+                notes.note("attempt", news.attempts + 1)
+                notes.note("delivery", await self._attempt(news))
         except ServerError as error:
             _log.warning("%s: delivery of %s unrecorded: %s", self.channel, news.request_id, error)
             await asyncio.sleep(_DATABASE_PAUSE_SECONDS)
@@ -101,7 +107,8 @@ class ChannelWorker:
             self._slots.release()
             self._finished.set()
 
-    async def _attempt(self, news: OwedNews) -> None:
+    async def _attempt(self, news: OwedNews) -> str:
+        """Raises ServerError; how it went, in one word."""
         try:
             until = await self._keeper.bring_up_to_date(news)
         except ChannelBusy as busy:
@@ -110,32 +117,34 @@ class ChannelWorker:
             await self._outbox.retry_later(
                 news, error=str(busy), pause=timedelta(seconds=pause), counted=False
             )
+            return "busy"
         except CardRefused as error:
-            await self._give_up(news, str(error))
+            return await self._give_up(news, str(error))
         except NotifierError as error:
-            await self._later(news, str(error))
+            return await self._later(news, str(error))
         except ServerError:
             raise
         except Exception as error:
             # A defect must cost this one delivery, not the channel. Only its type: the text may quote.
-            await self._later(news, f"unexpected {type(error).__name__}")
-        else:
-            if until is None:
-                await self._outbox.settle(news)
-            else:
-                await self._outbox.defer(news, until)
+            return await self._later(news, f"unexpected {type(error).__name__}")
+        if until is not None:
+            await self._outbox.defer(news, until)
+            return "deferred"
+        await self._outbox.settle(news)
+        return "delivered"
 
-    async def _later(self, news: OwedNews, error: str) -> None:
+    async def _later(self, news: OwedNews, error: str) -> str:
         attempts = news.attempts + 1
         if attempts >= self._retries.max_attempts:
-            await self._give_up(news, error)
-            return
+            return await self._give_up(news, error)
         pause = self._retries.pause(attempts)
         _log.info(
             "%s: %s, next try in %.1f s: %s", self.channel, news.request_id, pause.total_seconds(), error
         )
         await self._outbox.retry_later(news, error=error, pause=pause)
+        return "failed"
 
-    async def _give_up(self, news: OwedNews, error: str) -> None:
+    async def _give_up(self, news: OwedNews, error: str) -> str:
         _log.error("%s: nobody could be told of %s: %s", self.channel, news.request_id, error)
         await self._outbox.give_up(news, error=error)
+        return "given_up"

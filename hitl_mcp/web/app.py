@@ -47,6 +47,7 @@ from hitl_mcp.web.throttle import RefusalThrottle
 from server_kit.audit_metrics import WitnessLag
 from server_kit.errors import ServerError
 from server_kit.problems import install_problem_handlers
+from server_kit.trace_context import NO_TELEMETRY, TraceContextMiddleware
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,8 @@ def build_web_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # Its spans have whole paths, and its logs what was sent.
+        telemetry=NO_TELEMETRY,
     )
     install_problem_handlers(api)
     for kind in (HitlError, ContractError, InvalidArguments, ServerError):
@@ -107,7 +110,7 @@ def build_web_app(
         api.router.routes.append(Route(path, endpoint=_Endpoint(mcp_endpoint), include_in_schema=False))
     api.router.routes.extend(pages)
 
-    door: ASGIApp = BodyLimit(api, limit=options.max_body_bytes)
+    door: ASGIApp = BodyLimit(TraceContextMiddleware(api), limit=options.max_body_bytes)
     door = Authentication(
         door, agents=parts.agents, sessions=parts.sessions, throttle=RefusalThrottle(parts.clock)
     )

@@ -34,6 +34,7 @@ from hitl_mcp.approvals.terms import (
     Stage,
     Terms,
 )
+from hitl_mcp.approvals.tracing import RequestTracing, Untraced
 from hitl_mcp.audit.trail import CHAIN, SqlAuditTrail
 from hitl_mcp.minting.keys import KeyRing
 from hitl_mcp.minting.seals import ApprovalSealer, RecordSealer
@@ -110,6 +111,7 @@ class World:
     validity_seconds: int = APPROVAL_VALIDITY_SECONDS
     token_lifetime_seconds: int = DEFAULT_LIFETIME_SECONDS
     groups: PeopleDirectory | None = None
+    tracing: RequestTracing = field(default_factory=Untraced)
 
     def __post_init__(self) -> None:
         self.keys = open_or_create_keys(self.home, self.clock)
@@ -136,6 +138,7 @@ class World:
             sealer=self.sealer,
             minter=CapabilityMinter(signing_key=self.keys.signing_key, issuer=ISSUER, audience=AUDIENCE),
             clock=self.clock,
+            tracing=self.tracing,
         )
         self.service = ApprovalService(
             self.ports,

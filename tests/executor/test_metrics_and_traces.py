@@ -21,9 +21,10 @@ from executor_mcp.errors import Refused
 from executor_mcp.settings import HttpSettings
 from executor_mcp.start_record import SharedBounds
 from executor_mcp.trace_export import open_tracing
-from executor_mcp.tracing import Tracing, request_context
+from executor_mcp.tracing import Tracing
 from executor_mcp.web.app import build_app
 from server_kit.database.base import Database
+from server_kit.tracing import request_context
 from tests.conftest import ManualClock
 from tests.executor.support import PROGRAM, Bench, bench, eventually, outcome
 from tests.executor.test_waiting import working

@@ -1,13 +1,23 @@
-"""Takes the caller's W3C trace context out of the headers of a request."""
+"""The caller's W3C trace context out of the headers of a request, and no spans of the framework's own."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from fastapi.telemetry import TelemetryConfig
 from opentelemetry.context import attach, detach
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+NO_TELEMETRY: Final[TelemetryConfig] = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
+"""For `FastAPI(telemetry=…)`: what it would send of its own accord has paths, queries and bodies in it."""
 
 _PREFIX: Final = "/api/"
 _NAMES: Final = ("traceparent", "tracestate")
