@@ -18,8 +18,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import uvloop
-
 from benchmarks.raw_docker import ANSWER, PROGRAM, RawDocker, completions_a_second
 from benchmarks.verdicts import Verdict, report
 from executor_mcp.sandbox.base import SandboxJob
@@ -177,7 +175,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--row", type=int, default=20_000, help="executions in a row, to look for leaks")
     parser.add_argument("--output", type=Path, default=None, help="where the JSON goes")
     options = parser.parse_args(arguments)
-    numbers, verdicts = uvloop.run(measure(options.rounds, options.row))
+    numbers, verdicts = asyncio.run(measure(options.rounds, options.row))
     return report(numbers, verdicts, options.output)
 
 

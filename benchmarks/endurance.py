@@ -17,8 +17,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import uvloop
-
 from benchmarks.executions import Bench, output_of
 from benchmarks.verdicts import Verdict, report
 from executor_mcp.sandbox.docker import DockerEngine
@@ -115,7 +113,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks endurance", description=__doc__)
     parser.add_argument("--count", type=int, default=2000, help="executions")
     options = parser.parse_args(arguments)
-    numbers, verdicts = uvloop.run(measure(options.count))
+    numbers, verdicts = asyncio.run(measure(options.count))
     return report(numbers, verdicts)
 
 

@@ -17,8 +17,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import uvloop
-
 from benchmarks.raw_docker import ANSWER, CALLERS, PROGRAM, RawDocker, command, completions_a_second
 from benchmarks.verdicts import Verdict, report
 from executor_mcp.sandbox.base import SandboxJob, SandboxOutcome, SandboxRun
@@ -194,7 +192,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--sustained", type=int, default=80, help="executions of each kind with 4 callers")
     parser.add_argument("--output", type=Path, default=None, help="where the JSON goes")
     options = parser.parse_args(arguments)
-    numbers, verdicts = uvloop.run(measure(options.rounds, options.sustained))
+    numbers, verdicts = asyncio.run(measure(options.rounds, options.sustained))
     return report(numbers, verdicts, options.output)
 
 

@@ -14,8 +14,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import uvloop
-
 from benchmarks.executions import Bench
 from benchmarks.raw_docker import command
 from benchmarks.verdicts import Verdict, report
@@ -133,7 +131,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks hostile", description=__doc__)
     parser.add_argument("--rounds", type=int, default=24, help="turns of each operation")
     options = parser.parse_args(arguments)
-    numbers, verdicts = uvloop.run(measure(options.rounds))
+    numbers, verdicts = asyncio.run(measure(options.rounds))
     return report(numbers, verdicts)
 
 
