@@ -14,8 +14,8 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -130,7 +130,8 @@ async def inside(sandbox: Sandbox, module: str, seconds: float) -> tuple[Verdict
     job = SandboxJob(
         execution_id=f"exe_{uuid.uuid4().hex}",
         language=Language.BASH,
-        code=f"exec {' '.join(_command(module, seconds))}",
+        # A convenience of the sandbox and no bound of it: without it the suite is run as outside.
+        code=f"unset PYTHONDONTWRITEBYTECODE; exec {' '.join(_command(module, seconds))}",
         input_data=None,
         files=(),
         limits=Limits(wall_seconds=seconds + 5, memory_mb=1024, cpus=2, pids=256, disk_mb=512),
@@ -163,7 +164,13 @@ async def compare(sandbox: Sandbox, names: Sequence[str], seconds: float, at_a_t
             )
 
     await asyncio.gather(*(one(name) for name in names))
-    return compared
+    return [each if each.explained else await _again(sandbox, each, seconds) for each in compared]
+
+
+async def _again(sandbox: Sandbox, found: Compared, seconds: float) -> Compared:
+    """Alone: side by side some modules miss their own deadlines."""
+    here, said = await inside(sandbox, found.module, seconds)
+    return replace(found, inside=here, said=said)
 
 
 def _image_with(folder: Path) -> None:
@@ -199,9 +206,18 @@ def _report(compared: Sequence[Compared], backend: str, *, show: bool) -> int:
     print(
         f"{len(compared)} modules; {len(passed)} pass outside, {len(same)} of them pass in {backend}; "
         f"{len(passed) - len(same) - len(unexplained)} do not for a known reason, "
-        f"{len(unexplained)} for none: {', '.join(each.module for each in unexplained) or 'none'}"
+        f"{len(unexplained)} for none: {_names(unexplained)}"
     )
+    print(
+        f"not compared, as they took longer than that outside: "
+        f"{_names(each for each in compared if each.outside == 'too slow')}"
+    )
+    print(f"in the list of reasons, and pass: {_names(each for each in same if each.module in ELSEWHERE)}")
     return 1 if unexplained else 0
+
+
+def _names(compared: Iterable[Compared]) -> str:
+    return ", ".join(sorted(each.module for each in compared)) or "none"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -209,7 +225,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks cpython", description=__doc__)
     parser.add_argument("modules", nargs="*", help="these alone, and what they say when they fail")
     parser.add_argument("--backend", choices=("bubblewrap", "docker"), default="bubblewrap")
-    parser.add_argument("--seconds", type=float, default=60, help="longest time for a module (default: 60)")
+    parser.add_argument("--seconds", type=float, default=280, help="longest time for a module (default: 280)")
     parser.add_argument("--at-a-time", type=int, default=2, help="modules side by side (default: 2)")
     return asyncio.run(_run(parser.parse_args(arguments)))
 

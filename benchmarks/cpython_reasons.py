@@ -8,24 +8,33 @@ from __future__ import annotations
 
 from typing import Final
 
-_LIBRARY: Final = "deletes files beside the standard library, which is read-only"
+_LIBRARY: Final = "writes or deletes files beside the standard library, which is read-only"
 _LINK: Final = "reads sitecustomize.py, in bubblewrap a link into the host's /etc, which is not there"
-_SCRIPTS: Final = "makes scripts and programs and starts them: nothing that was written can be executed"
+_EXECUTED: Final = (
+    "makes scripts, programs or libraries and runs them: nothing that was written can be executed"
+)
 
 ELSEWHERE: Final[dict[str, str]] = {
     "test___all__": _LINK,
     "test_ast": _LINK,
     "test_bdb": _LIBRARY,
+    "test_cppext": _EXECUTED,
+    "test_distutils": _EXECUTED,
     "test_doctest": _LIBRARY,
-    "test_httpservers": _SCRIPTS,
+    "test_httpservers": _EXECUTED,
     "test_import": _LIBRARY,
+    "test_importlib": _LIBRARY,
+    "test_io": "makes a file of two gigabytes: the size of files is bounded",
     "test_mmap": "maps a file to execute it: nothing that was written can be executed",
     "test_os": "makes a file in memory, and changes its user to the one it has: both calls are refused",
+    "test_pickle": _LIBRARY,
     "test_posix": "starts a program by its descriptor and makes a socket of another kind: refused",
     "test_resource": "raises limits, or asks for those of another process: refused",
     "test_runpy": _LIBRARY,
-    "test_shutil": _SCRIPTS,
+    "test_shutil": _EXECUTED,
     "test_socket": "UDP-Lite, SCTP, AF_ALG, AF_VSOCK and the like are refused",
     "test_spwd": "reads /etc/shadow, which is not there",
+    "test_subprocess": _EXECUTED,
     "test_support": _LIBRARY,
+    "test_trace": _LIBRARY,
 }
