@@ -23,12 +23,12 @@ from executor_mcp.live_output import LiveExecutions
 from executor_mcp.measurements import Measurements
 from executor_mcp.output_keeper import OutputKeeper
 from executor_mcp.packages.adding import PackageAdder
+from executor_mcp.packages.installing import Installer
 from executor_mcp.packages.noting import AuditNote
 from executor_mcp.packages.offering import NoPackages, PackageOffer
 from executor_mcp.packages.planning import NoAdditions, Planner
 from executor_mcp.packages.requirements import AdditionRules
 from executor_mcp.packages.shelf import Shelf
-from executor_mcp.packages.uv_installer import Installer
 from executor_mcp.packages.vulnerabilities import VulnerabilitySource
 from executor_mcp.policy_keeping import PolicyKeeper, PolicyReader
 from executor_mcp.receipt_key import ReceiptKey

@@ -115,10 +115,12 @@ class Examiner:
     async def describe(self) -> SandboxDescription:
         """What the sandbox offers, with the packages that programs may have. Raises SandboxError."""
         description = await self._sandbox.describe()
-        packages = await self._packages.offered(description)
+        offered = {
+            language: await self._packages.offered(description, language)
+            for language in (Language.PYTHON, Language.NODEJS)
+        }
         languages = tuple(
-            replace(one, offered_packages=packages) if one.language is Language.PYTHON else one
-            for one in description.languages
+            replace(one, offered_packages=offered.get(one.language, ())) for one in description.languages
         )
         return replace(description, languages=languages)
 

@@ -14,7 +14,9 @@ from executor_mcp.issuer_actions import ActionSource, IssuerActions, NoActionSou
 from executor_mcp.issuer_keys import FetchedKeys, FileKeys, IssuerKeys
 from executor_mcp.live_report import LiveReport, live_report
 from executor_mcp.network.networked import NetworkedSandbox, NetworkRules
+from executor_mcp.packages.installing import InstallerByLanguage
 from executor_mcp.packages.keeping import PackageKeeper
+from executor_mcp.packages.npm_installer import NpmInstaller
 from executor_mcp.packages.offering import ShelfOffer
 from executor_mcp.packages.requirements import AllowList
 from executor_mcp.packages.shelf import Shelf
@@ -24,6 +26,7 @@ from executor_mcp.packages.vulnerabilities import (
     NoVulnerabilitySource,
     OsvApi,
     OsvSnapshot,
+    SourceByEcosystem,
     VulnerabilitySource,
 )
 from executor_mcp.policy_keeping import PolicyReader
@@ -45,6 +48,7 @@ from executor_mcp.storage.processes import processes_directory
 from executor_mcp.storage.schema import MIGRATIONS
 from executor_mcp.trace_export import open_tracing
 from executor_mcp.tracing import Tracing
+from hitl_contract.action_code import Language
 from hitl_contract.verify import VerificationPolicy
 from server_kit.audit_settings import open_courier
 from server_kit.clock import SystemClock
@@ -222,10 +226,14 @@ def network_rules(settings: Settings) -> NetworkRules:
     return NetworkRules(ports=settings.network.ports, certificates=settings.network.read_certificates())
 
 
+def allow_list(settings: Settings) -> AllowList:
+    return AllowList(settings.packages.python, {Language.NODEJS: settings.packages.nodejs})
+
+
 def package_offer(settings: Settings) -> ShelfOffer:
     return ShelfOffer(
         Shelf(settings.packages_directory),
-        AllowList(settings.packages.python),
+        allow_list(settings),
         max_age=timedelta(hours=settings.packages.vulnerabilities.max_age_hours),
         clock=SystemClock(),
         additions=settings.packages.additions.rules(),
@@ -251,8 +259,12 @@ def vulnerability_source(settings: Settings, client: httpx2.AsyncClient) -> Vuln
     chosen = settings.packages.vulnerabilities
     match chosen.source:
         case "osv_snapshot":
-            file = (chosen.file or Path()).expanduser()
-            return OsvSnapshot(file, max_age_days=chosen.snapshot_max_age_days, clock=SystemClock())
+            file = chosen.file or Path()
+            python, nodejs = (
+                OsvSnapshot(one.expanduser(), max_age_days=chosen.snapshot_max_age_days, clock=SystemClock())
+                for one in (file, chosen.nodejs_file or file)
+            )
+            return SourceByEcosystem({"PyPI": python, "npm": nodejs})
         case "osv_api":
             return OsvApi(chosen.url or "", client)
         case "pypi":
@@ -268,9 +280,9 @@ async def open_package_keeper(settings: Settings) -> AsyncGenerator[PackageKeepe
     async with open_ledger(settings) as ledger, httpx2.AsyncClient() as client:
         yield PackageKeeper(
             shelf=Shelf(settings.packages_directory),
-            allowed=AllowList(settings.packages.python),
+            allowed=allow_list(settings),
             source=vulnerability_source(settings, client),
-            installer=UvInstaller(),
+            installer=InstallerByLanguage({Language.PYTHON: UvInstaller(), Language.NODEJS: NpmInstaller()}),
             database=ledger.database,
             audit=ledger.audit,
             clock=SystemClock(),

@@ -14,6 +14,7 @@ from hitl_contract.action_fields import (
     Requirement,
 )
 from hitl_contract.action_files import MAX_FILES, ActionFile, FileReference, InputFile
+from hitl_contract.nodejs_packages import split_nodejs_package
 
 __all__ = [
     "CodeExecution",
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 MAX_CODE_CHARACTERS = 1_000_000
+_PACKAGES = "Packages it needs, such as requests>=2.31 or, in Node.js, lodash@^4.17"
 
 
 class Language(StrEnum):
@@ -98,7 +100,7 @@ class CodeExecution(ActionModel):
     input_data: Annotated[JsonValue, Field(description="A JSON value that the program can read")] = None
     files: Annotated[tuple[ActionFile, ...], Field(strict=False, max_length=MAX_FILES)] = ()
     packages: Annotated[
-        tuple[Requirement, ...], Field(strict=False, max_length=64, description="Packages it needs")
+        tuple[Requirement, ...], Field(strict=False, max_length=64, description=_PACKAGES)
     ] = ()
     network: Network = Network()
     limits: Limits = Limits()
@@ -126,4 +128,14 @@ class CodeExecution(ActionModel):
             raise ValueError("files must not use one path both as a file and as a folder")
         if len(set(self.packages)) != len(self.packages):
             raise ValueError("packages must not repeat an entry")
+        return self
+
+    @model_validator(mode="after")
+    def _packages_are_of_the_language(self) -> Self:
+        if self.language is Language.NODEJS:
+            for entry in self.packages:
+                try:
+                    split_nodejs_package(entry)
+                except ValueError as error:
+                    raise ValueError(f"packages {error}, not {entry!r}") from error
         return self

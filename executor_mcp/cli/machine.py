@@ -204,8 +204,8 @@ async def _packages(settings: Settings) -> str:
     if problems:
         raise PackageNotAllowed("; ".join(problems))
     additions = settings.packages.additions.allowed
-    if not settings.packages.python and not additions:
-        return "programs have none but those of the sandbox; packages.python allows some"
+    if not (settings.packages.python or settings.packages.nodejs or additions):
+        return "programs have none but those of the sandbox; packages.python and packages.nodejs allow some"
     names = ", ".join(sorted({str(package) for package in found})) or "none yet; hitl-executor packages add"
     by_approval = f"; by approval: {', '.join(additions[:10])}" if additions else ""
     return f"locked: {names}; vulnerabilities: {settings.packages.vulnerabilities.source}{by_approval}"

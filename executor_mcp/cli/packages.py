@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final, Literal
 
 import typer
 from pydantic import JsonValue
 
 from executor_mcp.cli.running import CommandFailed, ExitCode, JsonOption, Output, run_command
+from executor_mcp.packages.installing import Target, target_here
 from executor_mcp.packages.keeping import Scanned
 from executor_mcp.packages.locked import LockedPackage
 from executor_mcp.packages.offering import interpreter_of
 from executor_mcp.packages.shelf import Shelf
-from executor_mcp.packages.uv_installer import Target, target_here
 from executor_mcp.sandbox.selection import choose_sandbox
 from executor_mcp.settings import Settings
 from executor_mcp.wiring import open_package_keeper, package_offer, sandbox_settings
+from hitl_contract.action_code import Language
 
 packages = typer.Typer(no_args_is_help=True, help="Packages that programs may use.")
 
@@ -24,30 +25,43 @@ PythonOption = Annotated[
     str | None,
     typer.Option("--python", metavar="3.11", help="The sandbox's Python; it is asked when left out."),
 ]
+NodejsOption = Annotated[
+    str | None,
+    typer.Option("--nodejs", metavar="18", help="The sandbox's Node.js; it is asked when left out."),
+]
+LanguageOption = Annotated[
+    Literal["python", "nodejs"], typer.Option("--language", help="Whose programs it is for.")
+]
+_NAMES: Final = {Language.PYTHON: "Python", Language.NODEJS: "Node.js"}
 
 
 @packages.command("add")
 def add(
-    requirement: Annotated[str, typer.Argument(help="One exact version, such as requests==2.32.3")],
+    requirement: Annotated[
+        str, typer.Argument(help="One exact version, such as requests==2.32.3 or lodash@4.17.21")
+    ],
+    language: LanguageOption = "python",
     accept: Annotated[
         list[str] | None, typer.Option(help="A known vulnerability that is accepted; may be repeated.")
     ] = None,
     python: PythonOption = None,
+    nodejs: NodejsOption = None,
     json_output: JsonOption = False,
 ) -> None:
     """Resolve, lock with hashes, check and keep a package with everything it needs.
 
-    Its name and version have to be on the list in the settings (packages.python).
+    Its name and version have to be on the list in the settings (packages.python or packages.nodejs).
     """
 
     async def operation(settings: Settings, output: Output) -> None:
-        target = await _target(settings, python)
+        wanted = Language(language)
+        target = await _target(settings, wanted, nodejs if wanted is Language.NODEJS else python)
         async with open_package_keeper(settings) as keeper:
             package = await keeper.add(requirement, target, accepted=frozenset(accept or ()))
         contents = ", ".join(str(one) for one in package.distributions)
         output.result(
             _document(package, None),
-            f"[bold]{package}[/] is locked for Python {package.interpreter}: {contents}",
+            f"[bold]{package}[/] is locked for {_interpreter(package)}: {contents}",
             f"layer {package.layer}, {package.size_bytes / _MIB:.1f} MiB",
         )
 
@@ -119,19 +133,24 @@ def remove(
     run_command(operation, json_output=json_output)
 
 
-async def _target(settings: Settings, python: str | None) -> Target:
-    if python is not None:
-        return target_here(python)
+async def _target(settings: Settings, language: Language, interpreter: str | None) -> Target:
+    if interpreter is not None:
+        return target_here(interpreter, language)
     sandbox = await choose_sandbox(settings.sandbox, sandbox_settings(settings))
     try:
-        interpreter = interpreter_of(await sandbox.describe())
+        interpreter = interpreter_of(await sandbox.describe(), language)
     finally:
         await sandbox.close()
     if interpreter is None:
         raise CommandFailed(
-            "the sandbox has no Python; name one with --python", exit_code=ExitCode.ENVIRONMENT
+            f"the sandbox has no {_NAMES[language]}; name one with --{language}",
+            exit_code=ExitCode.ENVIRONMENT,
         )
-    return target_here(interpreter)
+    return target_here(interpreter, language)
+
+
+def _interpreter(package: LockedPackage) -> str:
+    return f"{_NAMES[package.language]} {package.interpreter}"
 
 
 def _table(output: Output, found: tuple[Scanned, ...] | list[Scanned]) -> None:
@@ -139,22 +158,22 @@ def _table(output: Output, found: tuple[Scanned, ...] | list[Scanned]) -> None:
     rows = [
         (
             str(one.package),
-            one.package.interpreter,
+            _interpreter(one.package),
             f"{one.package.size_bytes / _MIB:.1f} MiB",
             one.package.report.checked_at.date().isoformat(),
             one.problem or "offered",
         )
         for one in found
     ]
-    output.table(document, ("Package", "Python", "Size", "Checked", "State"), rows)
+    output.table(document, ("Package", "For", "Size", "Checked", "State"), rows)
 
 
 def _document(package: LockedPackage, problem: str | None) -> JsonValue:
     contents: list[JsonValue] = [str(one) for one in package.distributions]
     return {
         "package": str(package),
-        "language": package.language,
-        "python": package.interpreter,
+        "language": package.language.value,
+        "interpreter": package.interpreter,
         "platform": package.platform,
         "layer": package.layer,
         "size_bytes": package.size_bytes,

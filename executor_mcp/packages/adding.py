@@ -20,6 +20,7 @@ import structlog
 from pydantic import JsonValue
 
 from executor_mcp.packages.errors import PackageError
+from executor_mcp.packages.installing import Installer
 from executor_mcp.packages.layers import seal
 from executor_mcp.packages.locked import Approval, LockedPackage
 from executor_mcp.packages.noting import AuditNote
@@ -27,7 +28,6 @@ from executor_mcp.packages.planning import Plan, PlannedPackage, for_agents
 from executor_mcp.packages.requirements import parse_requirement
 from executor_mcp.packages.room import within_room
 from executor_mcp.packages.shelf import Shelf, staging
-from executor_mcp.packages.uv_installer import Installer
 from executor_mcp.sandbox.base import OutputSink, ResourceUsage, SandboxOutcome, Termination
 from executor_mcp.sandbox.errors import SandboxFailed, SandboxUnavailable
 from hitl_contract.action_code import Language
@@ -134,7 +134,7 @@ class PackageAdder:
         facts = await asyncio.to_thread(seal, staged / "layer")
         wanted = parse_requirement(planned.requirement)
         package = LockedPackage(
-            language=Language.PYTHON.value,
+            language=Language.PYTHON,
             name=wanted.name,
             version=wanted.exact_version or "",
             extras=tuple(sorted(wanted.extras)),

@@ -6,17 +6,22 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
-from executor_mcp.packages.requirements import AdditionRules, Wanted
+from executor_mcp.packages.requirements import AdditionRules, Wanted, exactly
+from hitl_contract.action_code import Language
 from hitl_contract.action_packages import PackageAddition
 
 
-def how_to_ask(missing: Sequence[Wanted], rules: AdditionRules) -> tuple[str, PackageAddition | None]:
+def how_to_ask(
+    missing: Sequence[Wanted], rules: AdditionRules, language: Language
+) -> tuple[str, PackageAddition | None]:
     """In words, and the very action where each of them names one version.
 
     What else it would install is not known yet: `validate_code` of that action says it.
     """
     if not all(rules.may_name(one.name) for one in missing):
-        names = " ".join(f"{one.name}=={one.exact_version or 'VERSION'}" for one in missing)
+        names = " ".join(exactly(one.name, one.exact_version or "VERSION", language) for one in missing)
+        if language is Language.NODEJS:
+            names = f"--language nodejs {names}"
         return f"have the operator run: hitl-executor packages add {names}", None
     exact = tuple(_exact(one) for one in missing)
     try:

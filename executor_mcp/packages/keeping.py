@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from packaging.utils import canonicalize_name
-
 from executor_mcp.packages.errors import (
     LayerBroken,
     PackageError,
@@ -16,14 +14,13 @@ from executor_mcp.packages.errors import (
     RequirementInvalid,
     VulnerabilitiesUnknown,
 )
+from executor_mcp.packages.installing import Installer, Target
 from executor_mcp.packages.layers import seal
 from executor_mcp.packages.locked import Distribution, LockedPackage, Report
 from executor_mcp.packages.noting import AuditNote
-from executor_mcp.packages.requirements import AllowList, parse_requirement
+from executor_mcp.packages.requirements import AllowList, exactly, normal_name, parse_requirement
 from executor_mcp.packages.shelf import Shelf
-from executor_mcp.packages.uv_installer import Installer, Target
 from executor_mcp.packages.vulnerabilities import VulnerabilitySource
-from hitl_contract.action_code import Language
 from server_kit.audit_log import AuditLog
 from server_kit.clock import Clock
 from server_kit.database.base import Database
@@ -65,7 +62,7 @@ class PackageKeeper:
 
         1. It names one exact version.
         2. The allow-list has it.
-        3. It comes as wheels alone, each with a hash that was written down first.
+        3. It comes as files to unpack, each with a hash that was written down first; no code of it runs.
         4. The source of vulnerabilities knows of none, in it or in what it needs, that was not accepted.
         5. Its files are sealed and their digest taken.
         6. The audit entry is durable; only then it can be seen.
@@ -73,31 +70,35 @@ class PackageKeeper:
         Raises:
             PackageError: nothing was kept.
         """
-        wanted = parse_requirement(requirement)
+        language = target.language
+        wanted = parse_requirement(requirement, language)
         version = wanted.exact_version
         if version is None:  # 1
-            raise RequirementInvalid(f"{requirement!r}: name one exact version, as in {wanted.name}==1.2.3")
-        if not self._allowed.allows(wanted.name, version):  # 2
+            example = exactly(wanted.name, "1.2.3", language)
+            raise RequirementInvalid(f"{requirement!r}: name one exact version, as in {example}")
+        package_named = exactly(wanted.name, version, language)
+        if not self._allowed.allows(wanted.name, version, language):  # 2
             raise PackageNotAllowed(
-                f"{wanted.name}=={version} is not on this executor's list; put {wanted.name} with the "
-                "versions you allow under packages.python in its settings first"
+                f"{package_named} is not on this executor's list; put {wanted.name} with the "
+                f"versions you allow under packages.{language} in its settings first"
             )
         with self._shelf.staging() as staged:
             distributions = await self._installer.lock([requirement], target, staged)  # 3
             await self._installer.unpack(target, staged)
             if not any(
-                canonicalize_name(one.name) == wanted.name and one.version == version for one in distributions
+                normal_name(one.name, language) == wanted.name and one.version == version
+                for one in distributions
             ):
-                raise PackageNotInstallable(f"{wanted.name}=={version} was resolved to something else")
+                raise PackageNotInstallable(f"{package_named} was resolved to something else")
             report = await self._ask(distributions)
             if found := report.open_vulnerabilities(accepted):  # 4
                 raise PackageNotAllowed(
-                    f"{wanted.name}=={version} has known vulnerabilities: {'; '.join(found)}; take a fixed "
+                    f"{package_named} has known vulnerabilities: {'; '.join(found)}; take a fixed "
                     "version, or accept each by name with --accept"
                 )
             facts = await asyncio.to_thread(seal, staged / "layer")  # 5
             package = LockedPackage(
-                language=Language.PYTHON.value,
+                language=language,
                 name=wanted.name,
                 version=version,
                 extras=tuple(sorted(wanted.extras)),
@@ -159,7 +160,7 @@ class PackageKeeper:
         return Report(source=self._source.name, checked_at=self._clock.now(), found=found)
 
     async def _named(self, name: str) -> tuple[LockedPackage, ...]:
-        """By `name==version`, extras included."""
+        """As `packages list` names it, extras included."""
         packages = await asyncio.to_thread(self._shelf.packages)
         found = tuple(package for package in packages if str(package) == name)
         if not found:

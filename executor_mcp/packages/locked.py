@@ -2,23 +2,34 @@
 
 # No `from __future__ import annotations`: pydantic reads these annotations at run time.
 from datetime import datetime
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
+
+from executor_mcp.packages.requirements import exactly
+from hitl_contract.action_code import Language
 
 
 class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Distribution(_Value):
-    """One package of those a layer holds, with the SHA-256 hashes (hexadecimal) of the files it may be."""
+Ecosystem = Literal["PyPI", "npm"]
+"""As the OSV schema calls where packages are from."""
 
+
+class Distribution(_Value):
+    """One package of those a layer holds, with the hashes of the files it may be: SHA-256 in hexadecimal for
+    Python, `sha512-` and base64 for npm.
+    """
+
+    ecosystem: Ecosystem = "PyPI"
     name: str
     version: str
     hashes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.name}=={self.version}"
+        return f"{self.name}{'@' if self.ecosystem == 'npm' else '=='}{self.version}"
 
 
 class Vulnerability(_Value):
@@ -39,10 +50,10 @@ class Report(_Value):
     source: str
     checked_at: datetime
     found: dict[str, tuple[Vulnerability, ...]] = {}
-    """By `name==version`; a distribution that is not named has none."""
+    """By the distribution's text; one that is not named has none."""
 
     def open_vulnerabilities(self, accepted: frozenset[str]) -> tuple[str, ...]:
-        """`name==version: identifier` of each that nobody has accepted under any of its names."""
+        """`distribution: identifier` of each that nobody has accepted under any of its names."""
         return tuple(
             f"{distribution}: {one.identifier}"
             for distribution, vulnerabilities in sorted(self.found.items())
@@ -62,10 +73,11 @@ class Approval(_Value):
 class LockedPackage(_Value):
     """A package with everything it needs, in one layer.
 
-    `layer` is the digest of the layer's files. `interpreter` is the Python it was resolved for ("3.11").
+    `layer` is the digest of the layer's files. `interpreter` is the Python ("3.11") or Node.js ("18") that it
+    was resolved for.
     """
 
-    language: str
+    language: Language
     name: str
     version: str
     extras: tuple[str, ...] = ()
@@ -82,10 +94,11 @@ class LockedPackage(_Value):
 
     def __str__(self) -> str:
         extras = f"[{','.join(self.extras)}]" if self.extras else ""
-        return f"{self.name}{extras}=={self.version}"
+        return exactly(f"{self.name}{extras}", self.version, self.language)
 
     @property
     def key(self) -> str:
         """The name of its directory."""
         extras = "".join(f"+{extra}" for extra in self.extras)
-        return f"{self.language}-{self.interpreter}-{self.name}{extras}-{self.version}-{self.layer[-16:]}"
+        name = self.name.replace("/", "+")
+        return f"{self.language}-{self.interpreter}-{name}{extras}-{self.version}-{self.layer[-16:]}"

@@ -5,25 +5,31 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Final, NoReturn, Protocol
-
-from packaging.utils import canonicalize_name
-from packaging.version import Version
+from typing import Any, Final, NoReturn, Protocol
 
 from executor_mcp.packages.asking import how_to_ask
 from executor_mcp.packages.errors import PackageError, PackageNotAllowed
 from executor_mcp.packages.locked import LockedPackage
-from executor_mcp.packages.requirements import AdditionRules, AllowList, Wanted, parse_requirement
+from executor_mcp.packages.requirements import (
+    AdditionRules,
+    AllowList,
+    Wanted,
+    exactly,
+    normal_name,
+    order_of,
+    parse_requirement,
+)
 from executor_mcp.packages.shelf import Shelf
 from executor_mcp.sandbox.base import PackageLayer, SandboxDescription
 from hitl_contract.action_code import CodeExecution, Language
 from server_kit.clock import Clock
 
-_OFFERED_TO: Final[Mapping[Language, tuple[str, ...] | None]] = {
-    Language.PYTHON: None,
-    Language.SQL: ("duckdb",),
+_OFFERED_TO: Final[Mapping[Language, tuple[Language, tuple[str, ...] | None]]] = {
+    Language.PYTHON: (Language.PYTHON, None),
+    Language.NODEJS: (Language.NODEJS, None),
+    Language.SQL: (Language.PYTHON, ("duckdb",)),
 }
-"""Languages that packages are for; None: whichever is locked."""
+"""Languages that packages are for, whose packages they are, and which; None: whichever is locked."""
 
 
 class PackageOffer(Protocol):
@@ -33,8 +39,8 @@ class PackageOffer(Protocol):
         """One for each package the action names, in its order. Raises PackageNotAllowed."""
         ...
 
-    async def offered(self, sandbox: SandboxDescription) -> tuple[str, ...]:
-        """`name==version` of every Python package that would be given now."""
+    async def offered(self, sandbox: SandboxDescription, language: Language) -> tuple[str, ...]:
+        """Every package of a language that would be given now, with its version."""
         ...
 
 
@@ -47,20 +53,22 @@ class NoPackages:
             raise PackageNotAllowed("packages: this executor offers none; leave packages empty")
         return ()
 
-    async def offered(self, sandbox: SandboxDescription) -> tuple[str, ...]:
-        del sandbox
+    async def offered(self, sandbox: SandboxDescription, language: Language) -> tuple[str, ...]:
+        del sandbox, language
         return ()
 
 
 class ShelfOffer:
     """Offers what is locked, while all of this holds:
 
-    1. The program is Python, or SQL that wants an engine of its own; each entry names a package and versions.
-    2. It is locked in such a version, with those extras, for the sandbox's Python. The newest that passes is
-       taken, and of one version the one that was locked last.
+    1. The program is Python or Node.js, or SQL that wants an engine of its own; each entry names a package
+       and versions.
+    2. It is locked in such a version, with those extras, for the sandbox's Python or Node.js. The newest that
+       passes is taken, and of one version the one that was locked last.
     3. The allow-list has it, today; or people approved it, and the rules of additions still allow it.
     4. What is known of its vulnerabilities is no older than `max_age`, and each that is known was accepted.
-    5. No two layers hold different versions of one package.
+    5. No two layers hold different versions of one package, or, of Node.js where each layer has its own below
+       itself, are of one package in different versions.
     6. Its files are those that were locked.
     """
 
@@ -88,29 +96,34 @@ class ShelfOffer:
             )
         return await asyncio.to_thread(self._choose, program, sandbox)
 
-    async def offered(self, sandbox: SandboxDescription) -> tuple[str, ...]:
-        return await asyncio.to_thread(self._offered, interpreter_of(sandbox))
+    async def offered(self, sandbox: SandboxDescription, language: Language) -> tuple[str, ...]:
+        return await asyncio.to_thread(self._offered, interpreter_of(sandbox, language), language)
 
     def _choose(self, program: CodeExecution, sandbox: SandboxDescription) -> tuple[PackageLayer, ...]:
-        interpreter = interpreter_of(sandbox)
-        names = _OFFERED_TO[program.language]
+        language, names = _OFFERED_TO[program.language]
+        interpreter = interpreter_of(sandbox, language)
         try:
-            wanted = [parse_requirement(text) for text in program.packages]  # 1
+            wanted = [parse_requirement(text, language) for text in program.packages]  # 1
             for one in wanted:
                 if names is not None and one.name not in names:
                     raise PackageNotAllowed(
                         f"{one.text!r} is of no use to {program.language}; it may have {', '.join(names)}"
                     )
             packages = self._shelf.packages()
-            found = [self._find(packages, one, interpreter) for one in wanted]
+            found = [self._find(packages, one, interpreter, language) for one in wanted]
             missing = [one for one, package in zip(wanted, found, strict=True) if package is None]
             if missing:
-                self._refuse_missing(missing, program, interpreter)
+                self._refuse_missing(missing, program, interpreter, language)
             chosen = [package for package in found if package is not None]
-            _refuse_conflicts(chosen)
+            _refuse_conflicts(chosen, language)
             # One that is named twice, in two ways, is one layer.
             return tuple(
-                PackageLayer(str(package), package.layer, self._shelf.layer(package))  # 6
+                PackageLayer(
+                    str(package),
+                    package.layer,
+                    self._shelf.layer(package),  # 6
+                    module=package.name if language is Language.NODEJS else None,
+                )
                 for package in {package.key: package for package in chosen}.values()
             )
         except PackageError as error:
@@ -118,18 +131,23 @@ class ShelfOffer:
             raise PackageNotAllowed(f"packages: {error}", instead=instead) from error
 
     def _find(
-        self, packages: Sequence[LockedPackage], wanted: Wanted, interpreter: str | None
+        self,
+        packages: Sequence[LockedPackage],
+        wanted: Wanted,
+        interpreter: str | None,
+        language: Language,
     ) -> LockedPackage | None:
         """None where nothing of the kind is locked. Raises PackageNotAllowed for what must not be had now."""
         fitting = [
             package
             for package in packages
-            if package.name == wanted.name
+            if package.language is language
+            and package.name == wanted.name
             and wanted.admits(package.version)
             and wanted.extras <= set(package.extras)
             and package.interpreter == interpreter
         ]
-        fitting.sort(key=lambda package: (Version(package.version), package.added_at), reverse=True)
+        fitting.sort(key=lambda package: (_order(package, language), package.added_at), reverse=True)
         problems: list[str] = []
         for package in fitting:  # 2
             problem = self.problem(package)
@@ -141,14 +159,18 @@ class ShelfOffer:
         return None
 
     def _refuse_missing(
-        self, missing: Sequence[Wanted], program: CodeExecution, interpreter: str | None
+        self,
+        missing: Sequence[Wanted],
+        program: CodeExecution,
+        interpreter: str | None,
+        language: Language,
     ) -> NoReturn:
-        offered = ", ".join(self._offered(interpreter)) or "none"
+        offered = ", ".join(self._offered(interpreter, language)) or "none"
         names = ", ".join(repr(one.text) for one in missing)
         verb = "is" if len(missing) == 1 else "are"
         # What an engine of another language needs is nothing that its programs could import.
         rules = self._additions if program.language is Language.PYTHON else AdditionRules()
-        how, instead = how_to_ask(missing, rules)
+        how, instead = how_to_ask(missing, rules, language)
         raise PackageNotAllowed(
             f"{names} {verb} not among those offered here: {offered}. Use one of these, do without, or {how}",
             instead=instead,
@@ -173,44 +195,55 @@ class ShelfOffer:
         return None
 
     def _listed(self, package: LockedPackage) -> bool:
-        if self._allowed.allows(package.name, package.version):
+        if self._allowed.allows(package.name, package.version, package.language):
             return True
         return (
             package.approved is not None
+            and package.language is Language.PYTHON
             and self._additions.allow(package.name, package.version)
             and not any(
-                self._additions.forbid(canonicalize_name(one.name), one.version)
+                self._additions.forbid(normal_name(one.name, Language.PYTHON), one.version)
                 for one in package.distributions
             )
         )
 
-    def _offered(self, interpreter: str | None) -> tuple[str, ...]:
+    def _offered(self, interpreter: str | None, language: Language) -> tuple[str, ...]:
         return tuple(
             sorted(
                 {
                     str(package)
                     for package in self._shelf.packages()
-                    if package.interpreter == interpreter and self.problem(package) is None
+                    if (package.language, package.interpreter) == (language, interpreter)
+                    and self.problem(package) is None
                 }
             )
         )
 
 
-def interpreter_of(sandbox: SandboxDescription) -> str | None:
-    """The sandbox's Python as packages are locked for it: major and minor version."""
-    for language in sandbox.languages:
-        if language.language is Language.PYTHON:
-            return ".".join(language.version.split(".")[:2])
+def interpreter_of(sandbox: SandboxDescription, language: Language = Language.PYTHON) -> str | None:
+    """The sandbox's interpreter as packages are locked for it: major and minor version of Python, the major
+    of Node.js.
+    """
+    numbers = 1 if language is Language.NODEJS else 2
+    for one in sandbox.languages:
+        if one.language is language:
+            return ".".join(one.version.split(".")[:numbers])
     return None
 
 
-def _refuse_conflicts(chosen: Sequence[LockedPackage]) -> None:
+def _order(package: LockedPackage, language: Language) -> Any:
+    return order_of(package.version, language)
+
+
+def _refuse_conflicts(chosen: Sequence[LockedPackage], language: Language) -> None:
     seen: dict[str, tuple[str, LockedPackage]] = {}
     for package in chosen:
         for one in package.distributions:
-            version, other = seen.setdefault(canonicalize_name(one.name), (one.version, package))
+            if language is Language.NODEJS and (one.name, one.version) != (package.name, package.version):
+                continue
+            version, other = seen.setdefault(normal_name(one.name, language), (one.version, package))
             if version != one.version:  # 5
                 raise PackageNotAllowed(
-                    f"{other} brings {one.name}=={version} and {package} brings {one.name}=={one.version}: "
+                    f"{other} brings {exactly(one.name, version, language)} and {package} brings {one}: "
                     "they cannot be used together"
                 )

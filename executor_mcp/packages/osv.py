@@ -1,4 +1,4 @@
-"""Records in the OSV format, and which versions of a Python package they are about.
+"""Records in the OSV format, and which versions of a package they are about.
 
 Source: the OSV schema, version 1 (https://ossf.github.io/osv-schema/). A record that cannot be understood is
 about every version: not understood is not "not affected".
@@ -10,15 +10,18 @@ import json
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast, get_args
 
-from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import InvalidVersion
 
-from executor_mcp.packages.errors import VulnerabilitiesUnknown
-from executor_mcp.packages.locked import Distribution, Vulnerability
+from executor_mcp.packages.errors import RequirementInvalid, VulnerabilitiesUnknown
+from executor_mcp.packages.locked import Distribution, Ecosystem, Vulnerability
+from executor_mcp.packages.requirements import normal_name, order_of
+from hitl_contract.action_code import Language
 
-ECOSYSTEM = "PyPI"
+_LANGUAGES: Final[dict[Ecosystem, Language]] = {"PyPI": Language.PYTHON, "npm": Language.NODEJS}
+_LEAST: Final[dict[Ecosystem, str]] = {"PyPI": "0.dev0", "npm": "0.0.0-0"}
+_Key = tuple[Ecosystem, str]
 _MAX_RECORD_BYTES = 8 * 1024 * 1024
 _MAX_RECORDS = 1_000_000
 _SUMMARY_CHARACTERS = 200
@@ -27,36 +30,42 @@ _SUMMARY_CHARACTERS = 200
 class Advisories:
     """Records, by the package that they are about."""
 
-    def __init__(self, records: dict[str, list[dict[str, Any]]]) -> None:
+    def __init__(self, records: dict[_Key, list[dict[str, Any]]]) -> None:
         self._records = records
+        self._ecosystems = {ecosystem for ecosystem, _ in records}
 
     @classmethod
     def of(cls, records: Iterable[object]) -> Advisories:
         """Raises VulnerabilitiesUnknown for what is no record; those about other ecosystems are left out."""
-        by_name: dict[str, list[dict[str, Any]]] = {}
+        by_name: dict[_Key, list[dict[str, Any]]] = {}
         for record in records:
             if not isinstance(record, dict) or not isinstance(cast("dict[str, Any]", record).get("id"), str):
                 raise VulnerabilitiesUnknown("a record has no id: this is not the OSV format")
             known = cast("dict[str, Any]", record)
-            if not known.get("withdrawn"):
-                for name in {name for name, _ in _affected(known)}:
-                    by_name.setdefault(name, []).append(known)
+            for key in {key for key, _ in _affected(known)}:
+                records_about = by_name.setdefault(key, [])
+                if not known.get("withdrawn"):
+                    records_about.append(known)
         return cls(by_name)
 
     def __len__(self) -> int:
-        return len(self._records)
+        return sum(map(bool, self._records.values()))
 
     def about(self, distributions: Sequence[Distribution]) -> dict[str, tuple[Vulnerability, ...]]:
+        """Raises VulnerabilitiesUnknown where no record is about packages from there at all."""
         found: dict[str, tuple[Vulnerability, ...]] = {}
         for distribution in distributions:
-            name = canonicalize_name(distribution.name)
+            ecosystem = distribution.ecosystem
+            if ecosystem not in self._ecosystems:
+                raise VulnerabilitiesUnknown(f"the records are none about packages of {ecosystem}")
+            key = (ecosystem, normal_name(distribution.name, _LANGUAGES[ecosystem]))
             hits = [
                 record
-                for record in self._records.get(name, ())
+                for record in self._records.get(key, ())
                 if any(
-                    _is_about(affected, distribution.version)
-                    for affected_name, affected in _affected(record)
-                    if affected_name == name
+                    _is_about(affected, distribution.version, ecosystem)
+                    for affected_key, affected in _affected(record)
+                    if affected_key == key
                 )
             ]
             if hits:
@@ -65,7 +74,7 @@ class Advisories:
 
 
 def read_snapshot(path: Path) -> Advisories:
-    """Raises VulnerabilitiesUnknown for a file that holds no record about Python packages."""
+    """Raises VulnerabilitiesUnknown for a file that holds no record about Python's or npm's packages."""
     try:
         advisories = Advisories.of(_records(path))
     except (OSError, ValueError, RecursionError, zipfile.BadZipFile, NotImplementedError) as error:
@@ -73,7 +82,7 @@ def read_snapshot(path: Path) -> Advisories:
             f"the snapshot {path} cannot be read ({type(error).__name__})"
         ) from error
     if not len(advisories):
-        raise VulnerabilitiesUnknown(f"the snapshot {path} holds no record about packages of {ECOSYSTEM}")
+        raise VulnerabilitiesUnknown(f"the snapshot {path} holds no record about packages of PyPI or npm")
     return advisories
 
 
@@ -127,13 +136,14 @@ def _records(path: Path) -> Iterator[object]:
         yield whole
 
 
-def _affected(record: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The packages of this ecosystem that a record is about, by normalised name."""
+def _affected(record: dict[str, Any]) -> Iterator[tuple[_Key, dict[str, Any]]]:
+    """The packages of these ecosystems that a record is about, by normalised name."""
     affected: object = record.get("affected")
     for one in _objects(affected):
         for package in _objects([one.get("package")]):
-            if package.get("ecosystem") == ECOSYSTEM:
-                yield canonicalize_name(str(package.get("name"))), one
+            for ecosystem in get_args(Ecosystem):
+                if package.get("ecosystem") == ecosystem:
+                    yield (ecosystem, normal_name(str(package.get("name")), _LANGUAGES[ecosystem])), one
 
 
 def _objects(value: object) -> list[dict[str, Any]]:
@@ -142,31 +152,36 @@ def _objects(value: object) -> list[dict[str, Any]]:
     return [cast("dict[str, Any]", one) for one in items if isinstance(one, dict)]
 
 
-def _is_about(affected: dict[str, Any], version: str) -> bool:
+def _is_about(affected: dict[str, Any], version: str, ecosystem: Ecosystem) -> bool:
     listed = [str(one) for one in affected.get("versions") or ()]
     ordered = [one for one in _objects(affected.get("ranges")) if one.get("type") in ("ECOSYSTEM", "SEMVER")]
     if not listed and not ordered:
         return True
     try:
-        mine = Version(version)
-        return any(_same(mine, one) for one in listed) or any(
-            _within(mine, _objects(one.get("events"))) for one in ordered
+        mine = order_of(version, _LANGUAGES[ecosystem])
+        return any(_same(mine, one, ecosystem) for one in listed) or any(
+            _within(mine, _objects(one.get("events")), ecosystem) for one in ordered
         )
-    except (InvalidVersion, TypeError, AttributeError):
+    except (InvalidVersion, RequirementInvalid, TypeError, AttributeError):
         return True
 
 
-def _same(mine: Version, other: str) -> bool:
+def _place(version: str, ecosystem: Ecosystem) -> Any:
+    """Something that orders versions. What a record calls 0 comes before every version."""
+    return order_of(_LEAST[ecosystem] if version == "0" else version, _LANGUAGES[ecosystem])
+
+
+def _same(mine: Any, other: str, ecosystem: Ecosystem) -> bool:
     try:
-        return mine == Version(other)
-    except InvalidVersion:
+        return mine == order_of(other, _LANGUAGES[ecosystem])
+    except (InvalidVersion, RequirementInvalid):
         return False
 
 
-def _within(mine: Version, events: list[dict[str, Any]]) -> bool:
+def _within(mine: Any, events: list[dict[str, Any]], ecosystem: Ecosystem) -> bool:
     """The last event at or before the version decides; `last_affected` counts for itself."""
     inside = False
-    for introduced, fixed, last in sorted(map(_event, events), key=_order):
+    for _, introduced, fixed, last in sorted((_event(event, ecosystem) for event in events), key=_order):
         if introduced is not None and mine >= introduced:
             inside = True
         if fixed is not None and mine >= fixed:
@@ -176,18 +191,20 @@ def _within(mine: Version, events: list[dict[str, Any]]) -> bool:
     return inside
 
 
-_Event = tuple[Version | None, Version | None, Version | None]
+_Event = tuple[Any, Any, Any, Any]
+"""Where it stands, and the versions that it says are introduced, fixed and last affected."""
 
 
-def _event(event: dict[str, Any]) -> _Event:
-    def version(name: str) -> Version | None:
+def _event(event: dict[str, Any], ecosystem: Ecosystem) -> _Event:
+    def version(name: str) -> Any:
         value = event.get(name)
-        return None if value is None else Version("0.dev0" if value == "0" else str(value))
+        return None if value is None else _place(str(value), ecosystem)
 
-    return version("introduced"), version("fixed"), version("last_affected")
+    introduced, fixed, last = version("introduced"), version("fixed"), version("last_affected")
+    named = (one for one in (introduced, fixed, last) if one is not None)
+    return next(named, _place("0", ecosystem)), introduced, fixed, last
 
 
-def _order(event: _Event) -> tuple[Version, int]:
-    introduced, fixed, last = event
-    at = introduced or fixed or last
-    return (at or Version("0.dev0"), 0 if introduced is not None else 1)
+def _order(event: _Event) -> tuple[Any, int]:
+    place, introduced, _, _ = event
+    return place, 0 if introduced is not None else 1

@@ -20,11 +20,11 @@ from executor_mcp.packages.errors import (
     PackagesUnavailable,
     VulnerabilitiesUnknown,
 )
+from executor_mcp.packages.installing import Installer, Target, target_here
 from executor_mcp.packages.locked import Distribution, Report
 from executor_mcp.packages.offering import interpreter_of
 from executor_mcp.packages.requirements import AdditionRules
 from executor_mcp.packages.shelf import Shelf, staging
-from executor_mcp.packages.uv_installer import Installer, Target, target_here
 from executor_mcp.packages.vulnerabilities import VulnerabilitySource
 from executor_mcp.sandbox.base import SandboxDescription
 from hitl_contract.action_packages import PackageAddition, name_of

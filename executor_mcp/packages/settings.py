@@ -8,12 +8,13 @@ from pydantic import AfterValidator, Field, model_validator
 
 from executor_mcp.packages.errors import RequirementInvalid
 from executor_mcp.packages.requirements import AdditionRules, NamePattern, parse_requirement
+from hitl_contract.action_code import Language
 from server_kit.settings import SettingsModel
 
 
-def _requirement(value: str) -> str:
+def _requirement(value: str, language: Language) -> str:
     try:
-        parse_requirement(value)
+        parse_requirement(value, language)
     except RequirementInvalid as error:
         raise ValueError(str(error)) from error
     return value
@@ -52,11 +53,22 @@ class AdditionSettings(SettingsModel):
         )
 
 
+def _python_requirement(value: str) -> str:
+    return _requirement(value, Language.PYTHON)
+
+
+def _nodejs_requirement(value: str) -> str:
+    return _requirement(value, Language.NODEJS)
+
+
 class VulnerabilitySettings(SettingsModel):
     """Who is asked whether a package is known to be vulnerable."""
 
     source: Literal["none", "osv_snapshot", "osv_api", "pypi"] = "none"
     file: Path | None = Field(default=None, description="osv_snapshot: a zip archive or JSON of OSV records")
+    nodejs_file: Path | None = Field(
+        default=None, description="osv_snapshot: one of records about npm's packages; file by default"
+    )
     url: str | None = Field(
         default=None,
         pattern=r"^https?://[^\s?#@]+$",
@@ -81,8 +93,11 @@ class VulnerabilitySettings(SettingsModel):
 class PackageSettings(SettingsModel):
     """Packages that programs may use, once an operator has locked them."""
 
-    python: tuple[Annotated[str, AfterValidator(_requirement)], ...] = Field(
+    python: tuple[Annotated[str, AfterValidator(_python_requirement)], ...] = Field(
         default=(), description="names with the versions that are allowed, such as requests>=2.31,<3"
+    )
+    nodejs: tuple[Annotated[str, AfterValidator(_nodejs_requirement)], ...] = Field(
+        default=(), description="names with the versions that are allowed, such as lodash@^4.17.21"
     )
     directory: Path | None = Field(default=None, description="where layers lie; packages in home by default")
     vulnerabilities: VulnerabilitySettings = VulnerabilitySettings()

@@ -12,59 +12,26 @@ import asyncio
 import csv
 import io
 import os
-import platform
 import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
+from executor_mcp.packages.bounded_command import run_bounded
 from executor_mcp.packages.errors import PackageNotInstallable
+from executor_mcp.packages.installing import Target
 from executor_mcp.packages.layers import remove_tree
 from executor_mcp.packages.locked import Distribution
 
 _SECONDS = 600.0
-_KEPT_OUTPUT = 4000
 _PINNED = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[^\s;\\]+)")
 _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 _OWN_SETTINGS = ("EXECUTOR_", "HITL_", "PYTHON", "VIRTUAL_ENV")
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What packages are for: the sandbox's Python ("3.11") and a platform by uv's name for it."""
-
-    interpreter: str
-    platform: str
-
-
-def target_here(interpreter: str) -> Target:
-    """Sandboxes are of this machine's kind; their C library is of 2018 or later."""
-    return Target(interpreter, f"{platform.machine()}-manylinux_2_28")
-
-
-class Installer(Protocol):
-    """Where packages come from."""
-
-    async def lock(
-        self, requirements: Sequence[str], target: Target, staged: Path, *, constraints: Sequence[str] = ()
-    ) -> tuple[Distribution, ...]:
-        """Writes `staged/requirements.txt`: what it takes, in versions that keep to the `constraints`, with
-        hashes. Raises PackageNotInstallable.
-        """
-        ...
-
-    async def unpack(self, target: Target, staged: Path, *, own_cache: bool = False) -> None:
-        """Fills `staged/layer` with what `staged/requirements.txt` names and nothing else. With `own_cache`
-        whatever is fetched lies in `staged` meanwhile. Raises PackageNotInstallable.
-        """
-        ...
-
-
 class UvInstaller:
-    """Implements `Installer`."""
+    """Implements `Installer` for Python."""
 
     def __init__(self, environment: Mapping[str, str] | None = None, *, seconds: float = _SECONDS) -> None:
         given = os.environ if environment is None else environment
@@ -109,26 +76,15 @@ class UvInstaller:
             *("--quiet", "--no-build", "--no-python-downloads", "--python", sys.executable),  # 1
             *("--python-version", target.interpreter, "--python-platform", target.platform),
         ]
-        process = await asyncio.create_subprocess_exec(
-            *(self._uv(), "pip", command, *common, *options),
-            cwd=directory,
-            env=self._environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
+        said = await run_bounded(
+            "uv",
+            (self._uv(), "pip", command, *common, *options),
+            directory=directory,
+            environment=self._environment,
+            seconds=self._seconds,
         )
-        try:
-            async with asyncio.timeout(self._seconds):
-                _, errors = await process.communicate()
-        except TimeoutError as error:
-            raise PackageNotInstallable(f"uv was not done within {self._seconds:g} s; try again") from error
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        if process.returncode != 0:
-            said = " ".join(errors.decode("utf-8", "replace").split())[-_KEPT_OUTPUT:]
-            raise PackageNotInstallable(f"uv could not provide it as wheels: {said or 'it did not say why'}")
+        if said is not None:
+            raise PackageNotInstallable(f"uv could not provide it as wheels: {said}")
 
 
 def locked_distributions(lock: str) -> tuple[Distribution, ...]:

@@ -14,8 +14,8 @@ import httpx2
 
 from executor_mcp.bounded_fetch import FetchFailed, fetch
 from executor_mcp.packages.errors import VulnerabilitiesUnknown
-from executor_mcp.packages.locked import Distribution, Vulnerability
-from executor_mcp.packages.osv import ECOSYSTEM, Advisories, parse_object, read_snapshot, summaries
+from executor_mcp.packages.locked import Distribution, Ecosystem, Vulnerability
+from executor_mcp.packages.osv import Advisories, parse_object, read_snapshot, summaries
 from server_kit.clock import Clock
 
 Found = dict[str, tuple[Vulnerability, ...]]
@@ -33,7 +33,7 @@ class VulnerabilitySource(Protocol):
         ...
 
     async def known(self, distributions: Sequence[Distribution]) -> Found:
-        """By `name==version`, for those that have any. Raises VulnerabilitiesUnknown."""
+        """By the distribution's text, for those that have any. Raises VulnerabilitiesUnknown."""
         ...
 
 
@@ -88,6 +88,26 @@ class OsvSnapshot:
         return self._read[1]
 
 
+class SourceByEcosystem:
+    """Asks one source or another, by where a package is from."""
+
+    def __init__(self, sources: Mapping[Ecosystem, VulnerabilitySource]) -> None:
+        self._sources = dict(sources)
+
+    @property
+    def name(self) -> str:
+        return ", ".join(dict.fromkeys(source.name for source in self._sources.values()))
+
+    async def known(self, distributions: Sequence[Distribution]) -> Found:
+        found: Found = {}
+        for ecosystem in dict.fromkeys(one.ecosystem for one in distributions):
+            if ecosystem not in self._sources:
+                raise VulnerabilitiesUnknown(f"no source is set for packages of {ecosystem}")
+            asked = [one for one in distributions if one.ecosystem == ecosystem]
+            found |= await self._sources[ecosystem].known(asked)
+        return found
+
+
 class OsvApi:
     """A service with the OSV API: `POST {url}/v1/query`, one question a distribution."""
 
@@ -103,7 +123,7 @@ class OsvApi:
         return await _ask_each(distributions, self._ask)
 
     async def _ask(self, distribution: Distribution) -> tuple[Vulnerability, ...]:
-        package = {"name": distribution.name, "ecosystem": ECOSYSTEM}
+        package = {"name": distribution.name, "ecosystem": distribution.ecosystem}
         question = {"version": distribution.version, "package": package}
         answer = parse_object(await _answer(self._client, f"{self._url}/v1/query", question))
         if answer.get("next_page_token"):
@@ -115,7 +135,7 @@ class OsvApi:
 
 
 class IndexMetadata:
-    """A package index that publishes vulnerabilities: `GET {url}/pypi/{name}/{version}/json`."""
+    """An index of Python packages with vulnerabilities: `GET {url}/pypi/{name}/{version}/json`."""
 
     def __init__(self, url: str, client: httpx2.AsyncClient) -> None:
         self._url = url.rstrip("/")
@@ -129,6 +149,11 @@ class IndexMetadata:
         return await _ask_each(distributions, self._ask)
 
     async def _ask(self, distribution: Distribution) -> tuple[Vulnerability, ...]:
+        if distribution.ecosystem != "PyPI":
+            raise VulnerabilitiesUnknown(
+                f"the source pypi knows nothing of {distribution.ecosystem} packages such as {distribution}; "
+                "set packages.vulnerabilities.source to osv_snapshot or osv_api"
+            )
         address = f"{self._url}/pypi/{distribution.name}/{distribution.version}/json"
         records = parse_object(await _answer(self._client, address)).get("vulnerabilities")
         if not isinstance(records, list):

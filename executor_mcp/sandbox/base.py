@@ -28,11 +28,14 @@ SandboxName = Literal["docker", "gvisor", "bubblewrap", "burst"]
 
 @dataclass(frozen=True)
 class PackageLayer:
-    """A locked package: `package` is `name==version`, `digest` that of its files in `directory`."""
+    """A locked package: `package` is its name and version, `digest` that of its files in `directory`.
+    `module` is the name by which Node.js programs find it.
+    """
 
     package: str
     digest: str
     directory: Path
+    module: str | None = None
 
 
 @dataclass(frozen=True)
@@ -157,7 +160,7 @@ class LanguageDescription:
     """A language that can be asked for, with the interpreter's version and the packages installed for it.
 
     `input` and `result` say in a sentence each how a program finds its input and what becomes its result.
-    `offered_packages` are those that an action may name besides, as `name==version`.
+    `offered_packages` are those that an action may name besides, with their versions.
     """
 
     language: Language

@@ -12,6 +12,9 @@ from pathlib import Path
 from executor_mcp.sandbox.base import SandboxJob
 
 LAYERS = "/opt/packages"
+MODULES = "/node_modules"
+"""Where Node.js looks last, from whatever file."""
+
 DOOR = "/opt/network"
 DOOR_SOCKET = "door"
 
@@ -26,8 +29,16 @@ class HostDirectory:
 
 def layer_directories(job: SandboxJob) -> tuple[HostDirectory, ...]:
     return tuple(
-        HostDirectory(layer.directory, f"{LAYERS}/{number}") for number, layer in enumerate(job.layers)
+        HostDirectory(
+            layer.directory, f"{LAYERS}/{number}" if layer.module is None else f"{MODULES}/{layer.module}"
+        )
+        for number, layer in enumerate(job.layers)
     )
+
+
+def python_path(job: SandboxJob) -> str:
+    """The layers that Python imports from."""
+    return ":".join(one.target for one in layer_directories(job) if one.target.startswith(f"{LAYERS}/"))
 
 
 def host_directories(job: SandboxJob) -> tuple[HostDirectory, ...]:

@@ -15,7 +15,7 @@ from executor_mcp.sandbox.amounts import (
 )
 from executor_mcp.sandbox.base import SandboxJob
 from executor_mcp.sandbox.frames import FrameKind, encode_frame
-from executor_mcp.sandbox.host_directories import DOOR, DOOR_SOCKET, layer_directories
+from executor_mcp.sandbox.host_directories import DOOR, DOOR_SOCKET, python_path
 from executor_mcp.sandbox.languages.registry import Languages
 from hitl_contract.action_code import InputFile
 
@@ -111,7 +111,7 @@ def job_frame(
 
 
 def _environment(job: SandboxJob, amounts: Amounts) -> dict[str, str]:
-    packages = ":".join(directory.target for directory in layer_directories(job))
+    packages = python_path(job)
     return {
         "PATH": PROGRAM_PATH,
         "HOME": WORK_DIRECTORY,

@@ -12,11 +12,11 @@ from typing import Any
 
 from executor_mcp.assembly import Additions
 from executor_mcp.models import Execution
+from executor_mcp.packages.installing import Installer, Target
 from executor_mcp.packages.locked import Distribution
 from executor_mcp.packages.offering import ShelfOffer
 from executor_mcp.packages.requirements import AdditionRules, AllowList, NamePattern
 from executor_mcp.packages.shelf import Shelf
-from executor_mcp.packages.uv_installer import Installer, Target
 from executor_mcp.sandbox.base import SandboxDescription
 from hitl_contract.action_code import Language
 from server_kit.clock import SystemClock

@@ -15,12 +15,13 @@ from pathlib import Path
 
 from executor_mcp.assembly import assemble_ledger
 from executor_mcp.packages.errors import VulnerabilitiesUnknown
+from executor_mcp.packages.installing import Installer, target_here
 from executor_mcp.packages.keeping import PackageKeeper
 from executor_mcp.packages.locked import Distribution, Vulnerability
 from executor_mcp.packages.offering import ShelfOffer
 from executor_mcp.packages.requirements import AllowList
 from executor_mcp.packages.shelf import Shelf
-from executor_mcp.packages.uv_installer import UvInstaller, target_here
+from executor_mcp.packages.uv_installer import UvInstaller
 from executor_mcp.receipt_key import load_or_create_receipt_key
 from executor_mcp.sandbox.base import LanguageDescription, SandboxDescription
 from hitl_contract.action import CodeExecution
@@ -110,9 +111,12 @@ class Bench:
 
 
 @asynccontextmanager
-async def keeping(database: Database, home: Path, index: Path, *allowed: str) -> AsyncIterator[Bench]:
+async def keeping(
+    database: Database, home: Path, index: Path | Installer, *allowed: str, nodejs: Sequence[str] = ()
+) -> AsyncIterator[Bench]:
     """A keeper; the bench's `events` are filled when it is left."""
-    clock, source, shelf, list_ = ManualClock(), Source(), Shelf(home / "packages"), AllowList(allowed)
+    clock, source, shelf = ManualClock(), Source(), Shelf(home / "packages")
+    list_ = AllowList(allowed, {Language.NODEJS: nodejs})
     key = await asyncio.to_thread(load_or_create_receipt_key, home / "keys")
     ledger = assemble_ledger(database, key, state=home / "state", clock=clock)
     await ledger.audit.begin()
@@ -120,7 +124,7 @@ async def keeping(database: Database, home: Path, index: Path, *allowed: str) ->
         shelf=shelf,
         allowed=list_,
         source=source,
-        installer=uv_with(index),
+        installer=uv_with(index) if isinstance(index, Path) else index,
         database=database,
         audit=ledger.audit,
         clock=clock,

@@ -22,6 +22,7 @@ from executor_mcp.packages.settings import PackageSettings
 from executor_mcp.packages.shelf import Shelf
 from executor_mcp.receipts import output_digest, verify_receipt
 from executor_mcp.start_record import SharedBounds
+from hitl_contract.action_code import Language
 from server_kit.database.base import Database
 from server_kit.database.opening import open_database
 from server_kit.errors import DatabaseUnavailable
@@ -126,7 +127,7 @@ async def test_an_agent_is_told_what_to_ask_for_and_programs_have_it_once_it_was
 
     # What an approval has brought goes when the operator no longer allows it to be brought.
     for later in (rules(["gamma"]), rules(["alpha"], ["beta"])):
-        assert await one.offer(later).offered(description) == ()
+        assert await one.offer(later).offered(description, Language.PYTHON) == ()
 
 
 @pytest.mark.parametrize(

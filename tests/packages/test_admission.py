@@ -12,6 +12,7 @@ from executor_mcp.packages.errors import PackageNotAllowed
 from executor_mcp.receipts import verify_receipt
 from executor_mcp.sandbox.base import PackageLayer, SandboxDescription
 from hitl_contract.action import CodeExecution
+from hitl_contract.action_code import Language
 from server_kit.database.base import Database
 from tests.executor.conftest import either_store
 from tests.executor.support import PROGRAM, Bench, bench, refused
@@ -35,8 +36,8 @@ class Offer:
             raise PackageNotAllowed("packages: alpha has known vulnerabilities")
         return (LAYER,) if program.packages else ()
 
-    async def offered(self, sandbox: SandboxDescription) -> tuple[str, ...]:
-        return ("alpha==1.0",)
+    async def offered(self, sandbox: SandboxDescription, language: Language) -> tuple[str, ...]:
+        return ("alpha==1.0",) if language is Language.PYTHON else ("beta@2.0.0",)
 
 
 async def test_packages_are_decided_before_the_token_is_spent_and_recorded_with_their_digests(
@@ -77,5 +78,6 @@ async def test_packages_are_decided_before_the_token_is_spent_and_recorded_with_
     assert offered.packages
     by_language = {one.language: one.offered_packages for one in offered.languages}
     assert (by_language["python"], by_language["bash"]) == (("alpha==1.0",), ())
+    assert by_language["nodejs"] == ("beta@2.0.0",)
     await made.executor.service.close()
     await made.executor.recovery.end()

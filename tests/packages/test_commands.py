@@ -7,10 +7,12 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pytest
 from typer.testing import CliRunner, Result
 
 from executor_mcp.cli.application import application
 from tests.conftest import free_port
+from tests.packages.npm_support import serving
 from tests.packages.support import make_wheel
 
 RUN = CliRunner()
@@ -77,4 +79,43 @@ def test_an_operator_adds_lists_scans_accepts_and_removes_a_package(tmp_path: Pa
     assert run(home, "packages", "remove", "alpha==1.0", **surroundings).exit_code == 0
     again = run(home, "packages", "remove", "alpha==1.0", **surroundings)
     assert (again.exit_code, "there are: none" in again.output) == (1, True)
+    assert run(home, "audit", "verify", **surroundings).exit_code == 0
+
+
+@pytest.mark.timeout(180)
+def test_packages_of_nodejs_have_a_list_records_and_commands_of_their_own(tmp_path: Path) -> None:
+    known = tmp_path / "npm.json"
+    package = {"ecosystem": "npm", "name": "@scope/name"}
+    known.write_text(json.dumps({"id": "OSV-2", "affected": [{"package": package, "versions": ["0.9.0"]}]}))
+    home = tmp_path / "home"
+    add = ("packages", "add", "@scope/name@1.0.0", "--language", "nodejs", "--nodejs", "18")
+    with serving() as registry:
+        registry.publish("@scope/name", "1.0.0", {"index.js": ""})
+        surroundings = {
+            "EXECUTOR_PACKAGES__NODEJS": "@scope/name@^1",
+            "EXECUTOR_PACKAGES__VULNERABILITIES__SOURCE": "osv_snapshot",
+            "EXECUTOR_PACKAGES__VULNERABILITIES__FILE": str(tmp_path / "python.json"),
+            "EXECUTOR_PACKAGES__VULNERABILITIES__NODEJS_FILE": str(known),
+            "npm_config_registry": registry.url,
+        }
+        other = run(home, *add, **surroundings | {"EXECUTOR_PACKAGES__NODEJS": "name"})
+        assert (other.exit_code, "packages.nodejs" in other.output) == (1, True), other.output
+        wrong = run(home, *add, **surroundings | {"EXECUTOR_PACKAGES__NODEJS": "@scope/name@latest"})
+        assert (wrong.exit_code != 0, "no Node.js package" in wrong.output) == (True, True), wrong.output
+        added = run(home, *add, "--json", **surroundings)
+        assert added.exit_code == 0, added.output
+        document = json.loads(added.stdout)
+        assert (document["package"], document["language"], document["interpreter"]) == (
+            "@scope/name@1.0.0",
+            "nodejs",
+            "18",
+        )
+        assert document["contents"] == ["@scope/name@1.0.0"]
+    listed = run(home, "packages", "list", **surroundings, COLUMNS="200")
+    assert ("Node.js 18" in listed.output, "offered" in listed.output) == (True, True), listed.output
+    assert run(home, "packages", "scan", **surroundings).exit_code == 0
+    known.write_text("[]")
+    unknown = run(home, "packages", "scan", "--json", **surroundings)
+    assert (unknown.exit_code, "holds no record" in unknown.output) == (1, True)
+    assert run(home, "packages", "remove", "@scope/name@1.0.0", **surroundings).exit_code == 0
     assert run(home, "audit", "verify", **surroundings).exit_code == 0

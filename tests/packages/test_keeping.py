@@ -24,6 +24,7 @@ from executor_mcp.packages.errors import (
 from executor_mcp.packages.layers import measure, seal
 from executor_mcp.packages.locked import Vulnerability
 from executor_mcp.packages.shelf import Shelf
+from hitl_contract.action_code import Language
 from server_kit.database.base import Database
 from server_kit.database.opening import open_database
 from tests.executor.support import create_tables
@@ -77,7 +78,7 @@ async def test_a_package_is_locked_with_all_it_needs_and_offered_by_the_digest_o
     (layer,) = await offer.layers(program("alpha>=1"), SANDBOX_HERE)
     assert (layer.package, layer.digest, layer.directory) == ("alpha==1.0", package.layer, directory)
     assert len(await offer.layers(program("alpha", "alpha==1.*"), SANDBOX_HERE)) == 1
-    assert await offer.offered(SANDBOX_HERE) == ("alpha==1.0",)
+    assert await offer.offered(SANDBOX_HERE, Language.PYTHON) == ("alpha==1.0",)
     assert await offer.layers(program(), SANDBOX_HERE) == ()
 
     # Another home comes to the same digest, and adding it again changes nothing.
@@ -146,7 +147,7 @@ async def test_a_known_vulnerability_stops_a_package_until_it_is_accepted_by_nam
     assert scanned.problem == "known vulnerabilities: beta==1.5: OSV-1"
     with pytest.raises(PackageNotAllowed, match=r"known vulnerabilities: beta==1\.5: OSV-1"):
         await offer.layers(program("alpha"), SANDBOX_HERE)
-    assert await offer.offered(SANDBOX_HERE) == ()
+    assert await offer.offered(SANDBOX_HERE, Language.PYTHON) == ()
     await made.keeper.accept("alpha==1.0", ["CVE-2030-1"])
     assert len(await offer.layers(program("alpha"), SANDBOX_HERE)) == 1
     assert (await made.keeper.scan())[0].problem is None
@@ -175,7 +176,8 @@ async def test_what_is_asked_for_has_to_be_listed_locked_and_for_this_python(mad
 
     assert "hitl-executor packages add numpy==VERSION" in await refusal("numpy")
     assert "offered here: alpha==1.0" in await refusal("alpha", "alpha>=2")
-    assert "none are offered for nodejs" in await refusal("alpha", language="nodejs")
+    assert "none are offered for bash" in await refusal("alpha", language="bash")
+    assert "offered here: none" in await refusal("alpha", language="nodejs")
     assert "offered here: alpha==1.0" in await refusal("alpha[extra]")
     assert "no Python requirement" in await refusal("@scope/thing")
 

@@ -125,7 +125,9 @@ class Service(HttpService):
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] == "POST":
             question = json.loads((await receive())["body"])
-            assert question["package"]["ecosystem"] == "PyPI"
+            assert question["package"]["ecosystem"] == (
+                "npm" if "/" in question["package"]["name"] else "PyPI"
+            )
             key = f"{question['package']['name']} {question['version']}"
         else:
             key = " ".join(scope["path"].split("/")[2:4])
@@ -146,6 +148,9 @@ async def test_a_service_answers_for_every_package_or_not_at_all(service: Servic
         osv, metadata = OsvApi(service.url + "/", client), IndexMetadata(service.url, client)
         service.answers = {"Some.Package 1.5": {"vulns": [record()]}, "quiet 1": {}}
         assert [one.identifier for one in (await osv.known(ASKED))["Some.Package==1.5"]] == ["OSV-1"]
+        of_npm = Distribution(ecosystem="npm", name="@scope/name", version="1.0.0")
+        service.answers = {"@scope/name 1.0.0": {"vulns": [record()]}}
+        assert list(await osv.known([of_npm])) == ["@scope/name@1.0.0"]
         known = {"id": "PYSEC-1", "aliases": ["CVE-1"], "details": "x", "withdrawn": None}
         gone = {"id": "PYSEC-2", "withdrawn": "2030-01-01T00:00:00Z"}
         service.answers = {

@@ -37,6 +37,32 @@ def test_package_names_are_matched_one_by_one_and_an_allowing_rule_needs_all_of_
     assert ruled(given, program).rule == "no-miners"
 
 
+def test_packages_of_nodejs_are_matched_by_the_names_that_npm_has_for_them() -> None:
+    given = rules(
+        """
+        thresholds: {automatic: critical, ask: critical}
+        rules:
+          - name: no-getters
+            match: {package: ["lodash.get"]}
+            then: deny
+          - name: scoped
+            match: {language: nodejs, package: ["@scope/*", lodash, left-pad@1.3.0]}
+            then: allow
+          - name: rest
+            match: {}
+            then: ask
+        """
+    )
+
+    def rule(*packages: str) -> str:
+        return ruled(given, subject(action(language="nodejs", packages=list(packages)))).rule
+
+    assert rule("@scope/name@^1.2", "lodash@>=4 <5", "left-pad@1.3.0") == "scoped"
+    assert rule("lodash", "left-pad@1.3.1") == "rest"
+    assert rule("@other/name@1.0.0") == "rest"
+    assert rule("lodash", "lodash.get@4.4.2") == "no-getters"
+
+
 def test_static_analysis_holds_an_addition_for_a_high_risk_whatever_its_names() -> None:
     found = analyse(parse_action(action("package_addition", packages=["six==1.16.0"])))
     assert (found.level, [one.rule for one in found.findings]) == (Severity.HIGH, [Rule.PACKAGE_ADDITION])

@@ -129,6 +129,10 @@ EXECUTION = (
             "tests/packages/test_vulnerabilities.py",
             "tests/packages/test_admission.py",
             "tests/packages/test_in_sandboxes.py",
+            "tests/packages/test_installers.py",
+            "tests/packages/test_npm_archives.py",
+            "tests/packages/test_npm_vulnerabilities.py",
+            "tests/packages/test_nodejs_packages.py",
         ),
     ),
     Promise(

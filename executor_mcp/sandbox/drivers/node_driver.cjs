@@ -67,7 +67,9 @@ function resolve(name, file) {
   if (/^\.{0,2}\//.test(name)) return pathToFileURL(path.resolve(path.dirname(file), name)).href;
   if (isBuiltin(name) || name.includes(":")) return name;
   try {
-    return pathToFileURL(createRequire(file).resolve(name)).href;
+    const found = createRequire(file).resolve(name);
+    // A package that was given has files for `import` and others for `require`; from here they are chosen by the former.
+    return found.startsWith("/node_modules/") ? name : pathToFileURL(found).href;
   } catch {
     return name;
   }
