@@ -16,7 +16,7 @@ from executor_mcp.packages.installing import InstallerByLanguage, Target
 from executor_mcp.packages.layers import measure, seal
 from executor_mcp.packages.locked import Distribution, Vulnerability
 from executor_mcp.packages.npm_installer import NpmInstaller, npm_command
-from executor_mcp.sandbox.base import PackageLayer
+from executor_mcp.sandbox.base import LanguageDescription, PackageLayer
 from hitl_contract.action_code import Language
 from server_kit.database.base import Database
 from server_kit.database.opening import open_database
@@ -189,12 +189,14 @@ async def test_a_package_is_locked_checked_and_offered_to_programs_of_its_langua
         (newest,) = await offer.layers(program("dual@^1.2", language="nodejs"), SANDBOX_HERE)
         assert newest.package == "dual@1.3.0"
         newer = replace(SANDBOX_HERE, languages=(replace(SANDBOX_HERE.languages[0], version="20.1.0"),))
+        same_number = replace(SANDBOX_HERE, languages=(LanguageDescription(Language.PYTHON, "18"),))
         for packages, language, sandbox, says in (
             (("dual@1.3.0", "dual@1.2.0"), "nodejs", SANDBOX_HERE, "cannot be used together"),
             (("inner",), "nodejs", SANDBOX_HERE, "packages add --language nodejs inner@VERSION"),
             (("dual",), "nodejs", newer, "offered here: none"),
             (("dual",), "nodejs", PYTHON_SANDBOX, "offered here: none"),
             (("dual==1.2.0",), "python", PYTHON_SANDBOX, "offered here: none"),
+            (("dual==1.2.0",), "python", same_number, "offered here: none"),
         ):
             with pytest.raises(PackageNotAllowed, match=says):
                 await offer.layers(program(*packages, language=language), sandbox)
