@@ -141,7 +141,7 @@ class ShelfOffer:
         fitting = [
             package
             for package in packages
-            if True
+            if package.language is language
             and package.name == wanted.name
             and wanted.admits(package.version)
             and wanted.extras <= set(package.extras)
