@@ -23,6 +23,7 @@ from benchmarks.executions import main as measure_executions
 from benchmarks.hostile import main as measure_hostile
 from benchmarks.measuring import Measurements
 from benchmarks.minting import measure_minting
+from benchmarks.peers import main as measure_peers
 from benchmarks.report import FILLED, print_report, write_json
 from benchmarks.rules import main as measure_rules
 from benchmarks.servers import floor_serving, make_home, serving, stdio_command
@@ -38,6 +39,7 @@ _NAMED = {
     "endurance": measure_endurance,
     "executions": measure_executions,
     "hostile": measure_hostile,
+    "peers": measure_peers,
     "rules": measure_rules,
 }
 
