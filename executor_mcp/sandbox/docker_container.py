@@ -149,7 +149,10 @@ class DockerContainer:
         return cls(engine, container_id, stream, gvisor="runtime" in host)
 
     async def read_frame(self) -> Frame | None:
-        return await read_frame(self._output)
+        frame = await read_frame(self._output)
+        # The engine may not know yet, and then takes the kill that follows for what ended it.
+        self._ended_alone |= frame is None and self._killing is None
+        return frame
 
     def send(self, data: bytes) -> None:
         if not self._stream.writer.is_closing():
@@ -192,7 +195,7 @@ class DockerContainer:
             if await self._process.wait(_DEATH_SECONDS):
                 return
         with contextlib.suppress(SandboxError):
-            self._ended_alone = not await self._engine.kill(self._container_id)
+            self._ended_alone |= not await self._engine.kill(self._container_id)
 
 
 def _process_of(process: int, container_id: str) -> ProcessHandle | None:

@@ -48,8 +48,11 @@ class FrameKind(IntEnum):
 
 @dataclass(frozen=True)
 class Frame:
+    """`read_outside`, of EXITED: bytes of standard output and error that its report does not count."""
+
     kind: FrameKind
     payload: bytes = field(repr=False)
+    read_outside: tuple[int, int] = (0, 0)
 
 
 class ExactReader(Protocol):

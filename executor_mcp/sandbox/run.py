@@ -243,7 +243,7 @@ class SupervisedRun:
             case FrameKind.RESULT:
                 return self._result.add(frame.payload)
             case FrameKind.EXITED:
-                self._exit = _parse(frame.payload)
+                self._exit = _parse(frame.payload, frame.read_outside)
                 if self._exit.processes_exceeded:
                     self._detail = "the program was ended because it had more processes than its limit"
                 self._ended_at = time.monotonic()
@@ -338,11 +338,17 @@ class SupervisedRun:
         return [name for name, size, bound in bounds if size > bound]
 
 
-def _parse(payload: bytes) -> _Exit:
+def _parse(payload: bytes, read_outside: tuple[int, int]) -> _Exit:
     try:
-        return _Exit.model_validate_json(payload, strict=True)
+        reported = _Exit.model_validate_json(payload, strict=True)
     except ValidationError as error:
         raise FrameError("an exit report that cannot be read") from error
+    if not any(read_outside):
+        return reported
+    out, err = read_outside
+    return reported.model_copy(
+        update={"stdout_bytes": reported.stdout_bytes + out, "stderr_bytes": reported.stderr_bytes + err}
+    )
 
 
 def _one_line(payload: bytes) -> str:

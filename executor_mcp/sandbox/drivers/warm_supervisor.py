@@ -243,7 +243,8 @@ def supervise(
     for drain in drains:
         while drain.asked and drain.take():
             pass
-    while result.take(report):
+    # A farewell is the end of that pipe.
+    while ending.kind != SAID_FAREWELL and result.take(report):
         pass
     finish(report, child, ending, Collector(report, WORK, account.given, account.file_bounds))
     child.kill_everything()

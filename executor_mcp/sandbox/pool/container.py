@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import socket
 from collections import deque
 from collections.abc import Callable
@@ -26,8 +25,6 @@ _MOST_WAITING_FRAMES = 64
 _FEW_WAITING_FRAMES = 8
 _DEATH_SECONDS = 5.0
 _STREAMS = (FrameKind.STDOUT, FrameKind.STDERR)
-_TOTALS = ("stdout_bytes", "stderr_bytes")
-"""In the exit report: what the sandbox dropped, before it is completed here."""
 
 
 class WarmContainer:
@@ -209,22 +206,13 @@ class WarmContainer:
         elif frame.kind is FrameKind.EXITED:
             if self._reported or not self._given:
                 raise FrameError("an exit report of no program")
-            self._deliver(Frame(FrameKind.EXITED, self._completed(frame.payload)))
+            for pipe in self._pipes:
+                pipe.finish()
+            read_here = self._pipes[0].total, self._pipes[1].total
+            self._deliver(Frame(FrameKind.EXITED, frame.payload, read_here))
             self._reported = True
         else:
             self._deliver(frame)
-
-    def _completed(self, payload: bytes) -> bytes:
-        """The exit report with the bytes that were read here. Raises FrameError."""
-        for pipe in self._pipes:
-            pipe.finish()
-        try:
-            report: dict[str, int] = json.loads(payload)
-            for name, pipe in zip(_TOTALS, self._pipes, strict=True):
-                report[name] += pipe.total
-            return json.dumps(report).encode()
-        except (ValueError, TypeError, KeyError) as error:
-            raise FrameError("an exit report that cannot be read") from error
 
     def _deliver(self, frame: Frame) -> None:
         self._frames.append(frame)
