@@ -143,7 +143,7 @@ class BubblewrapSandbox:
 
         name = f"{execution_id}-{secrets.token_hex(4)}"
         try:
-            return await asyncio.to_thread(self._groups.create_limited, name, amounts)
+            return await self._groups.make(name, amounts)
         except OSError as error:
             raise SandboxUnavailable(f"a control group could not be made: {error}") from error
 

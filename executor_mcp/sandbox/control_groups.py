@@ -1,12 +1,13 @@
 """Control groups for one sandbox, version 1 or 2, where this process may make them.
 
 Without one the sandbox still has its rlimits and its supervisor's watch; `ControlGroups.find` says which
-bounds hold. All calls are short file operations under /sys/fs/cgroup; they block, so they are called from a
-thread.
+bounds hold. Calls are short file operations under /sys/fs/cgroup; all but `make` block, so they are called
+from a thread.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import secrets
@@ -180,8 +181,18 @@ class ControlGroups:
             raise
         return ControlGroup(tuple(made), self._files)
 
-    def create_limited(self, name: str, amounts: Amounts) -> ControlGroup:
-        """Raises OSError."""
+    async def make(self, name: str, amounts: Amounts) -> ControlGroup:
+        """One with limits, in a thread; none is left where the caller is cancelled. Raises OSError."""
+        making = asyncio.create_task(asyncio.to_thread(self._create_limited, name, amounts))
+        try:
+            return await asyncio.shield(making)
+        except asyncio.CancelledError:
+            # A thread cannot be cancelled: what it makes would be nobody's.
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread((await making).remove)
+            raise
+
+    def _create_limited(self, name: str, amounts: Amounts) -> ControlGroup:
         group = self.create(name)
         try:
             group.limit(amounts)

@@ -22,5 +22,6 @@ def initialized(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def cli(tmp_path: Path, initialized: Path) -> CommandLine:
-    shutil.copytree(initialized, tmp_path / "home")
+    # The home that was copied is the one that the copy's servers use: one that was killed leaves its socket.
+    shutil.copytree(initialized, tmp_path / "home", ignore=shutil.ignore_patterns("*.socket"))
     return CommandLine(tmp_path / "home")

@@ -9,6 +9,7 @@ import pytest
 from executor_mcp.ceilings import Ceilings
 from executor_mcp.executor_policy import ExecutorPolicy
 from executor_mcp.interface.views import languages
+from executor_mcp.packages.requirements import AdditionRules
 from executor_mcp.sandbox.base import LanguageDescription, SandboxDescription
 from hitl_contract.action import parse_action
 from hitl_contract.action_code import Language, Profile
@@ -43,7 +44,7 @@ def test_no_profile_goes_beyond_the_executors_own_ceilings(profile: Profile) -> 
 
 
 def test_languages_and_profiles_are_told_with_all_that_an_agent_has_to_know() -> None:
-    told = languages(SANDBOX, ExecutorPolicy())
+    told = languages(SANDBOX, ExecutorPolicy(), AdditionRules())
     assert told.profiles == ("restricted", "standard")
     assert [(one.profile, one.limits.memory_mb) for one in told.profile_limits] == [
         ("restricted", 1024),

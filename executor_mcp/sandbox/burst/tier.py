@@ -89,7 +89,7 @@ class BurstTier:
         """Raises NoRoom, or SandboxUnavailable."""
         try:
             name = f"burst-{secrets.token_hex(8)}"
-            group = await asyncio.to_thread(self._groups.create_limited, name, amounts)
+            group = await self._groups.make(name, amounts)
         except OSError as error:
             raise SandboxUnavailable(f"a control group could not be made: {error}") from error
         try:
