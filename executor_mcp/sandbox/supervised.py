@@ -19,7 +19,7 @@ from executor_mcp.sandbox.base import (
     SandboxName,
     SandboxRun,
 )
-from executor_mcp.sandbox.errors import SandboxFailed, SandboxUnavailable
+from executor_mcp.sandbox.errors import SandboxError, SandboxFailed, SandboxUnavailable
 from executor_mcp.sandbox.frames import FrameError, FrameKind
 from executor_mcp.sandbox.job_message import BoundsInside, amounts_of, job_frame
 from executor_mcp.sandbox.languages.registry import Languages
@@ -65,6 +65,7 @@ class SupervisedSandboxes:
         image_digest: str | None = None,
         backend: SandboxName | None = None,
     ) -> PreparedSandbox:
+        self.refuse_unknown(job)
         amounts = amounts_of(job)
         channel = await launch(amounts)
         try:
@@ -90,14 +91,21 @@ class SupervisedSandboxes:
         image_digest: str | None = None,
         backend: SandboxName | None = None,
     ) -> PreparedSandbox:
-        """Of a sandbox that is ready, and has these. Raises SandboxUnavailable."""
-        interpreter = self._languages.of(job.language).interpreter
-        if interpreter not in interpreters:
+        """Of a sandbox that is ready, and has these. Raises SandboxError, and then it is removed."""
+        try:
+            interpreter = self._languages.of(job.language).interpreter
+            if interpreter not in interpreters:
+                raise SandboxUnavailable(f"{interpreter}, needed for {job.language}, is not in this sandbox")
+        except SandboxError:
             await remove(channel)
-            raise SandboxUnavailable(f"{interpreter}, needed for {job.language}, is not in this sandbox")
+            raise
         prepared = PreparedSandbox(job, channel, amounts, image_digest, backend)
         self._prepared.add(prepared)
         return prepared
+
+    def refuse_unknown(self, job: SandboxJob) -> None:
+        """Before anything is started. Raises SandboxRefused."""
+        self._languages.of(job.language)
 
     async def start(self, prepared: PreparedRun, sink: OutputSink) -> SandboxRun:
         sandbox = cast("PreparedSandbox", prepared)

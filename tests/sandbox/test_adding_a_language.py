@@ -12,6 +12,7 @@ from executor_mcp.sandbox.errors import SandboxRefused
 from executor_mcp.sandbox.languages.language import Driver, SandboxLanguage
 from executor_mcp.sandbox.languages.registry import BUILT_IN, Languages
 from hitl_contract.action_code import Language
+from tests.attacks.sandbox import host
 from tests.sandbox.conftest import make_sandbox
 from tests.sandbox.support import begin, make_job, result_of
 
@@ -62,9 +63,11 @@ async def test_a_language_of_one_module_runs_and_is_described(
 
 async def test_a_language_that_is_not_in_the_set_is_refused_before_anything_starts() -> None:
     sandbox: Sandbox = make_sandbox("bubblewrap", languages=Languages(tuple(BUILT_IN)[:1]))
+    job = make_job("bash", "true")
     with pytest.raises(SandboxRefused, match=r"bash is not offered by this sandbox; offered: python"):
-        await sandbox.prepare(make_job("bash", "true"))
+        await sandbox.prepare(job)
     await sandbox.close()
+    assert host.control_groups_of(job.execution_id) == []
 
 
 def test_two_languages_of_one_name_are_a_mistake() -> None:

@@ -105,6 +105,7 @@ class PooledDockerSandbox:
     async def prepare(self, job: SandboxJob) -> PreparedRun:
         image = await self._image()
         refuse_what_is_not_offered(job, image_digest=image)
+        self._sandboxes.refuse_unknown(job)
         kind = WarmClass.of(image, job.limits)
         container = await self._pool.take(kind) if kind.fits(job) else None
         if container is None:
