@@ -17,7 +17,7 @@ from executor_mcp.sandbox.bubblewrap_command import (
     Descriptors,
     bubblewrap_command,
 )
-from executor_mcp.sandbox.control_groups import ControlGroup
+from executor_mcp.sandbox.control_groups import ControlGroup, give_way
 from executor_mcp.sandbox.errors import SandboxUnavailable
 from executor_mcp.sandbox.frames import MAX_FRAME_BYTES, Frame, read_frame
 from executor_mcp.sandbox.host_directories import HostDirectory
@@ -98,6 +98,8 @@ class BubblewrapProcess:
 
     async def meter(self) -> UsageMeter | None:
         if self._group is not None:
+            for place in self._group.directories:
+                give_way(place)
             own = [(name, place) for place in self._group.directories for name in CONTROLLERS]
             return ControlGroupMeter.of_directories(own, supervisor=self._number, own_tasks=2)
         return ProcessTreeMeter(self._number, is_alive=lambda: self._init is not None)

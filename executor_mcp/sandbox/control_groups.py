@@ -24,6 +24,8 @@ _PREFIX = "hitl-sandbox-"
 _WANTED = ("memory", "pids", "cpu")
 _PERIOD_MICROSECONDS = 100_000
 _REMOVE_SECONDS = 5.0
+_SMALL_SHARES = {"cpu.shares": "64", "cpu.weight": "6"}
+"""A sixteenth of the usual, in version 1 and in version 2."""
 
 
 @dataclass(frozen=True)
@@ -222,6 +224,33 @@ def _files_of(group: ControlGroup) -> dict[str, tuple[int, ...]]:
 
 def _can_limit(files: Set[str]) -> bool:
     return "pids.max" in files and bool(files & {"memory.max", "memory.limit_in_bytes"})
+
+
+def processor_group(process: int) -> Path | None:
+    """The directory that shares out the processor to a process of this host; None where that group is not its
+    own, or it is gone.
+    """
+    try:
+        theirs, ours = memberships(str(process)), memberships()
+    except OSError:
+        return None
+    for kind, mount_point, root, options in mounts():
+        controller = "cpu" if kind == "cgroup" and "cpu" in options else "" if kind == "cgroup2" else None
+        if controller is None or theirs.get(controller, "/") in ("/", ours.get(controller)):
+            continue
+        return directory_of((mount_point, root), theirs[controller])
+    return None
+
+
+def give_way(directory: Path) -> None:
+    """What runs in the group gets the processor after others that want it. Does nothing where it may not."""
+    for name, value in _SMALL_SHARES.items():
+        with contextlib.suppress(OSError):
+            descriptor = os.open(directory / name, os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.write(descriptor, value.encode())
+            finally:
+                os.close(descriptor)
 
 
 def memberships(process: str = "self") -> dict[str, str]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from executor_mcp.sandbox.amounts import MAX_OPEN_FILES, SHARED_MEMORY_BYTES, Amounts
-from executor_mcp.sandbox.control_groups import memberships
+from executor_mcp.sandbox.control_groups import give_way, memberships, processor_group
 from executor_mcp.sandbox.docker import AttachedStream, DockerEngine
 from executor_mcp.sandbox.errors import SandboxError
 from executor_mcp.sandbox.frames import MAX_FRAME_BYTES, Frame, FrameError, read_frame
@@ -165,6 +165,9 @@ class DockerContainer:
         except SandboxError:
             return None
         self._process = _process_of(process, self._container_id)
+        place = None if self._process is None else processor_group(process)
+        if place is not None and self._container_id in str(place):
+            give_way(place)
         # gVisor's own threads are in the group; they are not the program's.
         return ControlGroupMeter.of_process(process, own_tasks=None if self._gvisor else 1)
 

@@ -59,7 +59,10 @@ class Channel(Protocol):
         ...
 
     async def meter(self) -> UsageMeter | None:
-        """None where it cannot be measured from outside. Asked once, and only of a run that lasts."""
+        """None where it cannot be measured from outside. Asked once, and only of a run that lasts.
+
+        From then on the run gives way to others, where there is a control group to say so.
+        """
         ...
 
     async def kill(self) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from executor_mcp.sandbox.control_groups import processor_group
 from executor_mcp.sandbox.docker import DockerEngine
 from executor_mcp.sandbox.docker_sandbox import DockerSandbox
 from executor_mcp.sandbox.pool.container import WarmContainer
@@ -229,6 +230,20 @@ async def test_a_given_file_that_was_changed_comes_back(sandbox: PooledDockerSan
     job = make_job("python", "open('given.txt', 'w').write('two')\nNone", files=files)
     outcome = await (await begin(sandbox, job, Recorder())).wait()
     assert [(file.path, file.content) for file in outcome.files] == [("given.txt", b"two")]
+
+
+async def test_a_program_that_lasts_gives_way_to_those_that_begin(sandbox: PooledDockerSandbox) -> None:
+    await warm(sandbox, 1)
+    prepared = await sandbox.prepare(make_job("python", "import time\ntime.sleep(60)"))
+    engine = DockerEngine()
+    place = processor_group(await engine.first_process(container_of(prepared).container_id))
+    await engine.close()
+    assert place is not None
+    (shares,) = [path for name in ("cpu.shares", "cpu.weight") if (path := place / name).exists()]
+    usual = int(shares.read_text())
+    running = await sandbox.start(prepared, Recorder())
+    await until(lambda: int(shares.read_text()) <= usual // 16, "the program gives way")
+    await running.cancel()
 
 
 async def test_many_in_a_row_leave_nothing_behind(sandbox: PooledDockerSandbox) -> None:

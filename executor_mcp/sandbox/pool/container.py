@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
+from executor_mcp.sandbox.control_groups import give_way, processor_group
 from executor_mcp.sandbox.docker import DockerEngine
 from executor_mcp.sandbox.docker_container import was_out_of_memory
 from executor_mcp.sandbox.errors import SandboxError
@@ -131,10 +132,15 @@ class WarmContainer:
         if self._process is None:
             return None
         meter = ControlGroupMeter.of_process(self._process.process)
-        if meter is not None and self._process.has_ended:
+        if meter is None:
+            return None
+        place = processor_group(self._process.process)
+        if self._process.has_ended:
             # Its number may be another process's by now.
             meter.close()
             return None
+        if place is not None:
+            give_way(place)
         return meter
 
     async def kill(self) -> None:
