@@ -54,8 +54,9 @@ class ContainerFacts:
 
 @dataclass(frozen=True)
 class FinalState:
-    """How a container ended, as the engine knows it so far."""
+    """How a container ended, as the engine knows it so far: not at all while it is `running`."""
 
+    running: bool
     exit_code: int
     out_of_memory: bool
 
@@ -174,7 +175,11 @@ class DockerEngine:
         state: dict[str, Any] = await self._call(
             lambda client: client.inspect_container(container_id)["State"]
         )
-        return FinalState(exit_code=int(state["ExitCode"]), out_of_memory=bool(state.get("OOMKilled")))
+        return FinalState(
+            running=bool(state.get("Running")),
+            exit_code=int(state["ExitCode"]),
+            out_of_memory=bool(state.get("OOMKilled")),
+        )
 
     async def first_process(self, container_id: str) -> int:
         """The number on the engine's host of a running container's first process, else 0."""

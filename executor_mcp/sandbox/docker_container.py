@@ -221,7 +221,8 @@ async def was_out_of_memory(engine: DockerEngine, container_id: str, *, ended_al
     """The engine hears of a kill for want of memory a little later than of the end itself."""
     for _ in range(_MEMORY_ATTEMPTS):
         state = await engine.final_state(container_id)
-        if state.out_of_memory or not ended_alone or state.exit_code == 0:
+        ended_well = not state.running and state.exit_code == 0
+        if state.out_of_memory or not ended_alone or ended_well:
             return state.out_of_memory
         await asyncio.sleep(_MEMORY_PAUSE_SECONDS)
     return False

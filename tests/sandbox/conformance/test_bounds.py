@@ -91,8 +91,11 @@ async def test_a_memory_bomb_ends_alone(sandbox: Sandbox, language: str, code: s
     async with LagMeter() as lag:
         outcome = await run(sandbox, language, code, memory_mb=128, wall_seconds=20)
     ended = outcome.termination in ("out_of_memory", "signalled") or outcome.exit_code not in (0, None)
-    # gVisor under ptrace reclaims so slowly on a busy machine that the bound on time may come first.
-    assert ended or (sandbox.name == "gvisor" and outcome.termination == "timed_out"), outcome
+    # gVisor under ptrace reclaims so slowly on a busy machine that the bound on time may come first; and the
+    # kernel ends it as a whole, of which the engine does not always hear why.
+    assert ended or (sandbox.name == "gvisor" and outcome.termination in ("timed_out", "sandbox_failed")), (
+        outcome
+    )
     assert outcome.usage.peak_memory_bytes is None or outcome.usage.peak_memory_bytes < 700 * 2**20
     assert lag.beyond_idle < 1.0
     assert (await run(sandbox, "python", "1")).result_json == b"1"
