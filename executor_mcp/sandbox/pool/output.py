@@ -8,6 +8,7 @@ the bound.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 from collections.abc import Callable
 
@@ -56,9 +57,14 @@ class OutputPipe:
             self._loop.add_reader(self.reader, self._readable)
 
     def finish(self) -> None:
-        """Nothing writes any more: what is there is read, and kept within the bound; nothing after it."""
-        while not (self.closed or self._finished) and self._read_once():
-            continue
+        """Nothing writes any more: what is there is read, and kept within the bound; nothing after it.
+
+        That is the sandbox's word: from one that goes on writing no more is taken than a pipe can hold.
+        """
+        if not (self.closed or self._finished):
+            most = self.total + fcntl.fcntl(self.reader, fcntl.F_GETPIPE_SZ)
+            while self.total < most and self._read_once():
+                continue
         self._finished = True
 
     def close(self) -> None:
