@@ -24,9 +24,8 @@ from executor_mcp.receipts import output_digest, verify_receipt
 from executor_mcp.start_record import SharedBounds
 from hitl_contract.action_code import Language
 from server_kit.database.base import Database
-from server_kit.database.opening import open_database
 from server_kit.errors import DatabaseUnavailable
-from tests.executor.support import Bench, bench, create_tables, eventually, refused
+from tests.executor.support import Bench, bench, eventually, refused
 from tests.executor.test_waiting import working
 from tests.packages.adding import Adding, adding, addition, begun, make_index, rules
 from tests.packages.support import make_wheel, program
@@ -44,14 +43,6 @@ def result_of(execution: Execution) -> dict[str, Any]:
 def detail_of(execution: Execution) -> str:
     assert execution.outcome is not None
     return execution.outcome.detail or ""
-
-
-@pytest_asyncio.fixture
-async def store(sqlite_url: str) -> AsyncIterator[Database]:
-    database = await open_database(sqlite_url)
-    await create_tables(database)
-    yield database
-    await database.close()
 
 
 @pytest.fixture(scope="module")

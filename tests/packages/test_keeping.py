@@ -26,20 +26,10 @@ from executor_mcp.packages.locked import Vulnerability
 from executor_mcp.packages.shelf import Shelf
 from hitl_contract.action_code import Language
 from server_kit.database.base import Database
-from server_kit.database.opening import open_database
-from tests.executor.support import create_tables
 from tests.packages.support import SANDBOX as SANDBOX_HERE
 from tests.packages.support import TARGET, Bench, keeping, make_wheel, program
 
 KNOWN = Vulnerability(identifier="OSV-1", aliases=("CVE-2030-1",), summary="bad")
-
-
-@pytest_asyncio.fixture
-async def store(sqlite_url: str) -> AsyncIterator[Database]:
-    database = await open_database(sqlite_url)
-    await create_tables(database)
-    yield database
-    await database.close()
 
 
 @pytest.fixture(scope="module")

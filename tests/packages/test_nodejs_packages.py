@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from executor_mcp.packages.errors import PackageError, PackageNotAllowed, RequirementInvalid
 from executor_mcp.packages.installing import InstallerByLanguage, Target
@@ -19,8 +18,6 @@ from executor_mcp.packages.npm_installer import NpmInstaller, npm_command
 from executor_mcp.sandbox.base import LanguageDescription, PackageLayer
 from hitl_contract.action_code import Language
 from server_kit.database.base import Database
-from server_kit.database.opening import open_database
-from tests.executor.support import create_tables
 from tests.packages.npm_support import SANDBOX as SANDBOX_HERE
 from tests.packages.npm_support import TARGET, Registry, npm_with, provide, serving
 from tests.packages.support import SANDBOX as PYTHON_SANDBOX
@@ -102,14 +99,6 @@ def registry() -> Iterator[Registry]:
         )
         registry.publish("mac-only", "1.0.0", os=["darwin"])
         yield registry
-
-
-@pytest_asyncio.fixture
-async def store(sqlite_url: str) -> AsyncIterator[Database]:
-    database = await open_database(sqlite_url)
-    await create_tables(database)
-    yield database
-    await database.close()
 
 
 @dataclass

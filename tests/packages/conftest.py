@@ -1,0 +1,3 @@
+from tests.executor.conftest import store
+
+__all__ = ["store"]
