@@ -8,6 +8,7 @@ import typer
 
 from hitl_mcp.cli.failures import CommandFailed, ExitCode
 from hitl_mcp.cli.home import home_directory, require_initialized
+from hitl_mcp.cli.key_command import KeyCommand
 from hitl_mcp.cli.options import JsonOption, YesOption
 from hitl_mcp.cli.output import Output
 from hitl_mcp.cli.questions import confirm_or_fail
@@ -75,7 +76,7 @@ def rotate(yes: YesOption = False, json_output: JsonOption = False) -> None:
     run_command(operation, json_output=json_output)
 
 
-@key_commands.command("revoke")
+@key_commands.command("revoke", cls=KeyCommand)
 def revoke(
     key_id: Annotated[str, typer.Argument(metavar="KEY_ID", help="From `hitl keys list`.")],
     yes: YesOption = False,

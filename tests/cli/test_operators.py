@@ -79,6 +79,14 @@ def test_accounts_are_linked_and_unlinked(cli: CommandLine) -> None:
     assert ada.run("people", "link", "slack", "U012", "nobody").exit_code == 1
 
 
+def test_a_key_whose_id_begins_with_a_dash_is_no_option(cli: CommandLine) -> None:
+    key_id = "-yks4Y_E7EsBQFHOA9iBWWIRAZlQH8wb6EzqrFUmxP8"
+    for words in (("revoke", key_id, "--yes"), ("revoke", "--yes", key_id), ("revoke", "-y", "--", key_id)):
+        refused = cli.run("keys", *words)
+        assert (refused.exit_code, key_id in refused.output + refused.stderr) == (1, True)
+    assert cli.run("keys", "revoke", "--nothing").exit_code == 2
+
+
 def test_rotation_keeps_the_old_public_key_and_revocation_drops_it(cli: CommandLine, tmp_path: Path) -> None:
     token = approved_token(cli)
     jwks = tmp_path / "jwks.json"
