@@ -36,9 +36,8 @@ class FrameKind(IntEnum):
     FILE_DATA = 7
     END = 8
     FAILED = 9
-    BEGUN = 10
-    NETWORK = 11
-    CHECKPOINT = 12
+    NETWORK = 10
+    CHECKPOINT = 11
     JOB = 65
     STOP = 66
     DRAIN = 67

@@ -21,7 +21,7 @@ from executor_mcp.sandbox.base import (
 )
 from executor_mcp.sandbox.errors import SandboxError, SandboxFailed, SandboxUnavailable
 from executor_mcp.sandbox.frames import FrameError, FrameKind
-from executor_mcp.sandbox.job_message import BoundsInside, amounts_of, job_frame
+from executor_mcp.sandbox.job_message import BoundsInside, JobFrames, amounts_of, input_bytes_of
 from executor_mcp.sandbox.languages.registry import Languages
 from executor_mcp.sandbox.run import Channel, SupervisedRun
 
@@ -53,7 +53,7 @@ class SupervisedSandboxes:
         """`warm`: the sandboxes hold drivers already."""
         self._bounds = bounds
         self._languages = languages
-        self._warm = warm
+        self._frames = JobFrames(languages, warm=warm)
         self._prepared: set[PreparedSandbox] = set()
         self._running: set[SupervisedRun] = set()
 
@@ -66,7 +66,7 @@ class SupervisedSandboxes:
         backend: SandboxName | None = None,
     ) -> PreparedSandbox:
         self.refuse_unknown(job)
-        amounts = amounts_of(job)
+        amounts = amounts_of(job, input_bytes_of(job))
         channel = await launch(amounts)
         try:
             async with asyncio.timeout(READY_SECONDS):
@@ -113,11 +113,12 @@ class SupervisedSandboxes:
             raise SandboxFailed(f"the sandbox of {prepared.execution_id} was used or given back already")
         self._prepared.remove(sandbox)
         job = sandbox.job
-        frame = job_frame(job, sandbox.amounts, self._bounds(), self._languages, warm=self._warm)
+        sandbox.channel.send(self._frames.frame(job, sandbox.amounts, self._bounds()))
+        # While the sandbox wakes up.
         run = SupervisedRun(sandbox.channel, sandbox.amounts, job.limits.wall_seconds, sink)
         self._running.add(run)
-        sandbox.channel.send(frame)
         run.begin(self._running.discard)
+        run.rehearse()
         return run
 
     async def discard(self, prepared: PreparedRun) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from executor_mcp.sandbox.job_message import usual_environment
 from executor_mcp.sandbox.languages.language import driver_source
 from executor_mcp.sandbox.languages.python import PYTHON_OPTIONS
 from executor_mcp.sandbox.languages.registry import Languages
@@ -51,7 +52,10 @@ def warm_supervisor_sources(languages: Languages) -> tuple[dict[str, str], dict[
 def sources_of(modules: tuple[str, ...], languages: Languages) -> dict[str, str]:
     """The modules of a supervisor by name, and before them what it has to know of the languages."""
     preflights = {driver.path: driver.preflight for driver in languages.preloaded}
-    facts = f"INTERPRETERS = {languages.interpreters!r}\nPREFLIGHTS = {preflights!r}\n"
+    facts = (
+        f"INTERPRETERS = {languages.interpreters!r}\nPREFLIGHTS = {preflights!r}\n"
+        f"ENVIRONMENT = {usual_environment(languages)!r}\n"
+    )
     return {_LANGUAGES_MODULE: facts, **{name: driver_source(f"{name}.py") for name in modules}}
 
 

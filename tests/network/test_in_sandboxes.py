@@ -250,5 +250,5 @@ async def test_a_network_that_cannot_be_given_leaves_nothing_behind(tmp_path: Pa
         await gvisor.prepare(job)
     await gvisor.close()
     kind = WarmClass.of("sha256:0", job.limits)
-    assert kind.fits(job)
-    assert not kind.fits(replace(job, egress=EgressDoorway(tmp_path)))
+    assert kind.fits(job, 0)
+    assert not kind.fits(replace(job, egress=EgressDoorway(tmp_path)), 0)

@@ -102,5 +102,5 @@ def test_a_container_that_waits_is_never_taken_for_a_program_with_layers(
 ) -> None:
     job = make_job("python", "1")
     kind = WarmClass.of("sha256:0", job.limits)
-    assert kind.fits(job)
-    assert not kind.fits(replace(job, layers=layers))
+    assert kind.fits(job, 0)
+    assert not kind.fits(replace(job, layers=layers), 0)

@@ -48,7 +48,7 @@ from supervisor_parts import (
     find_interpreter,
     lay_out,
 )
-from supervisor_wire import BEGUN, FAILED, READY, Report, receive_job, receive_outputs
+from supervisor_wire import FAILED, READY, Report, let_go, receive_job, receive_outputs
 from warm_child import (
     PRELOADED,
     WarmChild,
@@ -98,8 +98,11 @@ class Preloaded:
 class BurstChild(WarmChild):
     """The program's process, forked when the program has come instead of before."""
 
-    def __init__(self, preloaded: Preloaded, out_of_memory_score: int, writers: list[int]) -> None:
+    def __init__(
+        self, preloaded: Preloaded, out_of_memory_score: int, start: int, writers: list[int]
+    ) -> None:
         Child.__init__(self, out_of_memory_score)
+        self._start = start
         self._writers = writers
         self._dumpability = preloaded.dumpability
         self._drivers: dict[str, types.ModuleType] = preloaded.drivers
@@ -109,10 +112,11 @@ class BurstChild(WarmChild):
         os.set_blocking(self.result, False)
 
     def begin(self, control: int, report: Report) -> Account:
+        del report
         job = receive_job(control)
         os.makedirs(WORK, 0o755, exist_ok=True)
         given = lay_out(job)
-        report.send(BEGUN)
+        let_go(self._start)
         self.prefer_as_victim(1000)
         self.process = os.fork()
         if self.process == 0:
@@ -170,8 +174,8 @@ def live(preloaded: Preloaded, birth: Birth) -> None:
         os.closerange(control + 1, out_of_memory_score)
         os.closerange(out_of_memory_score + 1, 1024)
         report.send_json(READY, preloaded.interpreters)
-        writers, readers = receive_outputs(control)
-        child = BurstChild(preloaded, out_of_memory_score, writers)
+        writers, readers, start = receive_outputs(control)
+        child = BurstChild(preloaded, out_of_memory_score, start, writers)
         supervise(child, preloaded.control_group, report, control, readers)
         # The host reads at its own pace, and then closes its end.
         while os.read(control, 1):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     # All of this is here before the program, and takes as little as it can: more takes longer to load than
     # most programs run.
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, TextIO
 
 # The interpreter's own: it needs no library.
 print_traceback = sys.__excepthook__
@@ -241,10 +241,14 @@ def open_figures() -> list[Any]:
         return []
 
 
+def content(path: str) -> str:
+    with open(path, "rb", buffering=0) as file:
+        return file.readall().decode()
+
+
 def run(path: str, namespace: dict[str, object]) -> None:
     # As text: from bytes Python would follow a declared encoding, and run what nobody has seen.
-    with open(path, encoding="utf-8", newline="") as file:
-        source = file.read()
+    source = content(path)
     tree = compile(source, path, "exec", _ast.PyCF_ONLY_AST, dont_inherit=True)
     if not isinstance(tree, _ast.Module):
         raise TypeError("a program is a module")
@@ -276,13 +280,20 @@ def show(error: BaseException) -> None:
     print_traceback(type(error), error.with_traceback(frames), frames)
 
 
-def main() -> int:
+def open_output() -> tuple[TextIO, TextIO]:
+    """Standard output and error, as programs have them."""
+    return (
+        open(1, "w", encoding="utf-8", buffering=1, closefd=False),
+        open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False),
+    )
+
+
+def main(output: tuple[TextIO, TextIO] | None = None) -> int:
+    """`output` where that was opened beforehand."""
     path = sys.argv[1]
     os.set_inheritable(RESULT_DESCRIPTOR, False)
-    sys.stdout = open(1, "w", encoding="utf-8", buffering=1, closefd=False)  # noqa: SIM115
-    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
-    with open(os.environ["INPUT_DATA"], encoding="utf-8") as file:
-        input_data = decoded(file.read())
+    sys.stdout, sys.stderr = output or open_output()
+    input_data = decoded(content(os.environ["INPUT_DATA"]))
     sys.argv = [path]
     add_packages()
     sys.path.insert(0, os.path.dirname(path))

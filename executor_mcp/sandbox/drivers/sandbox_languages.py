@@ -4,3 +4,5 @@ from __future__ import annotations
 
 INTERPRETERS: tuple[str, ...] = ()
 PREFLIGHTS: dict[str, str] = {}
+ENVIRONMENT: dict[str, str] = {}
+"""What most programs find; an interpreter that waits has it already."""

@@ -155,14 +155,19 @@ class Child:
 
     def kill_everything(self) -> None:
         """Returns when this process is the only one left."""
+        self.strike_everything()
+        self.bury_everything()
+
+    def bury_everything(self) -> None:
+        """Of what was struck; returns when this process is the only one left."""
         while True:
-            self.strike_everything()
             try:
                 process, status = os.waitpid(-1, 0)
             except ChildProcessError:
                 return
             if process == self.process:
                 self.status = status
+            self.strike_everything()
 
 
 class Program(Child):

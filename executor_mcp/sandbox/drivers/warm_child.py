@@ -2,8 +2,8 @@
 source.
 
 1. It holds nothing of the supervisor's: every descriptor but the ones of its own is closed at the fork.
-2. It takes the job from the host itself, lays it out, says BEGUN, and tells the supervisor what it was given.
-   Both are closed before the program's first instruction.
+2. It takes the job from the host itself, lays it out, says that it lets go, and tells the supervisor what it
+   was given. All three ways are closed before the program's first instruction.
 3. A Python or SQL program runs in it; anything else replaces it. Its randomness is the container's own, and
    the container's only use.
 4. It ends as an interpreter ends: threads joined, handlers called, what the program held let go and flushed.
@@ -22,7 +22,7 @@ import select
 import sys
 import types
 
-from sandbox_languages import PREFLIGHTS
+from sandbox_languages import ENVIRONMENT, PREFLIGHTS
 from supervisor_parts import (
     INPUT,
     RESULT_DESCRIPTOR,
@@ -34,7 +34,7 @@ from supervisor_parts import (
     lay_out,
 )
 from supervisor_quick import dumps, loads, signal
-from supervisor_wire import BEGUN, FAILED, FRAME_BYTES, Report, receive_job
+from supervisor_wire import FAILED, FRAME_BYTES, Report, let_go, receive_job
 from warm_handover import Account, Farewell
 
 TYPE_CHECKING = False
@@ -51,6 +51,7 @@ PRELOADED = (
 IDLE_MILLISECONDS = 200
 FIRST_KEPT = 100
 FLUSH_FAILED = 120
+FAREWELL_SECONDS = 0.01
 TOLD = 123
 """The status of a child that has told the host itself why there is no program."""
 
@@ -64,6 +65,7 @@ class WarmChild(Child):
         dumpability: Dumpability,
         drivers: dict[str, str | bytes],
         control: int,
+        start: int,
         writers: list[int],
     ) -> None:
         super().__init__(out_of_memory_score)
@@ -79,9 +81,9 @@ class WarmChild(Child):
         self.prefer_as_victim(1000)
         self.process = os.fork()
         if self.process == 0:
-            self._live(control, account_writer, [*writers, result_writer])
+            self._live(control, account_writer, start, [*writers, result_writer])
         self.prefer_as_victim(0)
-        for writer in (account_writer, *writers, result_writer):
+        for writer in (account_writer, start, *writers, result_writer):
             os.close(writer)
         os.set_blocking(self.result, False)
 
@@ -99,36 +101,42 @@ class WarmChild(Child):
             return None
         return Account(loads(b"".join(parts)))
 
-    def _live(self, control: int, account: int, writers: list[int]) -> NoReturn:
+    def _live(self, control: int, account: int, start: int, writers: list[int]) -> NoReturn:
         """In the child: everything up to the program, then the program."""
         try:
             os.setsid()
             # Above every descriptor that is about to be replaced, and together.
-            kept = [control, account, *writers]
+            kept = [control, account, start, *writers]
             kept = [fcntl.fcntl(each, fcntl.F_DUPFD, FIRST_KEPT + place) for place, each in enumerate(kept)]
-            control, account, *writers = kept
+            control, account, start, *writers = kept
             os.dup2(0, RESULT_DESCRIPTOR)
             os.closerange(RESULT_DESCRIPTOR + 1, control)
             os.closerange(writers[-1] + 1, 1024)
             os.umask(0o022)
             os.chdir(WORK)
             self._warm_up(control)
-            order = self._receive(control, account)
-            for number, value in order["resource_limits"]:
-                resource.setrlimit(number, (value, value))
             for target, writer in zip((1, 2, RESULT_DESCRIPTOR), writers):  # noqa: B905 - 3.9 may run this
                 os.dup2(writer, target)
-            os.closerange(control, writers[-1] + 1)
+            os.closerange(writers[0], writers[-1] + 1)
+            first = next(iter(self._sources))
+            output = open_output(self._driver(first))
+            self._loaded = frozenset(sys.modules)
+            order = self._receive(control, account, start)
+            os.closerange(control, start)
+            for number, value in order["resource_limits"]:
+                resource.setrlimit(number, (value, value))
             # The program is its own: it may look at itself, as any process may.
             self._dumpability.set(True)
             if order["driver_path"] not in self._sources:
                 execute(order)
             driver = self._driver(order["driver_path"])
-            self._loaded = frozenset(sys.modules)
+            if order["driver_path"] != first:
+                output = ()
+                self._loaded = frozenset(sys.modules)
         except BaseException as error:
             os.write(2, f"the interpreter could not be started: {error}\n".encode())
             os._exit(127)
-        self._run(driver, order)
+        self._run(driver, order, output)
 
     def _warm_up(self, control: int) -> None:
         """Loads the first driver, and the rest when nobody has come meanwhile; goes through what it has."""
@@ -137,6 +145,7 @@ class WarmChild(Child):
         first, *others = self._sources
         preflight(self._driver(first), first)
         rehearse()
+        self._dumpability.set(False)
         gc.freeze()
         if poll.poll(IDLE_MILLISECONDS):
             return
@@ -154,13 +163,13 @@ class WarmChild(Child):
         return self._drivers[path]
 
     @staticmethod
-    def _receive(control: int, account: int) -> dict[str, Any]:
+    def _receive(control: int, account: int, start: int) -> dict[str, Any]:
         """The job, laid out. Ends this process where there is none."""
         report = Report(control)
         try:
             job = receive_job(control)
             given = lay_out(job)
-            report.send(BEGUN)
+            let_go(start)
         except Exception as error:
             report.send(FAILED, f"{type(error).__name__}: {error}".encode()[:2000])
             os._exit(TOLD)
@@ -169,15 +178,17 @@ class WarmChild(Child):
             remaining = remaining[os.write(account, remaining) :]
         return job
 
-    def _run(self, driver: types.ModuleType, order: dict[str, Any]) -> NoReturn:
+    def _run(
+        self, driver: types.ModuleType, order: dict[str, Any], output: tuple[object, ...] = ()
+    ) -> NoReturn:
         self.farewell.adopt()
-        adopt_environment(order["environment"])
+        adopt_environment(order["environment"], ENVIRONMENT)
         arguments: list[str] = order["arguments"]
         sys.argv = arguments[arguments.index(order["driver_path"]) :]
         sys.orig_argv = [sys.executable, *arguments]
         signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
-            code = driver.main()
+            code = driver.main(*output)
         except SystemExit as ended:
             code = ended.code
         if sys.modules.keys() - self._loaded:
@@ -197,15 +208,25 @@ def rehearse() -> None:
     os.unlink(INPUT)
 
 
+def open_output(driver: types.ModuleType) -> tuple[object, ...]:
+    """What the driver's `main` can be given, where it can."""
+    opened = getattr(driver, "open_output", None)
+    return () if opened is None else (opened(),)
+
+
 def preflight(driver: types.ModuleType, path: str) -> None:
-    """Runs something small, so that the first program finds everything in place. Leaves nothing behind."""
+    """Runs something small, so that the first program finds everything in place. Leaves nothing behind but
+    the usual environment.
+    """
     program, given, search_path = ROOT + "/.preflight", ROOT + "/.preflight.json", list(sys.path)
     for name, content in ((program, PREFLIGHTS[path]), (given, "null")):
         with open(name, "w", encoding="utf-8") as file:
             file.write(content)
-    adopt_environment({**os.environ, "INPUT_DATA": given, "RESULT_BYTES": "1000"})
+    environment = {**ENVIRONMENT, "INPUT_DATA": given, "RESULT_BYTES": "1000"}
+    adopt_environment(environment, dict(os.environ))
     sys.argv = [path, program]
     driver.main()
+    adopt_environment(ENVIRONMENT, environment)
     sys.modules["__main__"].__dict__.clear()
     gc.collect()
     sys.path[:] = search_path
@@ -213,8 +234,10 @@ def preflight(driver: types.ModuleType, path: str) -> None:
     os.unlink(given)
 
 
-def adopt_environment(environment: dict[str, str]) -> None:
-    before = dict(os.environ)
+def adopt_environment(environment: dict[str, str], before: dict[str, str]) -> None:
+    """`before` is what there is."""
+    if environment == before:
+        return
     for name in before.keys() - environment.keys():
         del os.environ[name]
     for name, value in environment.items() - before.items():
@@ -265,4 +288,7 @@ def finish(code: object, farewell: Farewell) -> NoReturn:
             status = status or FLUSH_FAILED
     farewell.say(status & 0xFF)
     os.close(RESULT_DESCRIPTOR)
+    # Ending keeps a processor busy, which the supervisor may be waiting for. It kills this process first of
+    # all, unless somebody else still has the pipe.
+    signal.sigtimedwait((), FAREWELL_SECONDS)
     os._exit(status)

@@ -9,7 +9,7 @@ has connected. Standard library only.
 3. The program's standard output and error are pipes that the host sent; the program can write there what it
    likes, and nothing of it can pass for a frame. Beyond the bound this side reads and drops, on the sandbox's
    share of the processor and not the host's.
-4. BEGUN is in the host's hands before the program is let go: a sandbox that ended without it ran nothing.
+4. A byte is in the host's hands before the program is let go: a sandbox that ended without it ran nothing.
 5. When the child ends, or at STOP, it kills and reaps everything else, and only then looks at the files.
    A child that has said farewell and closed its pipes is killed with everything else, after which no
    instruction of the program runs; it is waited for only when the program has left files.
@@ -247,7 +247,8 @@ def supervise(
     while ending.kind != SAID_FAREWELL and result.take(report):
         pass
     finish(report, child, ending, Collector(report, WORK, account.given, account.file_bounds))
-    child.kill_everything()
+    # Struck before, which is looked for again: now without keeping the host waiting.
+    child.bury_everything()
     return True
 
 
@@ -271,8 +272,8 @@ def main() -> None:
         control_group = ControlGroup()
         dumpability = Dumpability()
         dumpability.set(False)
-        writers, readers = receive_outputs(control)
-        child = WarmChild(out_of_memory_score, dumpability, DRIVERS, control, writers)
+        writers, readers, start = receive_outputs(control)
+        child = WarmChild(out_of_memory_score, dumpability, DRIVERS, control, start, writers)
         report.send_json(READY, [name for name in INTERPRETERS if find_interpreter(name) is not None])
         rehearse(child, control_group, nothing)
         if supervise(child, control_group, report, control, readers):

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from executor_mcp.sandbox.amounts import Amounts
 from executor_mcp.sandbox.base import SandboxJob
 from executor_mcp.sandbox.host_directories import host_directories
-from executor_mcp.sandbox.job_message import input_bytes_of
 from hitl_contract.action_code import Limits
 
 INPUT_BYTES = 512 * 1024
@@ -38,9 +37,10 @@ class WarmClass:
         limits = Limits(memory_mb=self.memory_mb, cpus=self.cpus, pids=self.pids, disk_mb=self.disk_mb)
         return Amounts.of(limits, INPUT_BYTES)
 
-    def fits(self, job: SandboxJob) -> bool:
+    @staticmethod
+    def fits(job: SandboxJob, input_bytes: int) -> bool:
         """Whether the job's input fits beside its files, and nothing has to be mounted for it."""
-        return not host_directories(job) and input_bytes_of(job) <= INPUT_BYTES
+        return input_bytes <= INPUT_BYTES and not host_directories(job)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections import deque
 from collections.abc import Callable
@@ -25,17 +26,22 @@ from executor_mcp.sandbox.usage_meters import ControlGroupMeter
 _MOST_WAITING_FRAMES = 64
 _FEW_WAITING_FRAMES = 8
 _DEATH_SECONDS = 5.0
+_UNWATCHED_SECONDS = 0.005
+_BEGIN_SECONDS = 10.0
 _STREAMS = (FrameKind.STDOUT, FrameKind.STDERR)
 
 
 class WarmContainer:
     """Implements `run.Channel`. Frames come over the control socket, output from the pipes that were passed.
 
-    1. The first thing sent is OUTPUTS, with both ends of two pipes; the second is the job.
+    1. The first thing sent is OUTPUTS, with both ends of two pipes, and the writer of a third; the second is
+       the job. Into the third goes a byte before the program is let go: without it nothing has run.
     2. STDOUT and STDERR frames are made here, of what the pipes had; from the sandbox they are refused.
     3. EXITED comes after everything that is in the pipes: by then nothing writes there any more.
     4. `kill` returns at once when the supervisor has reported the exit: it had killed everything.
-    5. `kill` otherwise ends process 1, and with it the namespace, and waits until the kernel has done so.
+    5. The pipes are looked after from `_UNWATCHED_SECONDS` on, or read at the end: who writes to a process
+       that sleeps waits for it to be woken, which takes longer than many a program.
+    6. `kill` otherwise ends process 1, and with it the namespace, and waits until the kernel has done so.
     """
 
     def __init__(
@@ -60,7 +66,10 @@ class WarmContainer:
         self._frames: deque[Frame] = deque()
         self._error: FrameError | None = None
         self._news = asyncio.Event()
-        self._begun: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._begun: asyncio.Future[bool] = self._loop.create_future()
+        self._start, start_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._timer: asyncio.TimerHandle | None = None
         self._settled = asyncio.Event()
         self._ended = False
         self._reported = False
@@ -71,7 +80,8 @@ class WarmContainer:
         self._on_release: Callable[[], None] = lambda: None
         self._control = ControlSocket(connection, taken=self._taken, ended=self._control_ended)
         passed = [pipe.writer for pipe in self._pipes] + [pipe.reader for pipe in self._pipes]
-        self._control.send(encode_frame(FrameKind.OUTPUTS), passed)
+        self._control.send(encode_frame(FrameKind.OUTPUTS), [*passed, start_writer])
+        os.close(start_writer)
         for pipe in self._pipes:
             pipe.pass_on()
 
@@ -98,13 +108,9 @@ class WarmContainer:
         """The bound on each stream of the job that is going to be sent."""
         self._output_bytes = output_bytes
 
-    async def begun(self, seconds: float) -> bool:
-        """False when it ended before the program was let go: then nothing of the program has run."""
-        try:
-            async with asyncio.timeout(seconds):
-                return await asyncio.shield(self._begun)
-        except TimeoutError:
-            return True
+    async def begun(self) -> bool:
+        """False when it ended before the program was let go: then nothing of it has run. One may wait."""
+        return await self._begun
 
     async def read_frame(self) -> Frame | None:
         while not self._frames:
@@ -126,7 +132,12 @@ class WarmContainer:
             self._given = True
             for pipe in self._pipes:
                 pipe.keep(self._output_bytes)
-        self._control.send(data)
+            self._timer = self._loop.call_later(_UNWATCHED_SECONDS, self._watch)
+            self._control.send(data)
+            # Woken up, the sandbox may have been given this very processor: it is the one in a hurry.
+            os.sched_yield()
+        else:
+            self._control.send(data)
 
     async def meter(self) -> UsageMeter | None:
         if self._process is None:
@@ -168,7 +179,8 @@ class WarmContainer:
                 out_of_memory = await was_out_of_memory(self._engine, self.container_id, ended_alone=True)
             except SandboxError as error:
                 detail = str(error)
-        self._on_release()
+        # Whoever waits for the outcome is let run first.
+        self._loop.call_later(0, self._on_release)
         return Aftermath(out_of_memory=out_of_memory, detail=detail)
 
     async def settle(self, seconds: float) -> None:
@@ -202,9 +214,7 @@ class WarmContainer:
         )
 
     def _taken(self, frame: Frame) -> None:
-        if frame.kind is FrameKind.BEGUN:
-            self._say_begun(True)
-        elif frame.kind is FrameKind.NETWORK:
+        if frame.kind is FrameKind.NETWORK:
             self._network_reported = frame.payload == b"true"
             self._settled.set()
         elif frame.kind in _STREAMS:
@@ -217,6 +227,7 @@ class WarmContainer:
             read_here = self._pipes[0].total, self._pipes[1].total
             self._deliver(Frame(FrameKind.EXITED, frame.payload, read_here))
             self._reported = True
+            self._say_begun(True)
         else:
             self._deliver(frame)
 
@@ -241,12 +252,37 @@ class WarmContainer:
         for pipe in self._pipes:
             pipe.finish()
             pipe.close()
-        self._say_begun(False)
+        self._say_begun(self._has_begun())
+        self._loop.remove_reader(self._start)
+        os.close(self._start)
         self._settled.set()
         self._news.set()
         self._on_end()
 
+    def _watch(self) -> None:
+        """The program lasts."""
+        for pipe in self._pipes:
+            pipe.resume()
+        if not self._look_for_begin():
+            self._loop.add_reader(self._start, self._look_for_begin)
+            self._timer = self._loop.call_later(_BEGIN_SECONDS, self._say_begun, True)
+
+    def _look_for_begin(self) -> bool:
+        if not self._has_begun():
+            return False
+        self._loop.remove_reader(self._start)
+        self._say_begun(True)
+        return True
+
+    def _has_begun(self) -> bool:
+        try:
+            return bool(os.read(self._start, 1))
+        except BlockingIOError:
+            return False
+
     def _say_begun(self, begun: bool) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         if not self._begun.done():
             self._begun.set_result(begun)
 

@@ -42,9 +42,8 @@ class ControlSocket:
             return
         sent = 0
         if not self._unsent:
-            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
             try:
-                sent = self._connection.sendmsg([data], rights if descriptors else [])
+                sent = self._send_now(data, descriptors)
             except BlockingIOError:
                 sent = 0
             except OSError:
@@ -72,6 +71,12 @@ class ControlSocket:
             self._loop.remove_writer(self._connection)
         self.closed = True
         self._connection.close()
+
+    def _send_now(self, data: bytes, descriptors: Sequence[int]) -> int:
+        if not descriptors:
+            return self._connection.send(data)
+        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))
+        return self._connection.sendmsg([data], [rights])
 
     def _readable(self) -> None:
         try:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import sys
+import termios
 from collections.abc import Callable
 
 from executor_mcp.sandbox.frames import Frame, FrameKind
@@ -40,7 +42,6 @@ class OutputPipe:
         """The sandbox has both ends now: this process keeps the reader alone."""
         os.close(self.writer)
         self.writer = -1
-        self.resume()
 
     def keep(self, bound: int) -> None:
         """So many bytes of what is going to be written."""
@@ -59,10 +60,12 @@ class OutputPipe:
     def finish(self) -> None:
         """Nothing writes any more: what is there is read, and kept within the bound; nothing after it.
 
-        That is the sandbox's word: from one that goes on writing no more is taken than a pipe can hold.
+        That is the sandbox's word: from one that goes on writing no more is taken than is there now.
         """
         if not (self.closed or self._finished):
-            most = self.total + fcntl.fcntl(self.reader, fcntl.F_GETPIPE_SZ)
+            most = self.total + int.from_bytes(
+                fcntl.ioctl(self.reader, termios.FIONREAD, b"1234"), sys.byteorder
+            )
             while self.total < most and self._read_once():
                 continue
         self._finished = True

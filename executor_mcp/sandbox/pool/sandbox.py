@@ -20,7 +20,7 @@ from executor_mcp.sandbox.base import (
 from executor_mcp.sandbox.docker import DockerEngine
 from executor_mcp.sandbox.docker_sandbox import DockerSandbox
 from executor_mcp.sandbox.errors import SandboxError, SandboxFailed
-from executor_mcp.sandbox.job_message import BoundsInside, amounts_of
+from executor_mcp.sandbox.job_message import BoundsInside, amounts_of, input_bytes_of
 from executor_mcp.sandbox.pool.classes import WarmClass
 from executor_mcp.sandbox.pool.compiled import CompiledSupervisors
 from executor_mcp.sandbox.pool.container import WarmContainer
@@ -32,7 +32,6 @@ from executor_mcp.sandbox.settings import PoolSettings
 from executor_mcp.sandbox.supervised import PreparedSandbox, SupervisedSandboxes
 from hitl_contract.action_code import Limits
 
-_BEGIN_SECONDS = 10.0
 _ATTEMPTS = 3
 _FRESH_SECONDS = 2.0
 _COURTESY_SECONDS = 0.05
@@ -106,12 +105,12 @@ class PooledDockerSandbox:
         image = await self._image()
         refuse_what_is_not_offered(job, image_digest=image)
         self._sandboxes.refuse_unknown(job)
-        kind = WarmClass.of(image, job.limits)
-        container = await self._pool.take(kind) if kind.fits(job) else None
+        kind, input_bytes = WarmClass.of(image, job.limits), input_bytes_of(job)
+        container = await self._pool.take(kind) if kind.fits(job, input_bytes) else None
         if container is None:
             return await self._cold.prepare(job)
 
-        amounts = amounts_of(job)
+        amounts = amounts_of(job, input_bytes)
         container.expect(amounts.output_bytes)
         return await self._sandboxes.prepared(
             job, container, amounts, container.interpreters, image_digest=image
@@ -125,7 +124,7 @@ class PooledDockerSandbox:
                 return await self._cold.start(prepared, sink)
             run = await self._sandboxes.start(prepared, sink)
             try:
-                begun = await channel.begun(_BEGIN_SECONDS)
+                begun = await channel.begun()
             except asyncio.CancelledError:
                 await asyncio.shield(run.cancel())
                 raise

@@ -6,7 +6,7 @@ Demand is a rate that fades: each call adds, half a minute without one takes two
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 MEMORY_SECONDS = 30.0
 HEADROOM = 2.0
@@ -25,7 +25,7 @@ class Demand:
 
     def noted(self, now: float) -> Demand:
         """One more call."""
-        return replace(self, rate=self.at(now) + 1 / MEMORY_SECONDS, updated=now)
+        return Demand(self.at(now) + 1 / MEMORY_SECONDS, now)
 
 
 def wanted(rate: float, launch_seconds: float, *, minimum: int, maximum: int, worth_keeping: float) -> int:

@@ -123,7 +123,9 @@ class WarmPool:
         if self._closed or self._keeper is None:
             return None
         now = time.monotonic()
-        entry = self._classes.setdefault(kind, _Class(0))
+        entry = self._classes.get(kind)
+        if entry is None:
+            entry = self._classes[kind] = _Class(0)
         entry.demand = entry.demand.noted(now)
         self._wake.set()
         while entry.ready:
