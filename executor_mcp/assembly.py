@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from code_safety.analysis import BuiltInStaticAnalysis, StaticAnalysis
+from code_safety.analysis import BuiltInStaticAnalysis, StaticAnalysis, warm_up
 from executor_mcp.agents import AgentDirectory
+from executor_mcp.analysing import AnalysisPlace
 from executor_mcp.cancellation import CancelRequests
 from executor_mcp.capacity import Capacity
 from executor_mcp.end_record import EndRecord
@@ -221,6 +222,7 @@ def assemble(parts: Parts) -> Executor:
         packages=parts.packages,
         additions=planner,
         analysis=parts.analysis,
+        place=AnalysisPlace(warm_up),
     )
     referenced_files = ReferencedFiles(executions)
     waiting = WaitingStore(database)

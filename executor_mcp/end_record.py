@@ -130,7 +130,8 @@ class EndRecord:
         return replace(
             execution,
             status=outcome.status,
-            outcome=outcome,
+            # In the order in which the store reads them.
+            outcome=replace(outcome, files=tuple(sorted(outcome.files, key=lambda file: file.path))),
             receipt=receipt,
             started_at=started_at,
             finished_at=finished_at,

@@ -5,12 +5,12 @@ Asked by the gate before it admits, and by `validate_code` for whoever wants to 
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from code_safety.analysis import StaticAnalysis
 from code_safety.findings import Finding
+from executor_mcp.analysing import AnalysisPlace
 from executor_mcp.executor_policy import ExecutorPolicy
 from executor_mcp.jobs import job_of
 from executor_mcp.packages.errors import PackageNotAllowed, PackagesUnavailable
@@ -80,7 +80,9 @@ class Examiner:
         packages: PackageOffer,
         additions: AdditionPlanner,
         analysis: StaticAnalysis,
+        place: AnalysisPlace,
     ) -> None:
+        self._place = place
         self._sandbox = sandbox
         self._packages = packages
         self._additions = additions
@@ -106,8 +108,7 @@ class Examiner:
         """
         policy = self._policies.current()
         description = await self._sandbox.describe()
-        # In a thread: a large program takes long enough to be felt by every other caller.
-        verdict = await asyncio.to_thread(self._judge, policy, description, action, agent)
+        verdict = await self._place.run(action, lambda: self._judge(policy, description, action, agent))
         if isinstance(action, PackageAddition):
             return await self._with_plan(verdict, action, has_token=has_token)
         return await self._with_packages(verdict, action)

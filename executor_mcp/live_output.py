@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
+from executor_mcp.models import Execution
 from executor_mcp.sandbox.usage import UsagePeaks, UsageSample
 
 Stream = Literal["stdout", "stderr"]
@@ -53,6 +54,8 @@ class LiveExecution:
         self._usage_number = 0
         self._usage_told_at = float("-inf")
         self._ended = False
+        self._over = asyncio.Event()
+        self._recorded: Execution | None = None
         self._changed = asyncio.Event()
         self.stop = asyncio.Event()
         self.shutting_down = False
@@ -79,9 +82,21 @@ class LiveExecution:
         if content != self.last_checkpoint:
             self.last_checkpoint = content
 
-    def end(self) -> None:
+    def end(self, recorded: Execution | None = None) -> None:
+        """Nothing comes any more. `recorded` is the ended execution, once its record is durable."""
         self._ended = True
+        self._recorded = recorded
+        self._over.set()
         self._changed.set()
+
+    async def until_recorded(self, timeout_seconds: float) -> Execution | None:
+        """The ended execution, as it was recorded; None after the timeout, or where none is known."""
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await self._over.wait()
+        except TimeoutError:
+            return None
+        return self._recorded
 
     @property
     def ended(self) -> bool:
@@ -142,10 +157,10 @@ class LiveExecutions:
     def get(self, execution_id: str) -> LiveExecution | None:
         return self._by_id.get(execution_id)
 
-    def close(self, execution_id: str) -> None:
+    def close(self, execution_id: str, recorded: Execution | None = None) -> None:
         live = self._by_id.pop(execution_id, None)
         if live is not None:
-            live.end()
+            live.end(recorded)
 
     def __contains__(self, execution_id: str) -> bool:
         return execution_id in self._by_id or execution_id in self._expected

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from executor_mcp.later import Later
 from executor_mcp.live_output import Chunk, LiveExecution, Position
 from executor_mcp.storage.executions import ExecutionStore
 from executor_mcp.storage.running_state import Progress, RunningState
@@ -28,31 +28,6 @@ _MOST_BYTES: Final = 1 << 20
 _PIECE_BYTES: Final = 1 << 18
 
 
-class Keeping:
-    """One program's output being kept, from its first half second on."""
-
-    def __init__(self, keep: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self._keep = keep
-        self._task: asyncio.Task[None] | None = None
-        # A timer and no task: most programs are over before it.
-        self._timer = asyncio.get_running_loop().call_later(KEEP_SECONDS, self._start)
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether there may be rows to be taken away with the end."""
-        return self._task is not None
-
-    async def stop(self) -> None:
-        """What was asked of the database by then comes before what is asked afterwards."""
-        self._timer.cancel()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    def _start(self) -> None:
-        self._task = asyncio.create_task(self._keep())
-
-
 class OutputKeeper:
     """One for all executions of a process."""
 
@@ -61,8 +36,9 @@ class OutputKeeper:
         self._running = running
         self._log = structlog.get_logger("executor.output")
 
-    def begin(self, execution_id: str, live: LiveExecution) -> Keeping:
-        return Keeping(lambda: self._keep(execution_id, live))
+    def begin(self, execution_id: str, live: LiveExecution) -> Later:
+        """Once it has begun there may be rows to be taken away with the end."""
+        return Later(KEEP_SECONDS, lambda: self._keep(execution_id, live))
 
     async def _keep(self, execution_id: str, live: LiveExecution) -> None:
         began = last = time.monotonic() - KEEP_SECONDS

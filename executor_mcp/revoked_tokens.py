@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from typing import Final
+
+from sqlalchemy import bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -10,6 +12,11 @@ from executor_mcp.storage.schema import revoked_tokens
 from server_kit.audit_log import AuditLog
 from server_kit.clock import Clock
 from server_kit.database.base import Database
+from server_kit.database.fixed_statement import FixedStatement
+
+_OF_TOKEN: Final = FixedStatement(
+    select(revoked_tokens.c.token_id).where(revoked_tokens.c.token_id == bindparam("wanted"))
+)
 
 
 class RevokedTokens:
@@ -41,7 +48,4 @@ class RevokedTokens:
 
     async def is_revoked_within(self, connection: AsyncConnection, token_id: str) -> bool:
         """The same, within the transaction that is about to spend the token."""
-        found = await connection.execute(
-            select(revoked_tokens.c.token_id).where(revoked_tokens.c.token_id == token_id)
-        )
-        return found.one_or_none() is not None
+        return await _OF_TOKEN.row(connection, wanted=token_id) is not None

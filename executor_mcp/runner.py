@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from executor_mcp.admission import AdmittedCall
 from executor_mcp.capacity import Capacity
 from executor_mcp.end_record import EndRecord
+from executor_mcp.later import Later
 from executor_mcp.live_output import LiveExecution, LiveExecutions
 from executor_mcp.measurements import Measurements
 from executor_mcp.models import Execution, ExecutionStatus, Outcome
@@ -29,6 +30,8 @@ from server_kit.errors import ServerError
 
 _CANCEL_CHECK_SECONDS = 30.0
 _USUAL_START_SECONDS = 0.1
+_LASTING_SECONDS = 0.05
+"""A program that is over by then goes from `pending` to its end: it is spent and audited all the same."""
 
 
 class Runner:
@@ -73,7 +76,7 @@ class Runner:
         execution = call.execution
         live = self._live.open(execution.execution_id)
         self._measurements.began()
-        ended = execution
+        ended: Execution | None = None
         try:
             _, prepared = call.take()
             await self._steps.reached(Step.RUN_BEGUN)
@@ -91,8 +94,8 @@ class Runner:
             )
             return ended
         finally:
-            self._measurements.ended(ended)
-            self._live.close(execution.execution_id)
+            self._measurements.ended(ended or execution)
+            self._live.close(execution.execution_id, ended)
             self._capacity.give_back()
 
     async def _record_end(
@@ -118,15 +121,14 @@ class Runner:
     async def _run_program(
         self, execution_id: str, prepared: PreparedRun, live: LiveExecution, started_at: datetime
     ) -> tuple[Outcome, tuple[bytes, ...]]:
-        # The program need not wait for the row to say "running": it is spent and audited already.
-        recorded = asyncio.create_task(self._record_running(execution_id, started_at))
+        lasting = Later(_LASTING_SECONDS, lambda: self._attend(execution_id, live, started_at))
         run: SandboxRun | None = None
         try:
             run = await self._start(prepared, live)
             if run is None:
                 return _stopped_before_it_began(shutting_down=live.shutting_down), ()
             await self._steps.reached(Step.PROGRAM_STARTED)
-            ended = await self._wait(execution_id, run, live)
+            ended = await self._wait(run, live)
         except SandboxError as error:
             await self._discard(run, prepared)
             return _failed(f"the sandbox failed: {error}"), ()
@@ -136,7 +138,7 @@ class Runner:
             await self._discard(run, prepared)
             return _failed(f"the executor failed inside ({type(error).__name__}); see its log"), ()
         finally:
-            await recorded
+            await lasting.stop()
         ended = with_last_checkpoint(ended, live.last_checkpoint)
         outcome = outcome_of(ended, shutting_down=live.shutting_down)
         return outcome, tuple(file.content for file in ended.files)
@@ -159,15 +161,12 @@ class Runner:
         await self._workplace.discard(prepared)
         return None
 
-    async def _wait(self, execution_id: str, run: SandboxRun, live: LiveExecution) -> SandboxOutcome:
+    async def _wait(self, run: SandboxRun, live: LiveExecution) -> SandboxOutcome:
         stopper = asyncio.create_task(self._stop_when_asked(run, live))
-        listener = asyncio.create_task(self._hear_other_processes(execution_id, live))
         try:
             return await run.wait()
         finally:
             stopper.cancel()
-            listener.cancel()
-            await asyncio.gather(stopper, listener, return_exceptions=True)
 
     async def _stop_when_asked(self, run: SandboxRun, live: LiveExecution) -> None:
         await live.stop.wait()
@@ -175,6 +174,11 @@ class Runner:
             await run.cancel()
         except SandboxError as error:
             self._log.warning("cancel_failed", problem=str(error))
+
+    async def _attend(self, execution_id: str, live: LiveExecution, started_at: datetime) -> None:
+        """What a program that lasts is owed: others see it run, and can stop it."""
+        await self._record_running(execution_id, started_at)
+        await self._hear_other_processes(execution_id, live)
 
     async def _hear_other_processes(self, execution_id: str, live: LiveExecution) -> None:
         """Sets the local switch when another process has left word to stop this execution."""

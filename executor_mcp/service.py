@@ -31,6 +31,7 @@ from executor_mcp.storage.running_state import RunningState
 from executor_mcp.storage.waiting import WaitingStore
 from hitl_contract.action import action_digest, parse_action
 from server_kit.database.base import Database
+from server_kit.small_values import read_value
 
 T = TypeVar("T")
 
@@ -125,10 +126,14 @@ class ExecutionService:
         Raises:
             ExecutionNotFound: no execution has this id.
         """
-        execution = await self._get(execution_id)
-        if wait_seconds <= 0 or execution.status.is_final:
-            return execution
         deadline = asyncio.get_running_loop().time() + wait_seconds
+        live = self._live.get(execution_id) if wait_seconds > 0 else None
+        if live is not None and (recorded := await live.until_recorded(wait_seconds)) is not None:
+            # What was recorded here need not be read to be known.
+            return recorded
+        execution = await self._get(execution_id)
+        if deadline <= asyncio.get_running_loop().time() or execution.status.is_final:
+            return execution
         async with self._database.changes.watch(self._executions.change_key(execution_id)) as watch:
             while True:
                 execution = await self._get(execution_id)
@@ -208,7 +213,7 @@ class ExecutionService:
 
         Raises InvalidAction, or SandboxError when the sandbox cannot say what it offers.
         """
-        parsed = await asyncio.to_thread(parse_action, action)
+        parsed = await read_value(action, parse_action)
         try:
             whole, missing = await self._files.resolve(parsed), ()
         except Refused as refusal:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from executor_mcp.storage.schema import spent_tokens
 from server_kit.database.base import Database
+from server_kit.database.fixed_statement import FixedStatement
+from server_kit.database.row_insert import RowInsert
+
+_OF_TOKEN: Final = FixedStatement(
+    select(spent_tokens.c.execution_id).where(spent_tokens.c.token_id == bindparam("wanted"))
+)
 
 
 class AlreadySpent(Exception):
@@ -25,6 +32,10 @@ class SpentTokens:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        insert = postgresql.insert if database.dialect == "postgresql" else sqlite.insert
+        self._insert = RowInsert(
+            insert(spent_tokens).on_conflict_do_nothing(index_elements=[spent_tokens.c.token_id])
+        )
 
     async def execution_of(self, token_id: str) -> str | None:
         """The execution that a token was spent on, or None while it is unspent."""
@@ -44,18 +55,11 @@ class SpentTokens:
         Raises:
             AlreadySpent: the token was spent before, in whichever process.
         """
-        insert = postgresql.insert if self._database.dialect == "postgresql" else sqlite.insert
         row = {"token_id": token_id, "execution_id": execution_id, "spent_at": spent_at}
-        statement = (
-            insert(spent_tokens).values(row).on_conflict_do_nothing(index_elements=[spent_tokens.c.token_id])
-        )
-        inserted = await connection.execute(statement.returning(spent_tokens.c.token_id))
-        if inserted.scalar_one_or_none() is None:
+        if await self._insert.execute(connection, row) != 1:
             raise AlreadySpent(await _execution_of(connection, token_id) or "unknown")
 
 
 async def _execution_of(connection: AsyncConnection, token_id: str) -> str | None:
-    result = await connection.execute(
-        select(spent_tokens.c.execution_id).where(spent_tokens.c.token_id == token_id)
-    )
-    return result.scalar_one_or_none()
+    row = await _OF_TOKEN.row(connection, wanted=token_id)
+    return None if row is None else row.execution_id

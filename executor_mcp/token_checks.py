@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
@@ -31,6 +30,7 @@ from hitl_contract.verify import (
     verify_token,
 )
 from server_kit.errors import ServerError
+from server_kit.small_values import read_value
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ class TokenChecks:
                 parsed = await self.actions.action(token.claims.action_digest, token=capability_token)
             else:
                 # Canonical bytes of a large action take long enough to be felt by every other caller.
-                parsed = await asyncio.to_thread(parse_action, action)
-            return await asyncio.to_thread(bind_action, token, parsed)
+                parsed = await read_value(action, parse_action)
+            return await read_value(parsed, lambda whole: bind_action(token, whole))
         except ActionSourceUnavailable as error:
             raise Refused(RefusalReason.ACTION_UNAVAILABLE, str(error), step=5) from error
         except InvalidAction as error:

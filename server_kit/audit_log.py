@@ -40,6 +40,7 @@ from server_kit.audit_tables import AuditTables, audit_tables
 from server_kit.audit_witness import Witness
 from server_kit.clock import Clock, SystemClock
 from server_kit.database.base import Database
+from server_kit.database.fixed_statement import FixedStatement
 from server_kit.database.row_insert import RowInsert
 from server_kit.errors import AuditUnavailable, DatabaseUnavailable
 
@@ -78,7 +79,7 @@ class AuditLog(AuditRecords):
         entries, marks = tables.entries, tables.checkpoints
         self._insert_entry = RowInsert(insert(entries))
         self._insert_checkpoint = insert(marks)
-        self._select_head = (
+        self._select_head = FixedStatement(
             select(entries.c.sequence, entries.c.entry_hash).order_by(entries.c.sequence.desc()).limit(1)
         )
         self._select_hash = select(entries.c.entry_hash).where(entries.c.sequence == bindparam("wanted"))
@@ -237,7 +238,7 @@ class AuditLog(AuditRecords):
         return self._clock.now().isoformat(timespec="microseconds").replace("+00:00", "Z")
 
     async def _head(self, connection: AsyncConnection) -> tuple[int, str]:
-        row = (await connection.execute(self._select_head)).one_or_none()
+        row = await self._select_head.row(connection)
         return (0, genesis_hash(self.chain)) if row is None else (int(row.sequence), str(row.entry_hash))
 
     async def _compare(self, connection: AsyncConnection) -> None:

@@ -9,9 +9,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Row, Select, insert, select, update
+from sqlalchemy import Row, bindparam, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from executor_mcp.models import (
@@ -27,9 +27,48 @@ from executor_mcp.quotas import Demand
 from executor_mcp.sandbox.base import Connection, ResourceUsage
 from executor_mcp.storage.schema import execution_files, execution_outcomes, executions
 from server_kit.database.base import ChangeFeed, Database
+from server_kit.database.fixed_statement import FixedStatement
+from server_kit.database.row_insert import RowInsert
 
 MAX_PAGE = 200
 _OUTCOME_COLUMNS = tuple(column for column in execution_outcomes.c if column.name != "execution_id")
+
+_id, _status = executions.c.execution_id, executions.c.status
+_INSERT: Final = RowInsert(insert(executions))
+_INSERT_OUTCOME: Final = RowInsert(insert(execution_outcomes))
+_INSERT_FILE: Final = RowInsert(insert(execution_files))
+_BEGIN: Final = FixedStatement(
+    update(executions)
+    .where(_id == bindparam("wanted"), _status == ExecutionStatus.PENDING.value)
+    .values(status=ExecutionStatus.RUNNING.value, started_at=bindparam("at"))
+)
+_END: Final = FixedStatement(
+    update(executions)
+    .where(_id == bindparam("wanted"), or_(*(_status == one.value for one in sorted(UNFINISHED))))
+    .values(
+        status=bindparam("ended_as"),
+        started_at=bindparam("began"),
+        finished_at=bindparam("ended"),
+        receipt=bindparam("vouched"),
+        stored_bytes=bindparam("size"),
+    )
+)
+_CANCELLED: Final = FixedStatement(select(executions.c.cancel_requested_at).where(_id == bindparam("wanted")))
+_WHOLE: Final = FixedStatement(
+    select(executions, *_OUTCOME_COLUMNS)
+    .join_from(executions, execution_outcomes, isouter=True)
+    .where(_id == bindparam("wanted"))
+)
+_FILES: Final = FixedStatement(
+    select(
+        execution_files.c.path,
+        execution_files.c.size,
+        execution_files.c.sha256,
+        execution_files.c.media_type,
+    )
+    .where(execution_files.c.execution_id == bindparam("wanted"))
+    .order_by(execution_files.c.path)
+)
 
 
 @dataclass(frozen=True)
@@ -60,26 +99,25 @@ class ExecutionStore:
         return f"execution:{execution_id}"
 
     async def insert(self, connection: AsyncConnection, execution: Execution) -> None:
-        await connection.execute(
-            insert(executions).values(
-                execution_id=execution.execution_id,
-                token_id=execution.token_id,
-                request_id=execution.request_id,
-                agent=execution.agent,
-                action_digest=execution.action_digest,
-                language=execution.language,
-                owner=execution.owner,
-                backend=execution.sandbox.backend,
-                runtime=execution.sandbox.runtime,
-                image_digest=execution.sandbox.image_digest,
-                packages=_packages_text(execution.packages),
-                status=execution.status.value,
-                created_at=execution.created_at,
-                warnings=_warnings(execution),
-                wall_limit_seconds=execution.demand.wall_seconds,
-                cpu_limit_seconds=execution.demand.cpu_seconds,
-            )
-        )
+        row = {
+            "execution_id": execution.execution_id,
+            "token_id": execution.token_id,
+            "request_id": execution.request_id,
+            "agent": execution.agent,
+            "action_digest": execution.action_digest,
+            "language": execution.language,
+            "owner": execution.owner,
+            "backend": execution.sandbox.backend,
+            "runtime": execution.sandbox.runtime,
+            "image_digest": execution.sandbox.image_digest,
+            "packages": _packages_text(execution.packages),
+            "status": execution.status.value,
+            "created_at": execution.created_at,
+            "warnings": _warnings(execution),
+            "wall_limit_seconds": execution.demand.wall_seconds,
+            "cpu_limit_seconds": execution.demand.cpu_seconds,
+        }
+        await _INSERT.execute(connection, row)
 
     async def assign(self, connection: AsyncConnection, execution: Execution) -> None:
         """What waited is now its owner's, in the sandbox that it found there."""
@@ -98,16 +136,9 @@ class ExecutionStore:
 
     async def mark_running(self, connection: AsyncConnection, execution_id: str, *, at: datetime) -> bool:
         """False when the execution is no longer pending."""
-        changed = await connection.execute(
-            update(executions)
-            .where(
-                executions.c.execution_id == execution_id,
-                executions.c.status == ExecutionStatus.PENDING.value,
-            )
-            .values(status=ExecutionStatus.RUNNING.value, started_at=at)
-        )
+        changed = await _BEGIN.change(connection, wanted=execution_id, at=at)
         await self._database.changes.publish(connection, self.change_key(execution_id))
-        return changed.rowcount == 1
+        return changed == 1
 
     async def finish(
         self,
@@ -121,34 +152,28 @@ class ExecutionStore:
         finished_at: datetime,
     ) -> bool:
         """Record the end; False, with nothing written, when the execution has ended already."""
-        changed = await connection.execute(
-            update(executions)
-            .where(
-                executions.c.execution_id == execution_id,
-                executions.c.status.in_([status.value for status in UNFINISHED]),
-            )
-            .values(
-                status=outcome.status.value,
-                started_at=started_at,
-                finished_at=finished_at,
-                receipt=receipt,
-                stored_bytes=outcome.stored_bytes,
-            )
+        changed = await _END.change(
+            connection,
+            wanted=execution_id,
+            ended_as=outcome.status.value,
+            began=started_at,
+            ended=finished_at,
+            vouched=receipt,
+            size=outcome.stored_bytes,
         )
-        if changed.rowcount != 1:
+        if changed != 1:
             return False
-        await connection.execute(insert(execution_outcomes).values(_outcome_values(execution_id, outcome)))
+        await _INSERT_OUTCOME.execute(connection, _outcome_values(execution_id, outcome))
         for file, content in zip(outcome.files, contents, strict=True):
-            await connection.execute(
-                insert(execution_files).values(
-                    execution_id=execution_id,
-                    path=file.path,
-                    size=file.size,
-                    sha256=file.sha256,
-                    media_type=file.media_type,
-                    content=content,
-                )
-            )
+            row = {
+                "execution_id": execution_id,
+                "path": file.path,
+                "size": file.size,
+                "sha256": file.sha256,
+                "media_type": file.media_type,
+                "content": content,
+            }
+            await _INSERT_FILE.execute(connection, row)
         await self._database.changes.publish(connection, self.change_key(execution_id))
         return True
 
@@ -168,30 +193,17 @@ class ExecutionStore:
 
     async def is_cancel_requested(self, execution_id: str) -> bool:
         async def read(connection: AsyncConnection) -> bool:
-            requested = await connection.execute(
-                select(executions.c.cancel_requested_at).where(executions.c.execution_id == execution_id)
-            )
-            return requested.scalar_one_or_none() is not None
+            row = await _CANCELLED.row(connection, wanted=execution_id)
+            return row is not None and row.cancel_requested_at is not None
 
         return await self._database.read(read)
 
     async def get(self, execution_id: str) -> Execution | None:
         async def read(connection: AsyncConnection) -> Execution | None:
-            row = (
-                await connection.execute(_select().where(executions.c.execution_id == execution_id))
-            ).one_or_none()
+            row = await _WHOLE.row(connection, wanted=execution_id)
             if row is None:
                 return None
-            files = await connection.execute(
-                select(
-                    execution_files.c.path,
-                    execution_files.c.size,
-                    execution_files.c.sha256,
-                    execution_files.c.media_type,
-                )
-                .where(execution_files.c.execution_id == execution_id)
-                .order_by(execution_files.c.path)
-            )
+            files = await _FILES.rows(connection, wanted=execution_id)
             return _execution(row, tuple(StoredFile(*file) for file in files))
 
         return await self._database.read(read)
@@ -242,10 +254,6 @@ class ExecutionStore:
             return FileContent(StoredFile(row.path, row.size, row.sha256, row.media_type), row.content)
 
         return await self._database.read(read)
-
-
-def _select() -> Select[Any]:
-    return select(executions, *_OUTCOME_COLUMNS).join_from(executions, execution_outcomes, isouter=True)
 
 
 def _warnings(execution: Execution) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Final
 
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -11,18 +12,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from executor_mcp.models import UNFINISHED, Execution
 from executor_mcp.quotas import Demand, Excess, PrincipalKind, Quota, QuotaRules, Use, excess
 from executor_mcp.storage.schema import execution_approvers, execution_outcomes, executions
+from server_kit.database.row_insert import RowInsert
 
+_INSERT: Final = RowInsert(insert(execution_approvers))
 _UNFINISHED = tuple(status.value for status in UNFINISHED)
 
 
 async def note_approvers(connection: AsyncConnection, execution: Execution, people: Iterable[str]) -> None:
     """Once for each person, however many approvals of theirs there were."""
     for person in sorted(set(people)):
-        await connection.execute(
-            insert(execution_approvers).values(
-                execution_id=execution.execution_id, person=person, created_at=execution.created_at
-            )
-        )
+        row = {"execution_id": execution.execution_id, "person": person, "created_at": execution.created_at}
+        await _INSERT.execute(connection, row)
 
 
 async def find_excess(

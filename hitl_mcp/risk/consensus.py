@@ -28,7 +28,7 @@ from hitl_mcp.approvals.terms import AgentFacts, RiskAssessment, RiskVote
 from hitl_mcp.risk.assessor import Assessor, Opinion, worst
 from hitl_mcp.risk.claim import AgentsClaim
 from hitl_mcp.risk.errors import AssessorUnavailable
-from hitl_mcp.risk.sizes import is_small
+from server_kit.small_values import is_small
 
 DEFAULT_TIMEOUT_SECONDS: Final = 10.0
 

@@ -14,8 +14,8 @@ from hitl_mcp.approvals.models import Submission
 from hitl_mcp.approvals.terms import AgentFacts
 from hitl_mcp.risk.assessor import Opinion
 from hitl_mcp.risk.shapes import Shape, shape_of
-from hitl_mcp.risk.sizes import read_action
 from server_kit.clock import Clock
+from server_kit.small_values import read_value
 
 REMEMBERED: Final = timedelta(seconds=5)
 """How long an agent's record is used before it is read again: a vote may be that much behind."""
@@ -72,7 +72,7 @@ class HistoryVote:
         record = await self._record(agent.name)
         if not record:
             return _NO_RECORD
-        digest = await read_action(submission.action, action_digest)
+        digest = await read_value(submission.action, action_digest)
         return judge(record, digest, shape_of(submission.action))
 
     async def _record(self, agent: str) -> Sequence[PastOperation]:

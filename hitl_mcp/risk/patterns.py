@@ -17,7 +17,7 @@ from hitl_mcp.approvals.terms import AgentFacts
 from hitl_mcp.risk.assessor import Opinion
 from hitl_mcp.risk.names import sign_of_address, sign_of_operation, signs_of_path
 from hitl_mcp.risk.signs import Sign, signs_in
-from hitl_mcp.risk.sizes import read_action
+from server_kit.small_values import read_value
 
 _READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _SEARCHES = frozenset({"ag", "egrep", "fgrep", "grep", "rg", "zgrep"})
@@ -35,7 +35,7 @@ class PatternsVote:
         return _opinion_on(submission.action)
 
     async def assess(self, agent: AgentFacts, submission: Submission) -> Opinion:  # noqa: ARG002 - the protocol's signature
-        return await read_action(submission.action, _opinion_on)
+        return await read_value(submission.action, _opinion_on)
 
 
 def _opinion_on(action: Action) -> Opinion:

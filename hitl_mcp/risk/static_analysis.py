@@ -16,7 +16,7 @@ from hitl_mcp.approvals.levels import RiskLevel
 from hitl_mcp.approvals.models import Submission
 from hitl_mcp.approvals.terms import AgentFacts
 from hitl_mcp.risk.assessor import Opinion
-from hitl_mcp.risk.sizes import read_action
+from server_kit.small_values import read_value
 
 _log = structlog.get_logger(__name__)
 
@@ -66,13 +66,13 @@ class StaticAnalysisVote:
         return opinion_on(self._analyse(submission.action))
 
     async def assess(self, agent: AgentFacts, submission: Submission) -> Opinion:  # noqa: ARG002 - the protocol's signature
-        digest = await read_action(submission.action, action_digest)
+        digest = await read_value(submission.action, action_digest)
         known = self._known.get(digest)
         if known is not None:
             self._known.move_to_end(digest)
             return known
         await self._loaded()
-        opinion = opinion_on(await read_action(submission.action, self._analyse))
+        opinion = opinion_on(await read_value(submission.action, self._analyse))
         self._known[digest] = opinion
         if len(self._known) > _CACHED:
             self._known.popitem(last=False)

@@ -6,13 +6,12 @@ each execution takes several times as long as inserting a row.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Dialect, Insert
-from sqlalchemy.exc import DBAPIError, StatementError
+from sqlalchemy.exc import StatementError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server_kit.database.sqlite_driver import InlineConnection
@@ -46,12 +45,7 @@ class RowInsert:
             values = [row[name] if bind is None else bind(row[name]) for name, bind in compiled.values]
         except Exception as error:
             raise StatementError(str(error), compiled.text, None, error, hide_parameters=True) from error
-        try:
-            return connection.insert(compiled.text, values)
-        except sqlite3.Error as error:
-            raise DBAPIError.instance(
-                compiled.text, None, error, sqlite3.Error, hide_parameters=True, dialect=connection.dialect
-            ) from error
+        return connection.change(compiled.text, values).rowcount
 
 
 def _compile(statement: Insert, names: tuple[str, ...], dialect: Dialect) -> _Compiled:

@@ -14,10 +14,12 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, cast
 
-from sqlalchemy import column, insert, table
+from sqlalchemy import column, table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from server_kit.database.sqlite_driver import InlineConnection
 from server_kit.database.sqlite_files import FileIdentity, connect
 from server_kit.database.watching import LocalWatch, Watchers, checked_key
 
@@ -32,7 +34,7 @@ KEPT_ROWS = 8192
 PRUNED_EVERY = 1024
 
 _change_feed = table("change_feed", column("sequence"), column("key"))
-_insert = insert(_change_feed)
+_INSERT: Final = "INSERT INTO change_feed (key) VALUES (?)"
 
 
 @dataclass
@@ -57,8 +59,9 @@ class SqliteChangeFeed:
         self.polls = 0
 
     async def publish(self, connection: AsyncConnection, key: str) -> None:
-        result = await connection.execute(_insert, {"key": checked_key(key)})
-        sequence = int(result.lastrowid)
+        # All connections of this dialect are ours.
+        inline = cast("InlineConnection", connection)
+        sequence = int(inline.change(_INSERT, (checked_key(key),)).lastrowid or 0)
         self._published.append((sequence, key))
         if sequence % PRUNED_EVERY == 0:
             old = _change_feed.delete().where(_change_feed.c.sequence <= sequence - KEPT_ROWS)

@@ -184,9 +184,32 @@ class InlineConnection(AsyncConnection):
     ) -> Any:
         return (await self.execute(statement, parameters, execution_options=execution_options)).scalar()
 
-    def insert(self, statement: str, values: Sequence[Any]) -> int:
-        """Run an INSERT as it is; return how many rows it made. Raises sqlite3.Error."""
-        return self._driver.raw.execute(statement, values).rowcount
+    def change(self, statement: str, values: Sequence[Any]) -> sqlite3.Cursor:
+        """Run an INSERT, UPDATE or DELETE as it is; the cursor says of how many rows. Raises DBAPIError."""
+        try:
+            return self._driver.raw.execute(statement, values)
+        except sqlite3.Error as error:
+            raise self._as_sqlalchemy_says(error, statement) from error
+
+    async def query(self, statement: str, values: Sequence[Any]) -> list[Any]:
+        """The rows of a SELECT as they are in the database, within the budget. Raises DBAPIError."""
+        driver = self._driver
+
+        def work() -> list[Any]:
+            driver.limit(statement)
+            try:
+                return driver.raw.execute(statement, values).fetchall()
+            except sqlite3.Error as error:
+                raise self._as_sqlalchemy_says(error, statement) from error
+            finally:
+                driver.lift_limit()
+
+        return await driver.run(work)
+
+    def _as_sqlalchemy_says(self, error: sqlite3.Error, statement: str) -> Exception:
+        return DBAPIError.instance(
+            statement, None, error, sqlite3.Error, hide_parameters=True, dialect=self.dialect
+        )
 
     async def exec_driver_sql(
         self, statement: str, parameters: Any = None, execution_options: Any = None

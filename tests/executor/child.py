@@ -37,7 +37,8 @@ async def main(url: str, home: str, key: str, log: str, step: str, token_file: s
     issuer = Issuer(Ed25519PrivateKey.from_private_bytes(bytes.fromhex(key)))
     issuer.claims(PROGRAM)
     database = await open_database(url)
-    sandbox = TwinSandbox(log=Path(log))
+    # Only what lasts is recorded as running.
+    sandbox = TwinSandbox(log=Path(log), hold=step == Step.RUNNING_RECORDED)
     made = bench(database, Path(home), issuer=issuer, sandbox=sandbox, steps=KillAt(step), places=100)
     await made.executor.recovery.begin()
     sys.stdout.write("ready\n")

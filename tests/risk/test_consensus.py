@@ -14,7 +14,7 @@ from hitl_mcp.approvals.terms import RiskAssessment, RiskVote
 from hitl_mcp.risk.assessor import Opinion
 from hitl_mcp.risk.consensus import Consensus
 from hitl_mcp.risk.errors import AssessorUnavailable
-from hitl_mcp.risk.sizes import ON_THE_LOOP_CHARACTERS
+from server_kit.small_values import ON_THE_LOOP_CHARACTERS
 from tests.risk.assessors import AGENT, Answers, Fails, Hangs, Says, SaysAtOnce, python, submission
 
 LOW, MEDIUM, HIGH, CRITICAL = RiskLevel

@@ -11,8 +11,8 @@ from code_safety.analysis import analyse
 from code_safety.findings import Analysis, Finding, Place, Rule, Severity
 from hitl_contract.action import Action
 from hitl_mcp.approvals.levels import RiskLevel
-from hitl_mcp.risk.sizes import ON_THE_LOOP_CHARACTERS
 from hitl_mcp.risk.static_analysis import StaticAnalysisVote, opinion_on
+from server_kit.small_values import ON_THE_LOOP_CHARACTERS
 from tests.risk.assessors import AGENT, python, submission
 
 
