@@ -28,6 +28,7 @@ from benchmarks.report import FILLED, print_report, write_json
 from benchmarks.rules import main as measure_rules
 from benchmarks.servers import floor_serving, make_home, serving, stdio_command
 from benchmarks.stored import store_requests
+from benchmarks.whole_call import main as measure_whole_call
 
 _HERE = Path(__file__).parent
 _NAMED = {
@@ -41,6 +42,7 @@ _NAMED = {
     "hostile": measure_hostile,
     "peers": measure_peers,
     "rules": measure_rules,
+    "stdio": measure_whole_call,
 }
 
 

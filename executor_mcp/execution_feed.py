@@ -115,8 +115,9 @@ async def follow(
         ExecutionNotFound: no execution has this id.
     """
     told = None
+    recorded: Execution | None = None
     while True:
-        execution = await executions.get(execution_id)
+        execution = recorded or await executions.get(execution_id)
         if execution.outcome is not None:
             for chunk in _rest(execution.outcome, position):
                 position = position.after(chunk)
@@ -132,6 +133,7 @@ async def follow(
             async for event, behind in _as_it_comes(live, position, until):
                 position = behind
                 yield event, behind
+            recorded = live.recorded
         else:
             while chunks := await executions.stored_output(execution_id, position):
                 for chunk in chunks:

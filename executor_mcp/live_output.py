@@ -55,7 +55,8 @@ class LiveExecution:
         self._usage_told_at = float("-inf")
         self._ended = False
         self._over = asyncio.Event()
-        self._recorded: Execution | None = None
+        self.recorded: Execution | None = None
+        """The ended execution, once its record is durable."""
         self._changed = asyncio.Event()
         self.stop = asyncio.Event()
         self.shutting_down = False
@@ -83,9 +84,9 @@ class LiveExecution:
             self.last_checkpoint = content
 
     def end(self, recorded: Execution | None = None) -> None:
-        """Nothing comes any more. `recorded` is the ended execution, once its record is durable."""
+        """Nothing comes any more."""
         self._ended = True
-        self._recorded = recorded
+        self.recorded = recorded
         self._over.set()
         self._changed.set()
 
@@ -96,7 +97,7 @@ class LiveExecution:
                 await self._over.wait()
         except TimeoutError:
             return None
-        return self._recorded
+        return self.recorded
 
     @property
     def ended(self) -> bool:

@@ -237,14 +237,14 @@ class ExecutionService:
 
     async def _get(self, execution_id: str) -> Execution:
         execution = await self._executions.get(execution_id) if _EXECUTION_ID.match(execution_id) else None
-        if execution is not None and execution.status is ExecutionStatus.PENDING:
-            ahead = await self._queue.ahead_of(execution_id)
-            execution = replace(execution, ahead=ahead)
         if execution is None:
             raise ExecutionNotFound(
                 f"execution_id: there is no execution {execution_id[:64]!a}; execute returns the id "
                 "(exe_ and 26 characters)"
             )
+        # What runs here does not wait, whatever its row says yet.
+        if execution.status is ExecutionStatus.PENDING and self._live.get(execution_id) is None:
+            execution = replace(execution, ahead=await self._queue.ahead_of(execution_id))
         return execution
 
     def _own(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:

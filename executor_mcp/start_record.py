@@ -129,6 +129,8 @@ class StartRecord:
         Raises:
             Refused: `quota_exceeded`, or `storage_unavailable`.
         """
+        if not self._bounded(execution, token):
+            return
         try:
             await self._database.read(lambda connection: self._keep_quotas(connection, execution, token))
         except _OverQuota as error:
@@ -225,14 +227,23 @@ class StartRecord:
     async def _keep_quotas(
         self, connection: AsyncConnection, execution: Execution, token: VerifiedToken
     ) -> None:
-        principals: list[tuple[PrincipalKind, str]] = [("agent", execution.agent)]
-        for name in sorted({one.person for one in token.claims.approved_by}):
-            principals.append(("person", name))
         found = await find_excess(
-            connection, self._bounds.quotas, principals, execution.demand, now=execution.created_at
+            connection,
+            self._bounds.quotas,
+            self._bounded(execution, token),
+            execution.demand,
+            now=execution.created_at,
         )
         if found is not None:
             raise _OverQuota(found)
+
+    def _bounded(self, execution: Execution, token: VerifiedToken) -> list[tuple[PrincipalKind, str]]:
+        """Whose quotas there are to be kept."""
+        principals: list[tuple[PrincipalKind, str]] = [("agent", execution.agent)]
+        for name in sorted({one.person for one in token.claims.approved_by}):
+            principals.append(("person", name))
+        rules = self._bounds.quotas
+        return [(kind, name) for kind, name in principals if not rules.of(kind, name).bounds_nothing]
 
     async def _keep_queue_bounded(self, connection: AsyncConnection, execution: Execution, size: int) -> None:
         most = self._bounds.most_waiting or 0

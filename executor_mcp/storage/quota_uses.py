@@ -39,8 +39,6 @@ async def find_excess(
     """
     for kind, name in principals:
         quota = rules.of(kind, name)
-        if quota.bounds_nothing:
-            continue
         uses = await _uses(connection, kind, name, quota, now - rules.window)
         found = excess(quota, uses, demand, now=now, window=rules.window)
         if found is not None:

@@ -74,8 +74,8 @@ async def test_a_program_that_is_over_at_once_costs_two_transactions_and_its_ans
     made.sandbox.hold = True
 
     execution_id = await service.execute(made.issuer.token(), None)
-    # What step 4, 9 and the quotas look at; then the token is spent and "started" is on record.
-    assert counting.take() == ["read", "read", "read", "write"]
+    # Whether it is revoked, and whether it is spent; then it is spent, and "started" is on record.
+    assert counting.take() == ["read", "read", "write"]
     waiting = asyncio.create_task(service.get(execution_id, wait_seconds=20))
     await eventually(lambda: bool(made.sandbox.runs))
     assert counting.take() == []

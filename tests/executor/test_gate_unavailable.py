@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from executor_mcp.errors import RefusalReason, Refused, RevocationsUnavailable
+from executor_mcp.quotas import Quota, QuotaRules
 from executor_mcp.sandbox.errors import SandboxBusy, SandboxRefused, SandboxUnavailable
+from executor_mcp.start_record import SharedBounds
 from server_kit.database.base import Database
 from server_kit.errors import AuditUnavailable, DatabaseUnavailable
 from tests.executor.support import Bench, bench, eventually, refused
@@ -158,8 +160,11 @@ async def test_what_cannot_be_recorded_is_refused_and_the_token_stays_unspent(
 
 @pytest.mark.parametrize("failing", [1, 2, 3])
 async def test_a_database_that_cannot_be_read_refuses(
-    ready: Bench, failing: int, monkeypatch: pytest.MonkeyPatch
+    store: Database, tmp_path: Path, failing: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Where there are quotas they are the third thing that is looked at.
+    quotas = QuotaRules(each_agent=Quota(executions=9))
+    ready = bench(store, tmp_path, bounds=SharedBounds(quotas=quotas))
     token, read, reads = ready.issuer.token(), ready.database.read, 0
 
     async def fail(operation: Any) -> Any:
