@@ -30,7 +30,7 @@ from server_kit.errors import ServerError
 
 _CANCEL_CHECK_SECONDS = 30.0
 _USUAL_START_SECONDS = 0.1
-_LASTING_SECONDS = 0.05
+LASTING_SECONDS = 0.05
 """A program that is over by then goes from `pending` to its end: it is spent and audited all the same."""
 
 
@@ -121,7 +121,7 @@ class Runner:
     async def _run_program(
         self, execution_id: str, prepared: PreparedRun, live: LiveExecution, started_at: datetime
     ) -> tuple[Outcome, tuple[bytes, ...]]:
-        lasting = Later(_LASTING_SECONDS, lambda: self._attend(execution_id, live, started_at))
+        lasting = Later(LASTING_SECONDS, lambda: self._attend(execution_id, live, started_at))
         run: SandboxRun | None = None
         try:
             run = await self._start(prepared, live)

@@ -242,10 +242,12 @@ class ExecutionService:
                 f"execution_id: there is no execution {execution_id[:64]!a}; execute returns the id "
                 "(exe_ and 26 characters)"
             )
-        # What runs here does not wait, whatever its row says yet.
-        if execution.status is ExecutionStatus.PENDING and self._live.get(execution_id) is None:
-            execution = replace(execution, ahead=await self._queue.ahead_of(execution_id))
-        return execution
+        if execution.status is not ExecutionStatus.PENDING:
+            return execution
+        if self._live.get(execution_id) is not None:
+            # Whatever its row says yet.
+            return replace(execution, status=ExecutionStatus.RUNNING)
+        return replace(execution, ahead=await self._queue.ahead_of(execution_id))
 
     def _own(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work)

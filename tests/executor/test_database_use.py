@@ -6,14 +6,16 @@ import asyncio
 import itertools
 import threading
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from executor_mcp import runner
 from executor_mcp.analysing import AnalysisPlace
+from executor_mcp.execution_feed import EndEvent, OutputEvent, StatusEvent, follow
 from executor_mcp.models import ExecutionStatus
 from hitl_contract.action import parse_action
 from server_kit.database.base import ChangeFeed, Database, Dialect, Operation
@@ -66,6 +68,13 @@ async def counted(either_store: Database, tmp_path: Path) -> AsyncIterator[tuple
     await made.executor.recovery.end()
 
 
+@pytest.fixture
+def any_time_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the machine is, no program counts as one that lasts."""
+    monkeypatch.setattr(runner, "LASTING_SECONDS", 3600.0)
+
+
+@pytest.mark.usefixtures("any_time_is_short")
 async def test_a_program_that_is_over_at_once_costs_two_transactions_and_its_answer_no_look(
     counted: tuple[Bench, Counting],
 ) -> None:
@@ -88,6 +97,33 @@ async def test_a_program_that_is_over_at_once_costs_two_transactions_and_its_ans
     assert ended.started_at is not None
     events = [event for event, subject, _ in await made.events() if subject == execution_id]
     assert events == ["execution.started", "execution.finished"]
+
+
+@pytest.mark.usefixtures("any_time_is_short")
+async def test_who_follows_looks_once_and_is_handed_the_recorded_end(
+    counted: tuple[Bench, Counting],
+) -> None:
+    made, counting = counted
+    service = made.executor.service
+    made.sandbox.hold = True
+    execution_id = await service.execute(made.issuer.token(), None)
+    await eventually(lambda: bool(made.sandbox.runs))
+    counting.take()
+
+    followed = [event async for event in _followed(made, execution_id)]
+
+    assert [type(event) for event in followed] == [StatusEvent, OutputEvent, EndEvent]
+    assert counting.take() == ["read", "write"]
+    assert followed[0] == StatusEvent(replace(followed[0].execution, status=ExecutionStatus.RUNNING))
+    assert followed[-1] == EndEvent(await service.get(execution_id))
+
+
+async def _followed(made: Bench, execution_id: str) -> AsyncIterator[Any]:
+    """Its events; it ends as soon as somebody has heard that it runs."""
+    async for event, _ in follow(made.executor.service, execution_id):
+        if isinstance(event, StatusEvent):
+            made.sandbox.runs[0].end(outcome())
+        yield event
 
 
 async def test_a_program_that_lasts_is_recorded_as_running_and_stopped_from_elsewhere(
