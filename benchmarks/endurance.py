@@ -30,10 +30,16 @@ _CALLERS = 3
 _MEGABYTE = 1e6
 
 
+_MAXIMUM = 2
+
+
 @dataclass(frozen=True)
 class _Kept:
-    """What this process holds, with so many containers waiting."""
+    """What this process holds, with so many containers waiting, beside what `networks` take that are used
+    again: each a container with its process, and a descriptor here.
+    """
 
+    networks: int
     containers: int
     processes: int
     descriptors: int
@@ -45,14 +51,21 @@ def _label() -> tuple[str, ...]:
     return ("--filter", f"label=hitl.sandbox.instance={_INSTANCE}")
 
 
-def _now() -> _Kept:
+def _now(networks: int = 0) -> _Kept:
     containers = output_of("docker", "ps", "-aq", "--no-trunc", *_label()).split()
     shims = [path for path in Path("/proc").glob("[0-9]*/cmdline") if _is_shim_of(path, containers)]
     directories = list(Path(tempfile.gettempdir()).glob(f"hitl-pool-*_{os.getpid()}_*/*"))
     gc.collect()
     resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     descriptors = len(os.listdir("/proc/self/fd"))
-    return _Kept(len(containers), len(shims), descriptors, len(directories), resident / _MEGABYTE)
+    return _Kept(
+        networks,
+        len(containers) - networks,
+        len(shims) - networks,
+        descriptors - networks,
+        len(directories),
+        resident / _MEGABYTE,
+    )
 
 
 def _is_shim_of(path: Path, containers: list[str]) -> bool:
@@ -66,7 +79,7 @@ def _is_shim_of(path: Path, containers: list[str]) -> bool:
 async def measure(count: int) -> tuple[dict[str, float], list[Verdict]]:
     """What was kept before and after by name, and what became of the targets."""
     engine = DockerEngine()
-    settings = PoolSettings(minimum=2, maximum=2, patience_seconds=300)
+    settings = PoolSettings(minimum=2, maximum=_MAXIMUM, patience_seconds=300)
     sandbox = PooledDockerSandbox(engine, DockerSandbox(engine, instance=_INSTANCE), settings)
     bench = Bench(sandbox)
 
@@ -78,12 +91,12 @@ async def measure(count: int) -> tuple[dict[str, float], list[Verdict]]:
         await sandbox.remove_leftovers()
         await asyncio.gather(*(caller(_WARM_UP // _CALLERS) for _ in range(_CALLERS)))
         await bench.quiet(2)
-        before = await asyncio.to_thread(_now)
+        before = await asyncio.to_thread(_now, sandbox.networks_held())
         began = time.perf_counter()
         await asyncio.gather(*(caller(count // _CALLERS) for _ in range(_CALLERS)))
         rate = count / (time.perf_counter() - began)
         await bench.quiet(2)
-        after = await asyncio.to_thread(_now)
+        after = await asyncio.to_thread(_now, sandbox.networks_held())
         pool = sandbox.report()
     finally:
         await sandbox.close()
@@ -97,6 +110,7 @@ async def measure(count: int) -> tuple[dict[str, float], list[Verdict]]:
         "MB after": after.megabytes,
     }
     return numbers, [
+        Verdict("networks held, of all", after.networks, 2 * _MAXIMUM, False),
         Verdict("containers more", after.containers - before.containers, 0, False),
         Verdict("shims more", after.processes - before.processes, 0, False),
         Verdict("descriptors more", after.descriptors - before.descriptors, 0, False),

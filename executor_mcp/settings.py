@@ -73,7 +73,7 @@ class WarmPoolSettings(SettingsModel):
     )
     maximum: int = Field(default=8, ge=1, le=256, description="most containers that wait, of all limits")
     launches_at_a_time: int = Field(
-        default=2, ge=1, le=32, description="containers made at a time, and as many removed"
+        default=3, ge=1, le=32, description="containers made at a time, and as many removed"
     )
     most_waiting: int = Field(default=64, ge=0, le=1024, description="calls that wait when none is ready")
     patience_seconds: float = Field(
@@ -207,6 +207,11 @@ class Settings(SettingsModel):
     leeway_seconds: int = Field(default=10, ge=0, le=30, description="tolerated difference of the clocks")
     sandbox: Literal["auto", "docker", "gvisor", "bubblewrap"] = "auto"
     image: str = Field(default=DEFAULT_IMAGE, min_length=1, description="sandbox image for docker and gvisor")
+    container_runtime: str | None = Field(
+        default=None,
+        min_length=1,
+        description="what the engine starts docker's containers with, such as crun; by default its default",
+    )
     engine_seconds: float = Field(
         default=30, ge=1, le=600, description="how long an answer of the container engine is waited for"
     )

@@ -300,6 +300,7 @@ def sandbox_settings(settings: Settings) -> SandboxSettings:
         image=settings.image,
         instance=_instance(settings),
         pool=settings.pool.pool(),
+        runtime=settings.container_runtime,
         engine_seconds=settings.engine_seconds,
         burst=settings.burst.burst(),
     )

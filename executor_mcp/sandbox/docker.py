@@ -40,6 +40,7 @@ Answer = TypeVar("Answer")
 class EngineFacts:
     version: str
     runtimes: frozenset[str]
+    default_runtime: str
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,11 @@ class DockerEngine:
 
     async def facts(self) -> EngineFacts:
         info: dict[str, Any] = await self._call(lambda client: client.info())
-        return EngineFacts(str(info.get("ServerVersion", "?")), frozenset(info.get("Runtimes") or ()))
+        return EngineFacts(
+            str(info.get("ServerVersion", "?")),
+            frozenset(info.get("Runtimes") or ()),
+            str(info.get("DefaultRuntime") or "runc"),
+        )
 
     async def image_id(self, name: str) -> str | None:
         """`sha256:…` of an image that the engine has."""

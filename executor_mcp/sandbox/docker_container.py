@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import struct
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from executor_mcp.sandbox.amounts import MAX_OPEN_FILES, SHARED_MEMORY_BYTES, Amounts
@@ -33,11 +34,19 @@ _MEMORY_ATTEMPTS = 10
 _MEMORY_PAUSE_SECONDS = 0.1
 
 
+@dataclass(frozen=True)
+class Runtime:
+    """What the engine starts containers with; `name` None is the engine's default."""
+
+    name: str | None = None
+    gvisor: bool = False
+
+
 def host_config(
     amounts: Amounts,
     *,
     user: int,
-    runtime: str | None,
+    runtime: Runtime,
     seccomp: str,
     directories: tuple[HostDirectory, ...] = (),
 ) -> dict[str, Any]:
@@ -48,7 +57,7 @@ def host_config(
     7. No log: it would lie on the host's disk.
     8. `user` is of this container alone: the kernel keeps some accounts by user.
     """
-    gvisor = runtime is not None
+    gvisor = runtime.gvisor
     # gVisor keeps its own kernel and one task for each of the program's in the same control group.
     memory = amounts.memory_bytes + (_GVISOR_MEMORY_BYTES if gvisor else 0)
     processes = 2 * amounts.processes + _GVISOR_TASKS if gvisor else amounts.processes
@@ -84,7 +93,7 @@ def host_config(
             {"Type": "bind", "Source": str(one.source), "Target": one.target, "ReadOnly": True}
             for one in directories
         ],
-        **({"runtime": runtime} if runtime is not None else {}),
+        **({"runtime": runtime.name} if runtime.name is not None else {}),
     }
 
 
@@ -132,6 +141,7 @@ class DockerContainer:
         *,
         host: Mapping[str, Any],
         container: Mapping[str, Any],
+        gvisor: bool,
     ) -> DockerContainer:
         """Raises SandboxError; then nothing is left of the container."""
         container_id = await engine.create(image, command, host=host, container=container)
@@ -146,7 +156,7 @@ class DockerContainer:
             with contextlib.suppress(SandboxError):
                 await asyncio.shield(engine.remove(container_id))
             raise
-        return cls(engine, container_id, stream, gvisor="runtime" in host)
+        return cls(engine, container_id, stream, gvisor=gvisor)
 
     async def read_frame(self) -> Frame | None:
         frame = await read_frame(self._output)

@@ -24,6 +24,7 @@ from executor_mcp.sandbox.base import (
 from executor_mcp.sandbox.docker import ContainerFacts, DockerEngine
 from executor_mcp.sandbox.docker_container import (
     DockerContainer,
+    Runtime,
     container_config,
     host_config,
     supervisor_command,
@@ -44,34 +45,36 @@ from executor_mcp.sandbox.supervised import SupervisedSandboxes
 INSTANCE_LABEL = "hitl.sandbox.instance"
 OWNER_LABEL = "hitl.sandbox.owner"
 EXECUTION_LABEL = "hitl.sandbox.execution"
+ENGINES_OWN = Runtime()
 _BUILD_HINT = "hitl-executor image build"
 _FOREIGN_SECONDS = 2 * 3600
 """Longer than the longest run: a container of another boot or host of this instance is abandoned by then."""
 
 
 class DockerSandbox:
-    """Implements `Sandbox`. `runtime` None is the engine's default and the name "docker", else "gvisor"."""
+    """Implements `Sandbox`, with the name "gvisor" where its runtime is that, else "docker"."""
 
     def __init__(
         self,
         engine: DockerEngine,
         *,
         image: str = DEFAULT_IMAGE,
-        runtime: str | None = None,
+        runtime: Runtime = ENGINES_OWN,
         seccomp_profile: Path | None = None,
         instance: str = "default",
         languages: Languages = BUILT_IN,
     ) -> None:
-        self.name: SandboxName = "docker" if runtime is None else "gvisor"
+        self.name: SandboxName = "gvisor" if runtime.gvisor else "docker"
         self._engine = engine
         self._image = image
-        self._runtime = runtime
+        self.runtime = runtime
         self._seccomp_profile = seccomp_profile
         self._instance = instance
         self.owner = Owner.current()
         self.languages = languages
         self._sandboxes = SupervisedSandboxes(self._bounds_inside, languages)
         self._seccomp: str | None = None
+        self._default_runtime: str | None = None
         self._described: tuple[str, tuple[LanguageDescription, ...]] | None = None
 
     async def check(self) -> SandboxHealth:
@@ -81,23 +84,23 @@ class DockerSandbox:
             return SandboxHealth(
                 ready=False, problem=str(error), remedy="install docker.io and start dockerd"
             )
-        if self._runtime is not None and self._runtime not in facts.runtimes:
-            problem = (
-                f"the engine has no runtime '{self._runtime}' (it has {', '.join(sorted(facts.runtimes))})"
-            )
-            remedy = "install runsc and name it under 'runtimes' in /etc/docker/daemon.json"
+        name = self.runtime.name
+        if name is not None and name not in facts.runtimes:
+            problem = f"the engine has no runtime '{name}' (it has {', '.join(sorted(facts.runtimes))})"
+            remedy = f"install {name} and name it under 'runtimes' in /etc/docker/daemon.json"
             return SandboxHealth(ready=False, problem=problem, remedy=remedy)
         try:
             await self._describe_languages()
         except SandboxError as error:
-            return SandboxHealth(ready=False, problem=str(error), remedy=_BUILD_HINT)
+            remedy = _BUILD_HINT if name is None else f"{_BUILD_HINT}, or a runtime other than {name}"
+            return SandboxHealth(ready=False, problem=str(error), remedy=remedy)
         return SandboxHealth(ready=True)
 
     async def describe(self) -> SandboxDescription:
         image_id, languages = await self._describe_languages()
         return SandboxDescription(
             backend=self.name,
-            runtime=self._runtime or "runc",
+            runtime=self.runtime.name or await self._engines_runtime(),
             image_digest=image_id,
             languages=languages,
             details={"image": self._image},
@@ -114,13 +117,18 @@ class DockerSandbox:
             host = host_config(
                 amounts,
                 user=user,
-                runtime=self._runtime,
+                runtime=self.runtime,
                 seccomp=seccomp,
                 directories=host_directories(job),
             )
             container = container_config(labels, user=user)
             return await DockerContainer.launch(
-                self._engine, image_id, supervisor_command(self.languages), host=host, container=container
+                self._engine,
+                image_id,
+                supervisor_command(self.languages),
+                host=host,
+                container=container,
+                gvisor=self.runtime.gvisor,
             )
 
         return await self._sandboxes.prepare(job, launch, image_digest=image_id)
@@ -157,7 +165,7 @@ class DockerSandbox:
 
     def _bounds_inside(self) -> BoundsInside:
         # gVisor's own threads are in the control group too, so its bound on processes has to be a wide one.
-        return BoundsInside(processes=self._runtime is not None)
+        return BoundsInside(processes=self.runtime.gvisor)
 
     def _is_abandoned(self, container: ContainerFacts) -> bool:
         owner = Owner.parse(container.owner)
@@ -179,8 +187,13 @@ class DockerSandbox:
     async def seccomp_text(self) -> str:
         if self._seccomp is None:
             profile = await self.profile()
-            self._seccomp = json.dumps(profile if self._runtime is None else gvisor_profile(profile))
+            self._seccomp = json.dumps(gvisor_profile(profile) if self.runtime.gvisor else profile)
         return self._seccomp
+
+    async def _engines_runtime(self) -> str:
+        if self._default_runtime is None:
+            self._default_runtime = (await self._engine.facts()).default_runtime
+        return self._default_runtime
 
     async def _describe_languages(self) -> tuple[str, tuple[LanguageDescription, ...]]:
         """Asked again when the image's name has come to mean another image."""

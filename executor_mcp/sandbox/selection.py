@@ -47,6 +47,7 @@ def make_sandbox(name: Literal["docker", "gvisor", "bubblewrap"], settings: Sand
     # Lazily: the Docker SDK takes 150 ms to import and a host with bubblewrap alone need not have it.
     from executor_mcp.sandbox.burst.sandbox import BurstSandbox
     from executor_mcp.sandbox.docker import DockerEngine
+    from executor_mcp.sandbox.docker_container import Runtime
     from executor_mcp.sandbox.docker_sandbox import DockerSandbox
     from executor_mcp.sandbox.pool.sandbox import PooledDockerSandbox
 
@@ -54,7 +55,7 @@ def make_sandbox(name: Literal["docker", "gvisor", "bubblewrap"], settings: Sand
     sandbox = DockerSandbox(
         engine,
         image=settings.image,
-        runtime=settings.gvisor_runtime if name == "gvisor" else None,
+        runtime=Runtime("runsc", gvisor=True) if name == "gvisor" else Runtime(settings.runtime),
         seccomp_profile=settings.seccomp_profile,
         instance=settings.instance,
     )

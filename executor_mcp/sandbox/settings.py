@@ -51,12 +51,13 @@ class BurstSettings:
 @dataclass(frozen=True)
 class SandboxSettings:
     """`instance` names this executor among those that share an engine: leftovers of another are not
-    touched. `engine_seconds`: how long an answer of the engine is waited for.
+    touched. `engine_seconds`: how long an answer of the engine is waited for. `runtime`: what the engine
+    starts containers of `docker` with, where that is not its default.
     """
 
     image: str = DEFAULT_IMAGE
     instance: str = "default"
-    gvisor_runtime: str = "runsc"
+    runtime: str | None = None
     seccomp_profile: Path | None = None
     control_groups: bool = True
     engine_seconds: float = 30.0

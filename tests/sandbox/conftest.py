@@ -13,6 +13,7 @@ import pytest_asyncio
 from executor_mcp.sandbox.base import Sandbox
 from executor_mcp.sandbox.bubblewrap import BubblewrapSandbox
 from executor_mcp.sandbox.docker import DockerEngine
+from executor_mcp.sandbox.docker_container import Runtime
 from executor_mcp.sandbox.docker_sandbox import DockerSandbox
 from executor_mcp.sandbox.image_building import build_image
 from executor_mcp.sandbox.languages.registry import BUILT_IN, Languages
@@ -63,7 +64,7 @@ def make_sandbox(backend: str, instance: str = "tests", languages: Languages = B
         return PooledDockerSandbox(
             engine, cold, PoolSettings(minimum=1, maximum=8, worth_keeping=0, patience_seconds=60)
         )
-    runtime = "runsc" if backend == "gvisor" else None
+    runtime = Runtime("runsc", gvisor=True) if backend == "gvisor" else Runtime()
     return DockerSandbox(engine, runtime=runtime, instance=instance, languages=languages)
 
 

@@ -15,7 +15,7 @@ from executor_mcp.sandbox.amounts import Amounts
 from executor_mcp.sandbox.burst.outer import USERS, OuterContainer
 from executor_mcp.sandbox.burst.program import burst_program, outer_profile
 from executor_mcp.sandbox.docker import DockerEngine
-from executor_mcp.sandbox.docker_container import container_config, host_config
+from executor_mcp.sandbox.docker_container import Runtime, container_config, host_config
 from executor_mcp.sandbox.errors import SandboxError, SandboxUnavailable
 from executor_mcp.sandbox.host_users import block_of_users
 from executor_mcp.sandbox.languages.python import PYTHON_OPTIONS
@@ -60,9 +60,11 @@ class BurstLauncher:
         languages: Languages,
         labels: Mapping[str, str],
         owner: Owner,
+        runtime: Runtime,
         settings: BurstSettings,
     ) -> None:
         self._engine = engine
+        self._runtime = runtime
         self._profile = profile
         self._languages = languages
         self._labels = labels
@@ -142,7 +144,7 @@ class BurstLauncher:
     def _host_config(self, first: int, directory: Path) -> dict[str, Any]:
         seccomp = json.dumps(outer_profile(self._profile))
         amounts = Amounts.of(_OWN_LIMITS, 0)
-        host = host_config(amounts, user=first, runtime=None, seccomp=seccomp)  # 1
+        host = host_config(amounts, user=first, runtime=self._runtime, seccomp=seccomp)  # 1
         mount = {"Type": "bind", "Source": str(directory), "Target": _INSIDE, "ReadOnly": True}  # 5
         return host | {
             "cap_add": ["SETUID", "SETGID"],  # 2

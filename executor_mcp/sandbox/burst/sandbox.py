@@ -155,6 +155,7 @@ class BurstSandbox:
                     languages=self._cold.languages,
                     labels=self._cold.labels("burst"),
                     owner=self._cold.owner,
+                    runtime=self._cold.runtime,
                     settings=self._settings,
                 )
                 self._made = (launcher, groups)

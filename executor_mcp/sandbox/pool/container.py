@@ -39,9 +39,9 @@ class WarmContainer:
     2. STDOUT and STDERR frames are made here, of what the pipes had; from the sandbox they are refused.
     3. EXITED comes after everything that is in the pipes: by then nothing writes there any more.
     4. `kill` returns at once when the supervisor has reported the exit: it had killed everything.
-    5. The pipes are looked after from `_UNWATCHED_SECONDS` on, or read at the end: who writes to a process
+    5. `kill` otherwise ends process 1, and with it the namespace, and waits until the kernel has done so.
+    6. The pipes are looked after from `_UNWATCHED_SECONDS` on, or read at the end: who writes to a process
        that sleeps waits for it to be woken, which takes longer than many a program.
-    6. `kill` otherwise ends process 1, and with it the namespace, and waits until the kernel has done so.
     """
 
     def __init__(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from executor_mcp.sandbox.docker import DockerEngine
-from executor_mcp.sandbox.docker_container import container_config, host_config
+from executor_mcp.sandbox.docker_container import Runtime, container_config, host_config
 from executor_mcp.sandbox.errors import SandboxError, SandboxUnavailable
 from executor_mcp.sandbox.host_users import user_of_its_own
 from executor_mcp.sandbox.languages.registry import Languages
@@ -75,8 +75,10 @@ class DockerLauncher:
         languages: Languages,
         labels: Mapping[str, str],
         owner: Owner,
+        runtime: Runtime,
     ) -> None:
         self._languages = languages
+        self._runtime = runtime
         self._engine = engine
         self._holders = holders
         self._seccomp = seccomp
@@ -126,7 +128,7 @@ class DockerLauncher:
         self, kind: WarmClass, seccomp: str, holder: str, directory: Path, listener: socket.socket
     ) -> WarmContainer:
         user = user_of_its_own()
-        host = host_config(kind.amounts, user=user, runtime=None, seccomp=seccomp)
+        host = host_config(kind.amounts, user=user, runtime=self._runtime, seccomp=seccomp)
         host |= {"network_mode": f"container:{holder}", "mounts": [_mount(directory)]}
         config = container_config(self._labels, user=user) | {"stdin_open": False}
         # The holder's, whose namespace it joins.

@@ -60,6 +60,7 @@ class PooledDockerSandbox:
             languages=cold.languages,
             labels=cold.labels("pool"),
             owner=cold.owner,
+            runtime=cold.runtime,
         )
         self._pool = WarmPool(self._launcher, settings)
         self._sandboxes = SupervisedSandboxes(BoundsInside, cold.languages, warm=True)
