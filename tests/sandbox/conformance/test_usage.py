@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -52,9 +53,10 @@ async def test_usage_is_sampled_and_its_peaks_are_kept_of_a_program_that_is_canc
         assert usage.peak_processes >= 4
 
 
-async def test_a_program_that_is_over_at_once_is_not_sampled(sandbox: Sandbox, backend: str) -> None:
+async def test_a_program_that_is_over_at_once_is_not_sampled(sandbox: Sandbox) -> None:
     sink = Recorder()
+    began = time.monotonic()
     outcome = await (await begin(sandbox, make_job("bash", "true"), sink)).wait()
     assert outcome.termination == "exited"
-    # A slow host or gVisor may need longer than the first sample for it.
-    assert len(sink.samples) <= 1 + int(outcome.usage.wall_seconds / 0.05)
+    # A slow host or gVisor may need longer than the first sample for it, and for what comes after it.
+    assert len(sink.samples) <= 1 + int((time.monotonic() - began) / 0.05)
