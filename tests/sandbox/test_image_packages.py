@@ -36,7 +36,20 @@ def run(tmp_path: Path, script: str, *arguments: str, commands: dict[str, str]) 
     for name, text in commands.items():
         (folder / name).write_text(SAYS + text)
         (folder / name).chmod(0o755)
-    for tool in ("sh", "basename", "tr", "grep", "mktemp", "chmod", "rm", "tail", "echo", "printf"):
+    for tool in (
+        "sh",
+        "basename",
+        "tr",
+        "grep",
+        "mktemp",
+        "chmod",
+        "rm",
+        "tail",
+        "echo",
+        "printf",
+        "head",
+        "ls",
+    ):
         (folder / tool).symlink_to(f"/usr/bin/{tool}")
     said = tmp_path / "said"
     environment = {"PATH": str(folder), "SAID": str(said), "NEEDED": needed(LANGUAGES)}
@@ -54,15 +67,49 @@ def installing() -> str:
     return text.removeprefix("RUN ").split("&& rm -rf")[0].rstrip().removesuffix("\\")
 
 
+def bootstrapping(tmp_path: Path, *, debootstrap: str, apt_get: str, chroot: str = "") -> str:
+    """What the script of the base asked for, on a host of the release `any`."""
+    script = (IMAGES / "debootstrap.sh").read_text()
+    script = script.replace(". /etc/os-release", "export VERSION_CODENAME=any")
+    commands = {"debootstrap": debootstrap, "apt-get": apt_get, "chroot": chroot, "id": "echo 0"}
+    return run(tmp_path, script, *script_arguments(LANGUAGES, tmp_path / "root.tar"), commands=commands)
+
+
 def test_a_base_made_here_has_the_packages_of_every_module(tmp_path: Path) -> None:
-    arguments = script_arguments(LANGUAGES, tmp_path / "root.tar")
-    commands = {"debootstrap": "exit 1", "apt-get": 'echo "$suite|$suite|http://mirror"', "id": "echo 0"}
-    script = (
-        (IMAGES / "debootstrap.sh").read_text().replace(". /etc/os-release", "export VERSION_CODENAME=any")
-    )
-    script = script.replace("apt-get indextargets", "suite=any apt-get indextargets")
-    said = run(tmp_path, script, *arguments, commands=commands)
+    index = 'echo "any|any|http://mirror|main|Debian"'
+    said = bootstrapping(tmp_path, debootstrap="exit 1", apt_get=index)
     assert "--include=python3,nodejs,bash,guile-3.0,guile-json any" in said, said
+
+
+INDEXES = """any|any|http://mirror/|main|Debian
+any-updates|any-updates|http://mirror/|main|Debian
+any-security|any-security|http://safe/|main|Debian
+any-backports|any-backports|http://mirror/|main|Debian
+next|next|http://mirror/|main|Debian
+any|any|http://else/|main|Else"""
+MAKES_A_ROOT = """
+/bin/mkdir -p "$4/etc/apt" "$4/var/cache/apt/archives"
+echo >"$4/var/cache/apt/archives/old.deb"
+"""
+UPGRADES = f"""
+[ "$1" != indextargets ] || {{ echo '{INDEXES}'; exit; }}
+for word; do case $word in Dir::Cache=*) cache=${{word#Dir::Cache=}};; esac; done
+while read -r line; do echo "source $line" >>"$SAID"; done <"$cache/../../../etc/apt/sources.list"
+echo "left: $(ls "$cache/archives")" >>"$SAID"
+echo >"$cache/archives/new.deb"
+"""
+
+
+def test_a_base_made_here_has_the_updates_of_its_release_and_of_no_other_source(tmp_path: Path) -> None:
+    said = bootstrapping(tmp_path, debootstrap=MAKES_A_ROOT, apt_get=UPGRADES).splitlines()
+    sources = [line for line in said if line.startswith("source ")]
+    assert sources == [
+        "source deb http://mirror/ any main",
+        "source deb http://mirror/ any-updates main",
+        "source deb http://safe/ any-security main",
+    ]
+    assert "left: " in said, "what debootstrap had downloaded would be installed again"
+    assert said[-1].endswith("sh -c dpkg --install /var/cache/apt/archives/*.deb")
 
 
 @pytest.mark.parametrize(
@@ -80,6 +127,7 @@ def test_on_a_base_with_interpreters_what_they_lack_is_installed_and_nothing_els
     said = run(tmp_path, installing(), commands=commands)
     wanted = next(line for line in said.splitlines() if line.startswith("apt-get install"))
     assert set(wanted.split("--no-install-recommends")[1].split()) == installed
+    assert "apt-get upgrade -y" in said, "the base may be older than the last security updates"
 
 
 def test_a_base_that_lacks_nothing_is_installed_nothing_and_a_build_by_hand_says_how(tmp_path: Path) -> None:
