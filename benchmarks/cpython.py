@@ -1,25 +1,28 @@
 """`python -m benchmarks cpython`: CPython's own test suite outside of a sandbox and inside.
 
-Needs Debian's package libpython3-testsuite. A module that passes outside has to pass inside, but for those
-in `ELSEWHERE`, each with the reason.
+Needs the suite of the system's Python, in Debian a package such as libpython3.11-testsuite. A module that
+passes outside has to pass inside, but for those that `reasons` names for the backend. In docker the image's
+Python has to be of the same build as the system's.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
-from benchmarks.cpython_reasons import ELSEWHERE
+from benchmarks.cpython_reasons import reasons
 from executor_mcp.sandbox.base import Sandbox, SandboxJob
 from executor_mcp.sandbox.bubblewrap import BubblewrapSandbox
 from executor_mcp.sandbox.docker import DockerEngine
@@ -43,10 +46,12 @@ class Compared:
     outside: Verdict
     inside: Verdict
     said: str
+    reason: str | None
+    """Why it differs, where that is known."""
 
     @property
     def explained(self) -> bool:
-        return self.inside == self.outside or self.outside != "passed" or self.module in ELSEWHERE
+        return self.inside == self.outside or self.outside != "passed" or self.reason is not None
 
 
 class _Unheard:
@@ -148,8 +153,10 @@ async def inside(sandbox: Sandbox, module: str, seconds: float) -> tuple[Verdict
     return verdict(outcome.exit_code, said), said
 
 
-async def compare(sandbox: Sandbox, names: Sequence[str], seconds: float, at_a_time: int) -> list[Compared]:
-    """Every module outside, and inside where it passed outside."""
+async def compare(
+    sandbox: Sandbox, known: Mapping[str, str], names: Sequence[str], seconds: float, at_a_time: int
+) -> list[Compared]:
+    """Every module outside, and inside where it passed outside. `known`: why modules differ, by module."""
     room = asyncio.Semaphore(at_a_time)
     compared: list[Compared] = []
 
@@ -157,11 +164,9 @@ async def compare(sandbox: Sandbox, names: Sequence[str], seconds: float, at_a_t
         async with room:
             there = await outside(name, seconds)
             here, said = await inside(sandbox, name, seconds) if there == "passed" else (there, "")
-        compared.append(Compared(name, there, here, said))
+        compared.append(Compared(name, there, here, said, known.get(name)))
         if here != there:
-            print(
-                f"{name}: {there} outside, {here} inside: {ELSEWHERE.get(name, 'NOT EXPLAINED')}", flush=True
-            )
+            print(f"{name}: {there} outside, {here} inside: {known.get(name, 'NOT EXPLAINED')}", flush=True)
 
     await asyncio.gather(*(one(name) for name in names))
     return [each if each.explained else await _again(sandbox, each, seconds) for each in compared]
@@ -173,26 +178,52 @@ async def _again(sandbox: Sandbox, found: Compared, seconds: float) -> Compared:
     return replace(found, inside=here, said=said)
 
 
+def _same_python_in(image: str) -> bool:
+    """The build too: a security update of Python changes what its suite asks for."""
+    asked = ["python3", "-VV"]
+    there = ["docker", "run", "--rm", "--network", "none", "--entrypoint", asked[0], image, *asked[1:]]
+    builds = [
+        subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        for command in ([PYTHON, *asked[1:]], there)
+    ]
+    return builds[0] == builds[1]
+
+
 def _image_with(folder: Path) -> None:
-    """An image of its own with the suite in it: what is tested is the sandbox, not the image."""
-    recipe = f"FROM {DEFAULT_IMAGE}\nCOPY . {folder}\n"
-    subprocess.run(
-        ["docker", "build", "-q", "-t", _IMAGE, "-f", "-", str(folder)], input=recipe, text=True, check=True
-    )
+    """An image of its own with the suite in it: what is tested is the sandbox, not the image.
+
+    Some modules of the suite run what lies in folders of tests beside it.
+    """
+    library = folder.parent
+    parts = [folder, *library.glob("*/test"), *library.glob("*/tests")]
+    recipe = f"FROM {DEFAULT_IMAGE}\nCOPY library {library}\n".encode()
+    context = io.BytesIO()
+    with tarfile.open(fileobj=context, mode="w") as archive:
+        entry = tarfile.TarInfo("Dockerfile")
+        entry.size = len(recipe)
+        archive.addfile(entry, io.BytesIO(recipe))
+        for part in parts:
+            archive.add(part, Path("library") / part.relative_to(library))
+    subprocess.run(["docker", "build", "-q", "-t", _IMAGE, "-"], input=context.getvalue(), check=True)
 
 
 async def _run(arguments: argparse.Namespace) -> int:
     folder = suite()
     if folder is None:
-        print("the test suite of the system's Python is missing: apt-get install libpython3-testsuite")
+        print("the test suite of the system's Python is missing: apt-get install libpython3.11-testsuite")
         return 3
     if arguments.backend == "docker":
+        if not _same_python_in(DEFAULT_IMAGE):
+            print("Python is of another build in the image: apt-get upgrade; hitl-executor image build")
+            return 3
         _image_with(folder)
         sandbox: Sandbox = DockerSandbox(DockerEngine(), image=_IMAGE, instance="cpython")
     else:
         sandbox = BubblewrapSandbox()
     names = arguments.modules or modules(folder)
-    compared = await compare(sandbox, names, arguments.seconds, arguments.at_a_time)
+    compared = await compare(
+        sandbox, reasons(arguments.backend), names, arguments.seconds, arguments.at_a_time
+    )
     await sandbox.close()
     return _report(compared, arguments.backend, show=bool(arguments.modules))
 
@@ -212,7 +243,7 @@ def _report(compared: Sequence[Compared], backend: str, *, show: bool) -> int:
         f"not compared, as they took longer than that outside: "
         f"{_names(each for each in compared if each.outside == 'too slow')}"
     )
-    print(f"in the list of reasons, and pass: {_names(each for each in same if each.module in ELSEWHERE)}")
+    print(f"in the list of reasons, and pass: {_names(each for each in same if each.reason is not None)}")
     return 1 if unexplained else 0
 
 
@@ -221,7 +252,7 @@ def _names(compared: Iterable[Compared]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0 when every difference has its reason, 1 when one has none, 3 without the suite."""
+    """0 when every difference has its reason, 1 when one has none, 3 when they cannot be compared."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks cpython", description=__doc__)
     parser.add_argument("modules", nargs="*", help="these alone, and what they say when they fail")
     parser.add_argument("--backend", choices=("bubblewrap", "docker"), default="bubblewrap")

@@ -6,17 +6,18 @@ nothing that was written can be executed, limits cannot be raised, and some call
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, Literal
+
+Backend = Literal["bubblewrap", "docker"]
 
 _LIBRARY: Final = "writes or deletes files beside the standard library, which is read-only"
-_LINK: Final = "reads sitecustomize.py, in bubblewrap a link into the host's /etc, which is not there"
+_LINK: Final = "reads sitecustomize.py, a link into the host's /etc, which is not there"
 _EXECUTED: Final = (
     "makes scripts, programs or libraries and runs them: nothing that was written can be executed"
 )
 
-ELSEWHERE: Final[dict[str, str]] = {
-    "test___all__": _LINK,
-    "test_ast": _LINK,
+_IN_ALL: Final[dict[str, str]] = {
     "test_bdb": _LIBRARY,
     "test_cppext": _EXECUTED,
     "test_distutils": _EXECUTED,
@@ -38,3 +39,16 @@ ELSEWHERE: Final[dict[str, str]] = {
     "test_support": _LIBRARY,
     "test_trace": _LIBRARY,
 }
+
+_IN_ONE: Final[Mapping[Backend, Mapping[str, str]]] = {
+    "bubblewrap": {
+        "test___all__": _LINK,
+        "test_ast": _LINK,
+    },
+    "docker": {},
+}
+
+
+def reasons(backend: Backend) -> dict[str, str]:
+    """Why modules differ in this backend, by module."""
+    return {**_IN_ALL, **_IN_ONE[backend]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.cpython import Compared, verdict
-from benchmarks.cpython_reasons import ELSEWHERE
+from benchmarks.cpython_reasons import Backend, reasons
 
 
 @pytest.mark.parametrize(
@@ -25,10 +25,13 @@ def test_a_run_is_judged_by_what_the_suites_own_runner_says(
     assert verdict(code, said) == expected
 
 
-def test_what_passes_outside_and_not_inside_needs_a_reason() -> None:
-    assert Compared("test_grammar", "passed", "passed", "").explained
-    assert Compared("test_grammar", "failed", "failed", "").explained
-    assert not Compared("test_grammar", "passed", "failed", "").explained
-    assert not Compared("test_grammar", "passed", "skipped", "").explained
-    assert all(Compared(name, "passed", "failed", "").explained for name in ELSEWHERE)
-    assert all(ELSEWHERE.values())
+@pytest.mark.parametrize("backend", ["bubblewrap", "docker"])
+def test_what_passes_outside_and_not_inside_needs_a_reason(backend: Backend) -> None:
+    assert Compared("test_grammar", "passed", "passed", "", None).explained
+    assert Compared("test_grammar", "failed", "failed", "", None).explained
+    assert not Compared("test_grammar", "passed", "failed", "", None).explained
+    assert not Compared("test_grammar", "passed", "skipped", "", None).explained
+    known = reasons(backend)
+    assert all(Compared(name, "passed", "failed", "", reason).explained for name, reason in known.items())
+    assert known
+    assert all(known.values())
