@@ -1,7 +1,4 @@
-"""In the burst tier, all in one outer container: the attacks on others, on what is outside and on the kernel.
-
-The rest is run with `HITL_EVERY_ATTACK=1`.
-"""
+"""In the burst tier, all in one outer container."""
 
 from __future__ import annotations
 
@@ -21,12 +18,7 @@ from tests.sandbox.burst_support import OfOneAgent, make_burst
 pytestmark = pytest.mark.timeout(600)
 BACKEND = "burst"
 INSTANCE = f"attacks-burst-{os.getpid()}"
-GROUPS = {"escapes", "cross_execution", "kernel_surface"}
-ATTACKS = [
-    attack
-    for attack in attacks_on(BACKEND)
-    if attack.group in GROUPS or BACKEND in attack.special or os.environ.get("HITL_EVERY_ATTACK")
-]
+ATTACKS = attacks_on(BACKEND)
 REPORTS: list[BurstReport] = []
 
 
