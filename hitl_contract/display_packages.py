@@ -8,7 +8,7 @@ from typing import Final
 from hitl_contract.action_packages import PackageAddition
 from hitl_contract.display_parts import GUTTER, counted, labelled
 
-_LANGUAGES: Final = {"python": "Python"}
+_LANGUAGES: Final = {"python": "Python", "nodejs": "Node.js"}
 _IN_HEADLINE: Final = 3
 
 
@@ -28,6 +28,8 @@ def package_lines(action: PackageAddition) -> Iterator[str]:
     yield labelled("into", f"what the executor gives to {_LANGUAGES[action.language]} programs, read-only")
     yield labelled("used by", "any later program that names one of them")
     yield labelled("runs", "none of their code now; a program that imports one runs its code")
+    for name, versions in action.in_several_versions.items():
+        yield labelled("versions", f"{len(versions)} of {name}: {', '.join(versions)}")
     yield f"--- packages: {len(action.packages)} ---"
     yield from (GUTTER + each for each in action.packages)
     yield f"--- needed by them: {len(action.needs)} ---"

@@ -21,7 +21,6 @@ from zoneinfo import ZoneInfo
 from hitl_contract.action_code import CodeExecution, Language
 from hitl_contract.action_operations import FileChange, Generic, HttpRequest, ToolCall
 from hitl_contract.action_packages import PackageAddition, name_of
-from hitl_contract.nodejs_packages import nodejs_name
 from hitl_mcp.approvals.quorum import person_key
 from hitl_mcp.approvals.terms import RuleVerdict
 from hitl_mcp.policies.conditions import Condition, Truth
@@ -149,9 +148,8 @@ def _of_code(document: MatchDocument, *, narrow: bool) -> Iterable[Test]:
 def _packages(subject: Subject) -> Iterable[tuple[str, str]]:
     """The name and the whole text of each package."""
     action = subject.action
-    nodejs = isinstance(action, CodeExecution) and action.language is Language.NODEJS
-    named = nodejs_name if nodejs else name_of
-    return ((named(each), each) for each in subject.packages)
+    named = action.language if isinstance(action, CodeExecution | PackageAddition) else Language.PYTHON
+    return ((name_of(each, named), each) for each in subject.packages)
 
 
 def _of_operations(document: MatchDocument, *, fold: bool) -> Iterable[Test]:

@@ -53,7 +53,8 @@ def shape_of(action: Action) -> Shape:
             kind = f"{action.type} {action.language.value} {action.network.mode.value}"
             return _shape(kind, _words(action.language.value, action.code))
         case PackageAddition():
-            return _shape(f"{action.type} {action.language}", map(name_of, action.packages))
+            names = (name_of(each, action.language) for each in action.packages)
+            return _shape(f"{action.type} {action.language}", names)
         case ShellCommand():
             program = PurePosixPath(action.argv[0]).name
             return _shape(f"{action.type} {program}", _arguments(action.argv[1:]))

@@ -104,4 +104,18 @@ package_additions = st.lists(
         }
     )
 )
-actions = code_executions | package_additions | operations
+_nodejs_exact = st.builds(
+    "{}{}@{}".format,
+    st.sampled_from(["", "@scope/"]),
+    _names,
+    st.sampled_from(["1.0.0", "1.0.1", "2.0.0-rc.1"]),
+)
+nodejs_additions = st.lists(_nodejs_exact, min_size=1, max_size=6, unique=True).map(
+    lambda all_of_them: {
+        "type": "package_addition",
+        "language": "nodejs",
+        "packages": all_of_them[:1],
+        "needs": all_of_them[1:],
+    }
+)
+actions = code_executions | package_additions | nodejs_additions | operations

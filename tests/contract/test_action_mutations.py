@@ -48,6 +48,12 @@ APPROVED: list[dict[str, Any]] = [
         "needs": ["idna==3.7", "pysocks==1.7.1"],
     },
     {
+        "type": "package_addition",
+        "language": "nodejs",
+        "packages": ["@scope/name@1.2.3", "lodash@4.17.21"],
+        "needs": ["inner@1.0.0", "inner@2.0.0"],
+    },
+    {
         "type": "shell_command",
         "argv": ["rm", "-rf", "./build"],
         "cwd": "/srv/app",

@@ -16,12 +16,14 @@ from hitl_contract.action import (
     parse_action_json,
 )
 from hitl_contract.action_code import CodeExecution
+from hitl_contract.action_packages import PackageAddition, name_of, version_of
 from hitl_contract.errors import InvalidAction
 from tests.contract.strategies import actions
 
 OLD = "execution://exe_abcdefghijklmnopqrstuvwxyz/files/out"
 ZERO = {"sha256": "0" * 64}
 ADDITION = {"type": "package_addition", "language": "python"}
+NODEJS_ADDITION = {"type": "package_addition", "language": "nodejs"}
 PYTHON: dict[str, Any] = {"type": "code_execution", "language": "python", "code": "print(6*7)"}
 
 
@@ -172,7 +174,24 @@ def test_a_bad_field_is_named_with_what_is_allowed(change: dict[str, Any], field
         ({**ADDITION, "packages": ["a==1"], "needs": ["b[c]==1"]}, "action"),
         ({**ADDITION, "packages": ["a==1", "a==2"]}, "action"),
         ({**ADDITION, "packages": ["a==1"], "needs": ["a==1"]}, "action"),
-        ({**ADDITION, "packages": ["a==1"], "language": "nodejs"}, "language"),
+        ({**ADDITION, "packages": ["a==1"], "language": "ruby"}, "language"),
+        ({**NODEJS_ADDITION, "packages": ["a==1.0.0"]}, "packages.0"),
+        ({**ADDITION, "packages": ["a@1.0.0"]}, "packages.0"),
+        *(
+            ({**NODEJS_ADDITION, "packages": ["fine@1.0.0", text]}, "packages.1")
+            for text in (
+                *("lodash", "lodash@4", "lodash@4.17", "lodash@^4.17.21", "lodash@latest", "lodash@=1.0.0"),
+                *("lodash@v1.0.0", "lodash@01.0.0", "lodash@1.0.0-01", "lodash@1.0.0+b", "lodash@1.0.0 <2"),
+                *("Lodash@1.0.0", "JSONStream@1.3.5", "@Scope/x@1.0.0", "@scope@1.0.0", "a/b@1.0.0"),
+                *("l\u043edash@1.0.0", "a@npm:b@1.0.0", "a@file:../b", "a@1.0.0\n", "-g@1.0.0"),
+                *("node_modules@1.0.0", "a@1.0.0||2.0.0", f"{'a' * 200}@1.0.0", "a@9999999999999999.0.0"),
+            )
+        ),
+        ({**NODEJS_ADDITION, "packages": ["a@1.0.0"], "needs": ["_b@1.0.0"]}, "needs.0"),
+        ({**NODEJS_ADDITION, "packages": ["a@1.0.0"], "needs": ["b@^1.0.0"]}, "needs.0"),
+        ({**NODEJS_ADDITION, "packages": ["a@1.0.0", "a@2.0.0"]}, "action"),
+        ({**NODEJS_ADDITION, "packages": ["a@1.0.0"], "needs": ["a@1.0.0"]}, "action"),
+        ({**NODEJS_ADDITION, "packages": ["a@1.0.0"], "needs": ["b@1.0.0", "b@1.0.0"]}, "action"),
         ({**ADDITION, "packages": ["a==1"], "index": "x"}, "index"),
         ({**ADDITION, "packages": [f"a{n}==1" for n in range(17)]}, "packages"),
         ({**ADDITION, "packages": ["a==1"], "needs": [f"b{n}==1" for n in range(129)]}, "needs"),
@@ -235,3 +254,15 @@ def test_what_would_take_long_to_draw_is_refused(field: str, more: dict[str, obj
     with pytest.raises(InvalidAction, match="nobody could review") as refused:
         parse_action(action)
     assert [problem.field for problem in refused.value.problems] == [field]
+
+
+def test_of_nodejs_an_addition_names_every_version_that_comes_along() -> None:
+    packages = ["@scope/name@2.0.0-rc.1", "a@1.0.0"]
+    needs = ["a@2.0.0", "b@1.0.0", "b@1.5.0", "JSONStream@1.3.5", "@Old/Name@0.0.1"]
+    action = parse_action({**NODEJS_ADDITION, "packages": packages, "needs": needs})
+    assert isinstance(action, PackageAddition)
+    assert [*action.packages, *action.needs] == [*packages, *needs]
+    assert action.in_several_versions == {"a": ("1.0.0", "2.0.0"), "b": ("1.0.0", "1.5.0")}
+    names = [name_of(each, action.language) for each in (*packages, *needs)]
+    assert names == ["@scope/name", "a", "a", "b", "b", "JSONStream", "@Old/Name"]
+    assert version_of(packages[0], action.language) == "2.0.0-rc.1"

@@ -227,6 +227,30 @@ def test_an_addition_says_first_what_it_installs_into_what_and_who_may_use_it() 
     assert render_action(moved).text != display.text
 
 
+def test_an_addition_for_nodejs_says_so_and_which_packages_come_along_more_than_once() -> None:
+    action = {
+        "type": "package_addition",
+        "language": "nodejs",
+        "packages": ["@scope/name@1.0.0"],
+        "needs": ["inner@1.0.0", "inner@2.0.0", "JSONStream@1.3.5"],
+    }
+    lines = render_action(parse_action(action)).text.splitlines()
+    assert lines[0] == "Add the Node.js package @scope/name@1.0.0"
+    assert lines[2:7] == [
+        "installs   4 packages, all named here",
+        "into       what the executor gives to Node.js programs, read-only",
+        "used by    any later program that names one of them",
+        "runs       none of their code now; a program that imports one runs its code",
+        "versions   2 of inner: 1.0.0, 2.0.0",
+    ]
+    assert [line.removeprefix("     | ") for line in lines[7:]] == [
+        "--- packages: 1 ---",
+        "@scope/name@1.0.0",
+        "--- needed by them: 3 ---",
+        *("inner@1.0.0", "inner@2.0.0", "JSONStream@1.3.5"),
+    ]
+
+
 def test_line_breaks_are_kept_only_where_asked_for() -> None:
     assert safe_text("a\nb") == "a\\u{A}b"
     assert safe_text("a\nb\u200b", multiline=True) == "a\nb\\u{200B}"

@@ -63,6 +63,33 @@ def test_packages_of_nodejs_are_matched_by_the_names_that_npm_has_for_them() -> 
     assert rule("lodash", "lodash.get@4.4.2") == "no-getters"
 
 
+def test_added_packages_of_nodejs_are_matched_as_npm_names_them_and_apart_from_pythons() -> None:
+    given = rules(
+        """
+        thresholds: {automatic: high, ask: critical}
+        rules:
+          - name: no-miners
+            match: {package: ["*miner*"]}
+            then: deny
+          - name: known
+            match: {action: package_addition, language: nodejs, package: ["@types/*", inner@2.0.0]}
+            then: allow
+          - name: pythons
+            match: {action: package_addition, language: python, package: ["types-*"]}
+            then: allow
+        """
+    )
+
+    def rule(*packages: str, needs: tuple[str, ...] = ()) -> str:
+        added = action("package_addition", language="nodejs", packages=list(packages), needs=list(needs))
+        return ruled(given, subject(added, risk="high")).rule
+
+    assert rule("@types/node@20.0.0", needs=("inner@2.0.0",)) == "known"
+    assert rule("@types/node@20.0.0", needs=("inner@2.0.0", "inner@1.0.0")) == "ask-one-approver"
+    assert rule("@types/node@20.0.0", needs=("@evil/coin-MINER@1.0.0",)) == "no-miners"
+    assert rule("types-six@1.0.0") == "ask-one-approver"
+
+
 def test_static_analysis_holds_an_addition_for_a_high_risk_whatever_its_names() -> None:
     found = analyse(parse_action(action("package_addition", packages=["six==1.16.0"])))
     assert (found.level, [one.rule for one in found.findings]) == (Severity.HIGH, [Rule.PACKAGE_ADDITION])
