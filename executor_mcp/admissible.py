@@ -10,6 +10,7 @@ from executor_mcp.examination import Verdict
 from executor_mcp.jobs import job_of
 from executor_mcp.models import Execution, ExecutionStatus, SandboxIdentity, UsedPackage
 from executor_mcp.packages.adding import PLACE, AdditionJob
+from executor_mcp.packages.installing import tool_of
 from executor_mcp.packages.locked import Approval
 from executor_mcp.packages.planning import Plan
 from executor_mcp.quotas import Demand
@@ -17,6 +18,7 @@ from executor_mcp.sandbox.base import PreparedRun
 from executor_mcp.sandbox.run import STOP_GRACE_SECONDS
 from executor_mcp.workplace import Job
 from hitl_contract.action import CodeExecution, PackageAddition
+from hitl_contract.action_code import Language
 from hitl_contract.verify import VerifiedCapability
 
 _LATE_END_SECONDS: Final = 15.0
@@ -73,7 +75,7 @@ class Admissible:
     def _place(self) -> SandboxIdentity:
         sandbox = self.verdict.sandbox
         if isinstance(self.action, PackageAddition):
-            return SandboxIdentity(PLACE, "uv", None)
+            return SandboxIdentity(PLACE, tool_of(Language(self.action.language)), None)
         return SandboxIdentity(sandbox.backend, sandbox.runtime, sandbox.image_digest)
 
     def _demand(self) -> Demand:

@@ -24,11 +24,11 @@ from executor_mcp.live_output import LiveExecutions
 from executor_mcp.measurements import Measurements
 from executor_mcp.output_keeper import OutputKeeper
 from executor_mcp.packages.adding import PackageAdder
+from executor_mcp.packages.addition_rules import AdditionRules
 from executor_mcp.packages.installing import Installer
 from executor_mcp.packages.noting import AuditNote
 from executor_mcp.packages.offering import NoPackages, PackageOffer
 from executor_mcp.packages.planning import NoAdditions, Planner
-from executor_mcp.packages.requirements import AdditionRules
 from executor_mcp.packages.shelf import Shelf
 from executor_mcp.packages.vulnerabilities import VulnerabilitySource
 from executor_mcp.policy_keeping import PolicyKeeper, PolicyReader
@@ -337,6 +337,7 @@ def _additions(parts: Parts, audit: AuditLog) -> tuple[Planner | NoAdditions, Pa
         source=given.source,
         clock=parts.clock,
         wall_seconds=given.wall_seconds,
+        disk_mb=given.disk_mb,
     )
     adder = PackageAdder(
         shelf=given.shelf,

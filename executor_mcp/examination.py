@@ -13,10 +13,10 @@ from code_safety.findings import Finding
 from executor_mcp.analysing import AnalysisPlace
 from executor_mcp.executor_policy import ExecutorPolicy
 from executor_mcp.jobs import job_of
+from executor_mcp.packages.addition_rules import AdditionRules
 from executor_mcp.packages.errors import PackageNotAllowed, PackagesUnavailable
 from executor_mcp.packages.offering import PackageOffer
 from executor_mcp.packages.planning import AdditionPlanner, Plan
-from executor_mcp.packages.requirements import AdditionRules
 from executor_mcp.sandbox.base import PackageLayer, Sandbox, SandboxDescription
 from executor_mcp.sandbox.errors import SandboxRefused
 from executor_mcp.sandbox.refusals import refuse_what_is_not_offered

@@ -32,7 +32,8 @@ _MAX_BYTES: Final = 16_384
 class Receipt:
     """What the executor vouches for. `finished_at` is in POSIX seconds.
 
-    `packages` has `name==version` and the digest of its files for each package that was laid in.
+    `packages` has the name and version, as its language writes them, and the digest of its files for each
+    package that was laid in.
     """
 
     executor: str

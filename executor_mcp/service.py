@@ -22,7 +22,7 @@ from executor_mcp.gate import Enqueued, Gate
 from executor_mcp.live_output import Chunk, LiveExecution, LiveExecutions, Position
 from executor_mcp.models import Execution, ExecutionStatus, StoredFile
 from executor_mcp.outcomes import never_begun
-from executor_mcp.packages.requirements import AdditionRules
+from executor_mcp.packages.addition_rules import AdditionRules
 from executor_mcp.referenced_files import ReferencedFiles, without_references
 from executor_mcp.runner import Runner
 from executor_mcp.sandbox.base import SandboxDescription

@@ -243,12 +243,13 @@ def package_offer(settings: Settings) -> ShelfOffer:
 def additions(settings: Settings, client: httpx2.AsyncClient) -> Additions | None:
     """None where no approval adds packages."""
     chosen = settings.packages.additions
-    if not chosen.allowed:
+    rules = chosen.rules()
+    if not rules.allowed:
         return None
     return Additions(
-        rules=chosen.rules(),
+        rules=rules,
         shelf=Shelf(settings.packages_directory),
-        installer=UvInstaller(),
+        installer=_installer(),
         source=vulnerability_source(settings, client),
         wall_seconds=chosen.wall_seconds,
         disk_mb=chosen.disk_mb,
@@ -282,11 +283,15 @@ async def open_package_keeper(settings: Settings) -> AsyncGenerator[PackageKeepe
             shelf=Shelf(settings.packages_directory),
             allowed=allow_list(settings),
             source=vulnerability_source(settings, client),
-            installer=InstallerByLanguage({Language.PYTHON: UvInstaller(), Language.NODEJS: NpmInstaller()}),
+            installer=_installer(),
             database=ledger.database,
             audit=ledger.audit,
             clock=SystemClock(),
         )
+
+
+def _installer() -> InstallerByLanguage:
+    return InstallerByLanguage({Language.PYTHON: UvInstaller(), Language.NODEJS: NpmInstaller()})
 
 
 def _tracing(settings: Settings) -> AbstractAsyncContextManager[Tracing]:

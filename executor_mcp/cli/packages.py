@@ -11,7 +11,7 @@ from executor_mcp.cli.running import CommandFailed, ExitCode, JsonOption, Output
 from executor_mcp.packages.installing import Target, target_here
 from executor_mcp.packages.keeping import Scanned
 from executor_mcp.packages.locked import LockedPackage
-from executor_mcp.packages.offering import interpreter_of
+from executor_mcp.packages.offering import version_of
 from executor_mcp.packages.shelf import Shelf
 from executor_mcp.sandbox.selection import choose_sandbox
 from executor_mcp.settings import Settings
@@ -27,7 +27,12 @@ PythonOption = Annotated[
 ]
 NodejsOption = Annotated[
     str | None,
-    typer.Option("--nodejs", metavar="18", help="The sandbox's Node.js; it is asked when left out."),
+    typer.Option(
+        "--nodejs",
+        metavar="18.20.4",
+        help="The sandbox's Node.js; it is asked when left out. Of 18 alone nobody can tell what it is too "
+        "old for.",
+    ),
 ]
 LanguageOption = Annotated[
     Literal["python", "nodejs"], typer.Option("--language", help="Whose programs it is for.")
@@ -133,20 +138,20 @@ def remove(
     run_command(operation, json_output=json_output)
 
 
-async def _target(settings: Settings, language: Language, interpreter: str | None) -> Target:
-    if interpreter is not None:
-        return target_here(interpreter, language)
+async def _target(settings: Settings, language: Language, version: str | None) -> Target:
+    if version is not None:
+        return target_here(version, language)
     sandbox = await choose_sandbox(settings.sandbox, sandbox_settings(settings))
     try:
-        interpreter = interpreter_of(await sandbox.describe(), language)
+        version = version_of(await sandbox.describe(), language)
     finally:
         await sandbox.close()
-    if interpreter is None:
+    if version is None:
         raise CommandFailed(
             f"the sandbox has no {_NAMES[language]}; name one with --{language}",
             exit_code=ExitCode.ENVIRONMENT,
         )
-    return target_here(interpreter, language)
+    return target_here(version, language)
 
 
 def _interpreter(package: LockedPackage) -> str:

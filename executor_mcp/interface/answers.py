@@ -62,7 +62,7 @@ class SandboxAnswer(AnswerModel):
 class PackageAnswer(AnswerModel):
     """A package that the program was given."""
 
-    package: Annotated[str, Field(description="Name and version, as name==version")]
+    package: Annotated[str, Field(description="Name and version, as its language writes them")]
     layer: Annotated[str, Field(description="Digest of all its files")]
 
 
@@ -210,9 +210,12 @@ class PackageAdditionsAnswer(AnswerModel):
     """Which packages people can approve for programs, by an action of type package_addition."""
 
     allowed: Annotated[
-        tuple[str, ...], Field(description="Names with versions; * stands for any part, no version for all")
+        tuple[str, ...],
+        Field(description="Python's: names with versions; * stands for any part, no version for all"),
     ]
     never: Annotated[tuple[str, ...], Field(description="Must not come along either, as a need of another")]
+    nodejs_allowed: Annotated[tuple[str, ...], Field(description="Node.js's")]
+    nodejs_never: Annotated[tuple[str, ...], Field(description="Of Node.js's")]
     how: str
 
 

@@ -36,11 +36,11 @@ from executor_mcp.interface.answers import (
 from executor_mcp.live_output import LiveExecution
 from executor_mcp.models import Execution, ExecutionStatus, Outcome, StoredFile
 from executor_mcp.packages.adding import PLACE
-from executor_mcp.packages.requirements import AdditionRules
+from executor_mcp.packages.addition_rules import AdditionRules
 from executor_mcp.sandbox.base import SandboxDescription
 from executor_mcp.service import Page, Validation
 from executor_mcp.storage.executions import FileContent
-from hitl_contract.action_code import Limits, Profile
+from hitl_contract.action_code import Language, Limits, Profile
 
 INLINE_BYTES: Final = 96 * 1024
 """Most JSON bytes of each of stdout, stderr and result in one answer.
@@ -168,11 +168,13 @@ def _additions(rules: AdditionRules) -> PackageAdditionsAnswer | None:
     if not rules.allowed:
         return None
     return PackageAdditionsAnswer(
-        allowed=tuple(one.text for one in rules.allowed),
-        never=tuple(one.text for one in rules.never),
+        allowed=rules.texts_allowed(Language.PYTHON),
+        never=rules.texts_never(Language.PYTHON),
+        nodejs_allowed=rules.texts_allowed(Language.NODEJS),
+        nodejs_never=rules.texts_never(Language.NODEJS),
         how='Ask approval for {"type": "package_addition", "language": "python", "packages": '
-        '["NAME==VERSION"], "needs": []}; validate_code says what needs has to name. Then execute it, and '
-        "ask approval for the program.",
+        '["NAME==VERSION"], "needs": []}, or with "nodejs" and "NAME@VERSION"; validate_code says what needs '
+        "has to name. Then execute it, and ask approval for the program.",
     )
 
 

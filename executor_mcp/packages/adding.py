@@ -20,17 +20,17 @@ import structlog
 from pydantic import JsonValue
 
 from executor_mcp.packages.errors import PackageError
-from executor_mcp.packages.installing import Installer
+from executor_mcp.packages.installing import Installer, lock_file
 from executor_mcp.packages.layers import seal
-from executor_mcp.packages.locked import Approval, LockedPackage
+from executor_mcp.packages.locked import Approval, Distribution, LockedPackage
 from executor_mcp.packages.noting import AuditNote
 from executor_mcp.packages.planning import Plan, PlannedPackage, for_agents
 from executor_mcp.packages.requirements import parse_requirement
 from executor_mcp.packages.room import within_room
 from executor_mcp.packages.shelf import Shelf, staging
+from executor_mcp.packages.to_the_end import to_its_end
 from executor_mcp.sandbox.base import OutputSink, ResourceUsage, SandboxOutcome, Termination
 from executor_mcp.sandbox.errors import SandboxFailed, SandboxUnavailable
-from hitl_contract.action_code import Language
 from server_kit.clock import Clock
 from server_kit.errors import ServerError
 
@@ -110,7 +110,8 @@ class PackageAdder:
     async def _add(self, job: AdditionJob, run: AdditionRun) -> list[JsonValue]:
         """Returns what is there now.
 
-        1. Each package is unpacked from its lock: wheels alone, each with a hash that was written down first.
+        1. Each package is unpacked from its lock, without running anything, and has the hashes that were
+           written down first.
         2. It is sealed, and its digest taken.
         3. From here on it is not stopped: either all of what was approved is there, or nothing.
         4. One durable audit entry for each package; only then it can be seen.
@@ -128,13 +129,13 @@ class PackageAdder:
     ) -> _Sealed:
         staged, target = await stack.enter_async_context(staging(self._shelf)), job.plan.target
         run.say(f"fetching {planned.requirement} with {len(planned.distributions) - 1} that it needs\n")
-        (staged / "requirements.txt").write_text(planned.lock, encoding="utf-8")
+        (staged / lock_file(target.language)).write_text(planned.lock, encoding="utf-8")
         unpacking = self._installer.unpack(target, staged, own_cache=True)
         await within_room(unpacking, staged, self._disk_mb * _MEBIBYTE)
-        facts = await asyncio.to_thread(seal, staged / "layer")
-        wanted = parse_requirement(planned.requirement)
+        facts = await to_its_end(asyncio.to_thread(seal, staged / "layer"))
+        wanted = parse_requirement(planned.requirement, target.language)
         package = LockedPackage(
-            language=Language.PYTHON,
+            language=target.language,
             name=wanted.name,
             version=wanted.exact_version or "",
             extras=tuple(sorted(wanted.extras)),
@@ -243,15 +244,20 @@ Add = Callable[[AdditionJob, AdditionRun], Coroutine[Any, Any, list[JsonValue]]]
 
 
 def _described(package: LockedPackage) -> JsonValue:
-    contents: list[JsonValue] = [
-        {"name": one.name, "version": one.version, "sha256": [*one.hashes]} for one in package.distributions
-    ]
     return {
         "package": str(package),
+        "language": package.language.value,
         "layer": package.layer,
         "size_bytes": package.size_bytes,
-        "python": package.interpreter,
+        package.language.value: package.interpreter,
         "platform": package.platform,
-        "contents": contents,
+        "contents": [_content(one) for one in package.distributions],
         "vulnerabilities_checked_with": package.report.source,
     }
+
+
+def _content(one: Distribution) -> JsonValue:
+    named: dict[str, JsonValue] = {"name": one.name, "version": one.version}
+    if one.ecosystem == "npm":
+        return {**named, "integrity": one.hashes[0]}
+    return {**named, "sha256": [*one.hashes]}

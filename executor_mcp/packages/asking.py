@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from pydantic import ValidationError
 
-from executor_mcp.packages.requirements import AdditionRules, Wanted, exactly
+from executor_mcp.packages.addition_rules import AdditionRules
+from executor_mcp.packages.requirements import Wanted, exactly
 from hitl_contract.action_code import Language
 from hitl_contract.action_packages import PackageAddition
 
@@ -18,20 +20,20 @@ def how_to_ask(
 
     What else it would install is not known yet: `validate_code` of that action says it.
     """
-    if not all(rules.may_name(one.name) for one in missing):
+    if not all(rules.may_name(one.name, language) for one in missing):
         names = " ".join(exactly(one.name, one.exact_version or "VERSION", language) for one in missing)
         if language is Language.NODEJS:
             names = f"--language nodejs {names}"
         return f"have the operator run: hitl-executor packages add {names}", None
-    exact = tuple(_exact(one) for one in missing)
+    exact = tuple(_exact(one, language) for one in missing)
+    document: dict[str, object] = {"type": "package_addition", "language": str(language), "packages": exact}
     try:
-        action = PackageAddition(language="python", packages=exact)
+        action = PackageAddition.model_validate(document)
     except ValidationError:
-        named = ", ".join(f'"{one}"' for one in exact)
-        shown = f'{{"type": "package_addition", "language": "python", "packages": [{named}]}}'
         return (
-            f"ask people to approve (request_approval) that they are added, in exact versions: {shown}; "
-            "first give that action to validate_code, which says what it has to name besides",
+            "ask people to approve (request_approval) that they are added, in exact versions: "
+            f"{json.dumps(document)}; first give that action to validate_code, which says what it has to "
+            "name besides",
             None,
         )
     return (
@@ -42,6 +44,6 @@ def how_to_ask(
     )
 
 
-def _exact(wanted: Wanted) -> str:
+def _exact(wanted: Wanted, language: Language) -> str:
     extras = f"[{','.join(sorted(wanted.extras))}]" if wanted.extras else ""
-    return f"{wanted.name}{extras}=={wanted.exact_version or 'VERSION'}"
+    return exactly(f"{wanted.name}{extras}", wanted.exact_version or "VERSION", language)

@@ -30,14 +30,37 @@ class Target:
     interpreter: str
     platform: str
     language: Language = Language.PYTHON
+    release: str | None = None
+    """The interpreter's whole version, where it is known."""
 
 
-def target_here(interpreter: str, language: Language = Language.PYTHON) -> Target:
-    """Sandboxes are of this machine's kind; their C library is GNU's, of 2018 or later."""
-    machine = platform.machine()
+def target_here(version: str, language: Language = Language.PYTHON) -> Target:
+    """For an interpreter of this version, of which more may be given than packages are told apart by.
+
+    Sandboxes are of this machine's kind; their C library is GNU's, of 2018 or later.
+    """
+    interpreter, machine = interpreter_for(version, language), platform.machine()
+    release = version if version.count(".") > 1 else None
     if language is Language.NODEJS:
-        return Target(interpreter, f"linux-{_NPM_PROCESSORS.get(machine, machine)}-glibc", language)
-    return Target(interpreter, f"{machine}-manylinux_2_28", language)
+        name = f"linux-{_NPM_PROCESSORS.get(machine, machine)}-glibc"
+    else:
+        name = f"{machine}-manylinux_2_28"
+    return Target(interpreter, name, language, release)
+
+
+def interpreter_for(version: str, language: Language) -> str:
+    """As packages are locked for it: major and minor version of Python, the major of Node.js."""
+    return ".".join(version.split(".")[: 1 if language is Language.NODEJS else 2])
+
+
+def lock_file(language: Language) -> str:
+    """The name of the lock that an installer writes."""
+    return "package-lock.json" if language is Language.NODEJS else "requirements.txt"
+
+
+def tool_of(language: Language) -> str:
+    """What resolves and fetches."""
+    return "npm" if language is Language.NODEJS else "uv"
 
 
 class Installer(Protocol):
@@ -52,8 +75,9 @@ class Installer(Protocol):
     async def lock(
         self, requirements: Sequence[str], target: Target, staged: Path, *, constraints: Sequence[str] = ()
     ) -> tuple[Distribution, ...]:
-        """Writes a lock into `staged` (`requirements.txt` or `package-lock.json`): what it takes, in versions
-        that keep to the `constraints`, with hashes. Raises PackageNotInstallable.
+        """Writes a lock (`lock_file`) into `staged`: what it takes, with hashes, in versions that keep to the
+        `constraints`, of which each names one version of a package. Of Node.js what it takes without them
+        where it cannot be had with them. Raises PackageNotInstallable.
         """
         ...
 

@@ -27,6 +27,8 @@ class Distribution(_Value):
     name: str
     version: str
     hashes: tuple[str, ...] = ()
+    node: str | None = None
+    """Of npm, the Node.js that it needs (`engines.node`); None where any will do."""
 
     def __str__(self) -> str:
         return f"{self.name}{'@' if self.ecosystem == 'npm' else '=='}{self.version}"

@@ -5,7 +5,8 @@
 3. Regular files and directories alone, all in one folder, which is left away; no link, device or hole.
 4. No absolute path, no `..`, nothing twice, nothing in the `node_modules` where locked packages will lie.
 5. A file is executable or not; no other right, owner or time of the archive is taken over.
-6. Its `package.json` names the package and version of the lock, and no script or compiler to install it.
+6. Its `package.json` names the package and version of the lock, no script or compiler to install it, and no
+   other platform or Node.js than the sandbox's.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final, cast
 
 from executor_mcp.packages.errors import PackageNotInstallable
+from executor_mcp.packages.npm_fitness import NpmPlatform, why_unfit
 from executor_mcp.packages.npm_lock import NpmEntry
 
 _CHUNK: Final = 1024 * 1024
@@ -48,8 +50,12 @@ class Room:
     archive_bytes: int = 256 * 1024**2
     """Of one archive, as it is fetched."""
 
+    def close(self) -> None:
+        """Nothing more may be: whatever is being unpacked is given up."""
+        self.files = self.bytes = -1
 
-def unpack_npm(archive: Path, entry: NpmEntry, target: Path, room: Room) -> None:
+
+def unpack_npm(archive: Path, entry: NpmEntry, target: Path, room: Room, platform: NpmPlatform) -> None:
     """Fills `target`, which must not be there. Raises PackageNotInstallable."""
     package = f"{entry.name}@{entry.version}"
     plain = archive.with_suffix(".tar")
@@ -61,7 +67,7 @@ def unpack_npm(archive: Path, entry: NpmEntry, target: Path, room: Room) -> None
             tarfile.open(fileobj=cast("IO[bytes]", _ShortReads(file)), mode="r:") as tar,
         ):
             _extract(tar, target, room)
-        _refuse_what_installs(target, entry)
+        _refuse_by_manifest(target, entry, platform)
     except _Refused as error:
         raise PackageNotInstallable(f"the archive of {package} {error}") from error
     except _UNREADABLE as error:
@@ -110,7 +116,7 @@ def _inflate(archive: Path, plain: Path, room: Room) -> None:
     with gzip.open(archive) as source, plain.open("xb") as target:
         while chunk := source.read(_CHUNK):
             left -= len(chunk)
-            if left < 0:
+            if left < 0 or room.bytes < 0:
                 raise _Refused("holds too much")  # 2
             target.write(chunk)
 
@@ -155,7 +161,7 @@ def _path(member: tarfile.TarInfo, folders: set[str]) -> PurePosixPath:
     return inside
 
 
-def _refuse_what_installs(target: Path, entry: NpmEntry) -> None:
+def _refuse_by_manifest(target: Path, entry: NpmEntry, platform: NpmPlatform) -> None:
     manifest = _manifest(target / "package.json")
     version = str(manifest.get("version")).removeprefix("=").removeprefix("v")
     if (manifest.get("name"), version) != (entry.name, entry.version):  # 6
@@ -165,6 +171,8 @@ def _refuse_what_installs(target: Path, entry: NpmEntry) -> None:
     found = next(_installing(named, target), None)
     if found is not None:  # 6
         raise _Refused(f"has {found} to be installed, which never runs here; take a package without")
+    if unfit := why_unfit(manifest, platform):  # 6
+        raise _Refused(f"says in package.json, other than the registry, that the package {unfit}")
 
 
 def _installing(scripts: dict[str, object], target: Path) -> Iterator[str]:

@@ -2,8 +2,8 @@
 
 1. Every entry is of a registry: no link, no address of its own, no package inside another's archive.
 2. Every entry has a name, an exact version and a SHA-512 hash; its place is made of such names alone.
-3. No entry has an install script, and each is for the sandbox's platform. An optional one that is not is
-   left out, as npm leaves out what cannot be installed.
+3. No entry has an install script, and each is for the sandbox's platform and Node.js. An optional one that is
+   not is left out, as npm leaves out what cannot be installed.
 4. All of it lies in the package's own directory: what npm puts beside it (peers) goes into its
    `node_modules`, and where something lies there already it is refused.
 """
@@ -13,10 +13,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from executor_mcp.packages.errors import PackageNotInstallable, RequirementInvalid
+from executor_mcp.packages.npm_fitness import NpmPlatform, needed_node, why_unfit
 from executor_mcp.packages.npm_versions import parse_npm_version
 
 MAX_ENTRIES: Final = 2000
@@ -28,26 +29,6 @@ _SHA512: Final = re.compile(r"sha512-[A-Za-z0-9+/]{86}==")
 
 
 @dataclass(frozen=True, slots=True)
-class NpmPlatform:
-    """A platform as packages name it in `os`, `cpu` and `libc`."""
-
-    system: str
-    processor: str
-    libc: str
-
-    @classmethod
-    def of(cls, text: str) -> NpmPlatform:
-        """Of its own text. Raises PackageNotInstallable."""
-        parts = text.split("-")
-        if len(parts) != len(fields(cls)):
-            raise PackageNotInstallable(f"{text!r} is no platform; one is linux-x64-glibc")
-        return cls(*parts)
-
-    def __str__(self) -> str:
-        return f"{self.system}-{self.processor}-{self.libc}"
-
-
-@dataclass(frozen=True, slots=True)
 class NpmEntry:
     """A locked package and its directory inside the layer, which is empty for the package itself."""
 
@@ -55,6 +36,8 @@ class NpmEntry:
     name: str
     version: str
     integrity: str
+    node: str = ""
+    """Which Node.js it needs, as npm's ranges; empty where any will do."""
 
 
 def read_npm_lock(text: str, name: str, platform: NpmPlatform) -> tuple[NpmEntry, ...]:
@@ -128,7 +111,7 @@ def _entry(place: str, one: Mapping[str, Any], top: str) -> NpmEntry:
         raise PackageNotInstallable(f"{name}: {error}") from error
     if not isinstance(integrity, str) or not _SHA512.fullmatch(integrity):  # 2
         raise PackageNotInstallable(f"{name}@{version} has no SHA-512 hash in the registry")
-    return NpmEntry(_inside(place, top), name, str(version), integrity)
+    return NpmEntry(_inside(place, top), name, str(version), integrity, needed_node(one))
 
 
 def _inside(place: str, top: str) -> str:
@@ -143,18 +126,5 @@ def _unfit(one: Mapping[str, Any], platform: NpmPlatform) -> str | None:
             "has to run a script or a compiler when it is installed, which is never done here; take a "
             "version or another package that needs none"
         )
-    for field, value in (("os", platform.system), ("cpu", platform.processor), ("libc", platform.libc)):
-        if not _includes(one.get(field), value):
-            return f"is not for {platform}"
-    return None
-
-
-def _includes(listed: object, value: str) -> bool:
-    """As npm reads a list of systems: names that are taken, or with `!` that are not."""
-    if listed is None:
-        return True
-    names = (
-        [str(name) for name in cast("list[object]", listed)] if isinstance(listed, list) else [str(listed)]
-    )
-    wanted = [name for name in names if not name.startswith("!")]
-    return f"!{value}" not in names and (not wanted or value in wanted or "any" in wanted)
+    unfit = why_unfit(one, platform)
+    return None if unfit is None else f"{unfit}; take another version or package"

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, NoReturn, Protocol
 
+from executor_mcp.packages.addition_rules import AdditionRules
 from executor_mcp.packages.asking import how_to_ask
 from executor_mcp.packages.errors import PackageError, PackageNotAllowed
+from executor_mcp.packages.installing import interpreter_for
 from executor_mcp.packages.locked import LockedPackage
+from executor_mcp.packages.npm_fitness import why_not_with
 from executor_mcp.packages.requirements import (
-    AdditionRules,
     AllowList,
     Wanted,
     exactly,
@@ -63,8 +65,9 @@ class ShelfOffer:
 
     1. The program is Python or Node.js, or SQL that wants an engine of its own; each entry names a package
        and versions.
-    2. It is locked in such a version, with those extras, for the sandbox's Python or Node.js. The newest that
-       passes is taken, and of one version the one that was locked last.
+    2. It is locked in such a version, with those extras, for the sandbox's Python or Node.js, and nothing in
+       it says that it needs another Node.js. The newest that passes is taken, and of one version the one that
+       was locked last.
     3. The allow-list has it, today; or people approved it, and the rules of additions still allow it.
     4. What is known of its vulnerabilities is no older than `max_age`, and each that is known was accepted.
     5. No two layers hold different versions of one package, or, of Node.js where each layer has its own below
@@ -97,11 +100,10 @@ class ShelfOffer:
         return await asyncio.to_thread(self._choose, program, sandbox)
 
     async def offered(self, sandbox: SandboxDescription, language: Language) -> tuple[str, ...]:
-        return await asyncio.to_thread(self._offered, interpreter_of(sandbox, language), language)
+        return await asyncio.to_thread(self._offered, sandbox, language)
 
     def _choose(self, program: CodeExecution, sandbox: SandboxDescription) -> tuple[PackageLayer, ...]:
         language, names = _OFFERED_TO[program.language]
-        interpreter = interpreter_of(sandbox, language)
         try:
             wanted = [parse_requirement(text, language) for text in program.packages]  # 1
             for one in wanted:
@@ -110,10 +112,10 @@ class ShelfOffer:
                         f"{one.text!r} is of no use to {program.language}; it may have {', '.join(names)}"
                     )
             packages = self._shelf.packages()
-            found = [self._find(packages, one, interpreter, language) for one in wanted]
+            found = [self._find(packages, one, sandbox, language) for one in wanted]
             missing = [one for one, package in zip(wanted, found, strict=True) if package is None]
             if missing:
-                self._refuse_missing(missing, program, interpreter, language)
+                self._refuse_missing(missing, program, sandbox, language)
             chosen = [package for package in found if package is not None]
             _refuse_conflicts(chosen, language)
             # One that is named twice, in two ways, is one layer.
@@ -134,7 +136,7 @@ class ShelfOffer:
         self,
         packages: Sequence[LockedPackage],
         wanted: Wanted,
-        interpreter: str | None,
+        sandbox: SandboxDescription,
         language: Language,
     ) -> LockedPackage | None:
         """None where nothing of the kind is locked. Raises PackageNotAllowed for what must not be had now."""
@@ -145,12 +147,12 @@ class ShelfOffer:
             and package.name == wanted.name
             and wanted.admits(package.version)
             and wanted.extras <= set(package.extras)
-            and package.interpreter == interpreter
+            and package.interpreter == interpreter_of(sandbox, language)
         ]
         fitting.sort(key=lambda package: (_order(package, language), package.added_at), reverse=True)
         problems: list[str] = []
         for package in fitting:  # 2
-            problem = self.problem(package)
+            problem = self.problem(package) or _unfit(package, sandbox)
             if problem is None:
                 return package
             problems.append(problem)
@@ -162,14 +164,14 @@ class ShelfOffer:
         self,
         missing: Sequence[Wanted],
         program: CodeExecution,
-        interpreter: str | None,
+        sandbox: SandboxDescription,
         language: Language,
     ) -> NoReturn:
-        offered = ", ".join(self._offered(interpreter, language)) or "none"
+        offered = ", ".join(self._offered(sandbox, language)) or "none"
         names = ", ".join(repr(one.text) for one in missing)
         verb = "is" if len(missing) == 1 else "are"
         # What an engine of another language needs is nothing that its programs could import.
-        rules = self._additions if program.language is Language.PYTHON else AdditionRules()
+        rules = self._additions if program.language is language else AdditionRules()
         how, instead = how_to_ask(missing, rules, language)
         raise PackageNotAllowed(
             f"{names} {verb} not among those offered here: {offered}. Use one of these, do without, or {how}",
@@ -197,17 +199,18 @@ class ShelfOffer:
     def _listed(self, package: LockedPackage) -> bool:
         if self._allowed.allows(package.name, package.version, package.language):
             return True
+        language = package.language
         return (
             package.approved is not None
-            and package.language is Language.PYTHON
-            and self._additions.allow(package.name, package.version)
+            and self._additions.allow(package.name, package.version, language)
             and not any(
-                self._additions.forbid(normal_name(one.name, Language.PYTHON), one.version)
+                self._additions.forbid(normal_name(one.name, language), one.version, language)
                 for one in package.distributions
             )
         )
 
-    def _offered(self, interpreter: str | None, language: Language) -> tuple[str, ...]:
+    def _offered(self, sandbox: SandboxDescription, language: Language) -> tuple[str, ...]:
+        interpreter = interpreter_of(sandbox, language)
         return tuple(
             sorted(
                 {
@@ -215,19 +218,31 @@ class ShelfOffer:
                     for package in self._shelf.packages()
                     if (package.language, package.interpreter) == (language, interpreter)
                     and self.problem(package) is None
+                    and _unfit(package, sandbox) is None
                 }
             )
         )
 
 
-def interpreter_of(sandbox: SandboxDescription, language: Language = Language.PYTHON) -> str | None:
-    """The sandbox's interpreter as packages are locked for it: major and minor version of Python, the major
-    of Node.js.
-    """
-    numbers = 1 if language is Language.NODEJS else 2
-    for one in sandbox.languages:
-        if one.language is language:
-            return ".".join(one.version.split(".")[:numbers])
+def version_of(sandbox: SandboxDescription, language: Language) -> str | None:
+    """The whole version of the sandbox's interpreter."""
+    return next((one.version for one in sandbox.languages if one.language is language), None)
+
+
+def interpreter_of(sandbox: SandboxDescription, language: Language) -> str | None:
+    """The sandbox's interpreter as packages are locked for it."""
+    version = version_of(sandbox, language)
+    return None if version is None else interpreter_for(version, language)
+
+
+def _unfit(package: LockedPackage, sandbox: SandboxDescription) -> str | None:
+    """Why this very release of the interpreter will not do, or None."""
+    version = version_of(sandbox, package.language)
+    for one in package.distributions:
+        problem = None if one.node is None or version is None else why_not_with(one.node, version)
+        if problem is not None:
+            whose = f"{package}" if str(one) == str(package) else f"{one}, which {package} brings,"
+            return f"{whose} {problem}"
     return None
 
 

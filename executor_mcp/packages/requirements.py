@@ -5,29 +5,32 @@ Python: PEP 508 and PEP 440. Node.js: `hitl_contract.nodejs_packages`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Protocol
 
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from executor_mcp.packages.errors import RequirementInvalid
-from executor_mcp.packages.npm_versions import NpmRange, npm_range, parse_npm_version
+from executor_mcp.packages.npm_ranges import NpmRange, npm_range
+from executor_mcp.packages.npm_versions import parse_npm_version
 from hitl_contract.action_code import Language
 from hitl_contract.nodejs_packages import split_nodejs_package
-
-_PATTERN = re.compile(r"([A-Za-z0-9*._-]+)\s*([<>=!~].*)?", re.ASCII)
 
 
 class Versions(Protocol):
     """A set of versions."""
 
-    def contains(self, version: str, /) -> bool: ...
+    def contains(self, version: str, /) -> bool:
+        """A pre-release only where the versions name one. Raises for what is no version."""
+        ...
+
+    def contains_broadly(self, version: str, /) -> bool:
+        """Pre-releases too."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +55,30 @@ def parse_requirement(text: str, language: Language = Language.PYTHON) -> Wanted
 
 
 @dataclass(frozen=True, slots=True)
-class _Specifiers:
-    """Python's versions. Implements `Versions`."""
+class PythonVersions:
+    """Implements `Versions`."""
 
     specifiers: SpecifierSet
 
     def contains(self, version: str, /) -> bool:
-        return _contains(self.specifiers, version)
+        # Said outright: releases of `packaging` differ in what they take without it.
+        return self.specifiers.contains(version, prereleases=bool(self.specifiers.prereleases))
+
+    def contains_broadly(self, version: str, /) -> bool:
+        return self.specifiers.contains(version, prereleases=True)
+
+
+@dataclass(frozen=True, slots=True)
+class NpmVersions:
+    """Implements `Versions`."""
+
+    range: NpmRange
+
+    def contains(self, version: str, /) -> bool:
+        return self.range.contains(parse_npm_version(version))
+
+    def contains_broadly(self, version: str, /) -> bool:
+        return self.range.contains_broadly(parse_npm_version(version))
 
 
 def _python(text: str) -> Wanted:
@@ -76,7 +96,7 @@ def _python(text: str) -> Wanted:
         )
     extras = frozenset(canonicalize_name(extra) for extra in parsed.extras)
     versions = parsed.specifier
-    return Wanted(text, canonicalize_name(parsed.name), extras, _Specifiers(versions), _exact(versions))
+    return Wanted(text, canonicalize_name(parsed.name), extras, PythonVersions(versions), _exact(versions))
 
 
 def _exact(versions: SpecifierSet) -> str | None:
@@ -91,8 +111,8 @@ def _nodejs(text: str) -> Wanted:
         raise RequirementInvalid(
             f"{text[:200]!r} is no Node.js package; write lodash@4.17.21 or @scope/name@>=1.2 <3"
         ) from error
-    versions: NpmRange = npm_range(comparators)
-    return Wanted(text, name, frozenset(), versions, versions.exact)
+    versions = npm_range(comparators)
+    return Wanted(text, name, frozenset(), NpmVersions(versions), versions.exact)
 
 
 def normal_name(name: str, language: Language) -> str:
@@ -128,58 +148,3 @@ class AllowList:
 
     def names(self, language: Language = Language.PYTHON) -> tuple[str, ...]:
         return tuple(sorted({one.name for one in self._allowed.get(language, ())}))
-
-
-@dataclass(frozen=True, slots=True)
-class NamePattern:
-    """Packages by name, where `*` stands for any part of one, and by versions; all of them where none are."""
-
-    text: str
-    name: str
-    versions: SpecifierSet
-
-    @classmethod
-    def parse(cls, text: str) -> NamePattern:
-        """Raises RequirementInvalid."""
-        found = _PATTERN.fullmatch(text)
-        try:
-            if found is None:
-                raise InvalidSpecifier(text)
-            return cls(text, canonicalize_name(found[1]), SpecifierSet(found[2] or ""))
-        except InvalidSpecifier as error:
-            raise RequirementInvalid(
-                f"{text[:200]!r} is no pattern of packages; write pandas, types-* or pandas>=2,<3"
-            ) from error
-
-    def matches(self, name: str, version: str) -> bool:
-        """`name` in its normal form; a pre-release only where the versions name one."""
-        return fnmatchcase(name, self.name) and _contains(self.versions, version)
-
-    def matches_broadly(self, name: str, version: str) -> bool:
-        """Pre-releases too."""
-        return fnmatchcase(name, self.name) and self.versions.contains(version, prereleases=True)
-
-
-@dataclass(frozen=True, slots=True)
-class AdditionRules:
-    """What an approval may add here. Without `allowed` nothing."""
-
-    allowed: tuple[NamePattern, ...] = ()
-    never: tuple[NamePattern, ...] = ()
-
-    def allow(self, name: str, version: str) -> bool:
-        """Whether programs may get it by an approval."""
-        return any(one.matches(name, version) for one in self.allowed) and not self.forbid(name, version)
-
-    def forbid(self, name: str, version: str) -> bool:
-        """Whether it must not come along either, as something that another package needs."""
-        return any(one.matches_broadly(name, version) for one in self.never)
-
-    def may_name(self, name: str) -> bool:
-        """Whether some version could be allowed."""
-        return any(fnmatchcase(name, one.name) for one in self.allowed)
-
-
-def _contains(versions: SpecifierSet, version: str) -> bool:
-    # Said outright: releases of `packaging` differ in what they take without it.
-    return versions.contains(version, prereleases=bool(versions.prereleases))

@@ -6,15 +6,16 @@ import asyncio
 import os
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from executor_mcp.packages.errors import PackageNotInstallable
 
+T = TypeVar("T")
 _LOOK_SECONDS: Final = 0.25
 _BLOCK: Final = 512
 
 
-async def within_room(work: Coroutine[Any, Any, None], directory: Path, most_bytes: int) -> None:
+async def within_room(work: Coroutine[Any, Any, T], directory: Path, most_bytes: int) -> T:
     """Look four times a second, and once at the end. Raises PackageNotInstallable."""
     working = asyncio.create_task(work)
     try:
@@ -24,7 +25,7 @@ async def within_room(work: Coroutine[Any, Any, None], directory: Path, most_byt
                 raise PackageNotInstallable(
                     f"its files take more than {most_bytes // 1024**2} MiB (packages.additions.disk_mb)"
                 )
-        working.result()
+        return working.result()
     finally:
         working.cancel()
         await asyncio.gather(working, return_exceptions=True)

@@ -1,13 +1,15 @@
 """What an operator sets about packages."""
 
 # No `from __future__ import annotations`: pydantic reads these annotations at run time.
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from executor_mcp.packages.addition_rules import AdditionRules, NamePattern
 from executor_mcp.packages.errors import RequirementInvalid
-from executor_mcp.packages.requirements import AdditionRules, NamePattern, parse_requirement
+from executor_mcp.packages.requirements import parse_requirement
 from hitl_contract.action_code import Language
 from server_kit.settings import SettingsModel
 
@@ -20,15 +22,24 @@ def _requirement(value: str, language: Language) -> str:
     return value
 
 
-def _pattern(value: str) -> str:
+def _pattern(value: str, language: Language) -> str:
     try:
-        NamePattern.parse(value)
+        NamePattern.parse(value, language)
     except RequirementInvalid as error:
         raise ValueError(str(error)) from error
     return value
 
 
-Pattern = Annotated[str, AfterValidator(_pattern)]
+def _python_pattern(value: str) -> str:
+    return _pattern(value, Language.PYTHON)
+
+
+def _nodejs_pattern(value: str) -> str:
+    return _pattern(value, Language.NODEJS)
+
+
+Pattern = Annotated[str, AfterValidator(_python_pattern)]
+NodejsPattern = Annotated[str, AfterValidator(_nodejs_pattern)]
 
 
 class AdditionSettings(SettingsModel):
@@ -37,10 +48,18 @@ class AdditionSettings(SettingsModel):
     allowed: tuple[Pattern, ...] = Field(
         default=(),
         max_length=500,
-        description="what an approval may add, such as types-* or pandas>=2,<3; none: no approval adds any",
+        description="what of Python an approval may add, such as types-* or pandas>=2,<3; none: nothing",
     )
     never: tuple[Pattern, ...] = Field(
         default=(), max_length=500, description="what may not come along either, as a need of another one"
+    )
+    nodejs_allowed: tuple[NodejsPattern, ...] = Field(
+        default=(),
+        max_length=500,
+        description="what of Node.js an approval may add, such as @types/* or lodash@^4.17; none: nothing",
+    )
+    nodejs_never: tuple[NodejsPattern, ...] = Field(
+        default=(), max_length=500, description="what of Node.js may not come along either"
     )
     wall_seconds: float = Field(default=300, ge=1, le=3600, description="longest an addition may take")
     disk_mb: int = Field(
@@ -49,8 +68,13 @@ class AdditionSettings(SettingsModel):
 
     def rules(self) -> AdditionRules:
         return AdditionRules(
-            tuple(map(NamePattern.parse, self.allowed)), tuple(map(NamePattern.parse, self.never))
+            (*_parsed(self.allowed, Language.PYTHON), *_parsed(self.nodejs_allowed, Language.NODEJS)),
+            (*_parsed(self.never, Language.PYTHON), *_parsed(self.nodejs_never, Language.NODEJS)),
         )
+
+
+def _parsed(texts: Iterable[str], language: Language) -> Iterator[NamePattern]:
+    return (NamePattern.parse(text, language) for text in texts)
 
 
 def _python_requirement(value: str) -> str:
@@ -105,6 +129,12 @@ class PackageSettings(SettingsModel):
 
     @model_validator(mode="after")
     def _additions_are_checked(self) -> Self:
-        if self.additions.allowed and self.vulnerabilities.source == "none":
+        source = self.vulnerabilities.source
+        if self.additions.rules().allowed and source == "none":
             raise ValueError("additions.allowed needs vulnerabilities.source: what nobody knows is not added")
+        if self.additions.nodejs_allowed and source == "pypi":
+            raise ValueError(
+                "additions.nodejs_allowed needs vulnerabilities.source osv_snapshot or osv_api: pypi knows "
+                "nothing of Node.js packages"
+            )
         return self

@@ -12,6 +12,7 @@ import secrets
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -125,8 +126,10 @@ class Shelf:
     def _write(self, directory: Path, package: LockedPackage) -> None:
         temporary = directory / f".{_FACTS}.{secrets.token_hex(8)}"
         with temporary.open("x", encoding="utf-8") as file:
-            # Without it the facts are those that an executor of before approvals can read.
-            unused = {"approved"} if package.approved is None else None
+            # Without what is not there the facts are those that an older executor can read.
+            unused: dict[str, Any] = {} if package.approved else {"approved": True}
+            plain = {place for place, one in enumerate(package.distributions) if one.node is None}
+            unused["distributions"] = {place: {"node"} for place in plain}
             file.write(package.model_dump_json(indent=1, exclude=unused))
             file.flush()
             os.fsync(file.fileno())

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.end_to_end.house import ToolRefused, open_house
+from tests.packages.npm_support import Registry, serving
 from tests.packages.support import make_wheel
 
 pytestmark = pytest.mark.timeout(180)
@@ -20,19 +21,42 @@ PROGRAM: dict[str, Any] = {
 }
 
 
-def surroundings(home: Path) -> dict[str, str]:
+NODEJS: dict[str, Any] = {
+    "type": "code_execution",
+    "language": "nodejs",
+    "code": "const outer = require('@scope/outer'); outer",
+    "packages": ["@scope/outer@1.0.0"],
+}
+
+
+def publish(registry: Registry) -> None:
+    for number in (1, 2):
+        registry.publish("inner", f"{number}.0.0", {"index.js": f"module.exports = {number};"})
+    helper = {"index.js": "module.exports = require('inner');"}
+    registry.publish("helper", "1.0.0", helper, dependencies={"inner": "^2"})
+    outer = {"index.js": "module.exports = [require('inner'), require('helper')];"}
+    needs = {"inner": "^1", "helper": "*"}
+    registry.publish("@scope/outer", "1.0.0", outer, dependencies=needs, engines={"node": ">=18"})
+
+
+def surroundings(home: Path, registry: Registry) -> dict[str, str]:
     index = home / "index"
     index.mkdir()
     make_wheel(index, "alpha", "1.0", needs=["beta"])
     make_wheel(index, "beta", "1.5")
     uv, known = home / "uv.toml", home / "known.json"
     uv.write_text(f'no-index = true\nfind-links = ["{index}"]\n')
-    package = {"ecosystem": "PyPI", "name": "alpha"}
-    known.write_text(json.dumps({"id": "OSV-1", "affected": [{"package": package, "versions": ["0.9"]}]}))
+    affected = [
+        {"package": {"ecosystem": ecosystem, "name": "alpha"}, "versions": ["0.9.0"]}
+        for ecosystem in ("PyPI", "npm")
+    ]
+    known.write_text(json.dumps({"id": "OSV-1", "affected": affected}))
     return {
         "UV_CONFIG_FILE": str(uv),
         "UV_CACHE_DIR": str(home / "cache"),
+        "npm_config_registry": registry.url,
         "EXECUTOR_PACKAGES__ADDITIONS__ALLOWED": "alpha",
+        "EXECUTOR_PACKAGES__ADDITIONS__NODEJS_ALLOWED": "@scope/*@^1",
         "EXECUTOR_PACKAGES__VULNERABILITIES__SOURCE": "osv_snapshot",
         "EXECUTOR_PACKAGES__VULNERABILITIES__FILE": str(known),
     }
@@ -41,8 +65,14 @@ def surroundings(home: Path) -> dict[str, str]:
 async def test_a_package_that_a_person_approves_is_there_for_the_programs_that_come_after(
     tmp_path: Path,
 ) -> None:
+    with serving() as registry:
+        publish(registry)
+        await _add_for_both_languages(tmp_path, registry)
+
+
+async def _add_for_both_languages(home: Path, registry: Registry) -> None:
     async with (
-        open_house(tmp_path, settings=surroundings(tmp_path)) as house,
+        open_house(home, settings=surroundings(home, registry)) as house,
         house.agent("approval") as asking,
         house.agent("executor") as running,
     ):
@@ -59,7 +89,7 @@ async def test_a_package_that_a_person_approves_is_there_for_the_programs_that_c
         with pytest.raises(ToolRefused, match=r"package_not_allowed.*package_addition"):
             await running.call("execute", capability_token=early)
         offered = (await running.call("list_languages"))["package_additions"]
-        assert (offered["allowed"], offered["never"]) == (["alpha"], [])
+        assert (offered["allowed"], offered["nodejs_allowed"]) == (["alpha"], ["@scope/*@^1"])
         wanted = (await running.call("validate_code", action=PROGRAM))["ask_instead"]
         whole = (await running.call("validate_code", action=wanted))["ask_instead"]
         assert (whole["packages"], whole["needs"]) == (["alpha==1.0"], ["beta==1.5"])
@@ -75,3 +105,15 @@ async def test_a_package_that_a_person_approves_is_there_for_the_programs_that_c
 
         ran = await running.call("execute", capability_token=early, wait_seconds=40)
         assert (ran["status"], ran["result"]) == ("completed", ["1.0", "1.5"]), ran
+
+        # Node.js: two versions of one package come along, and people see both.
+        wanted = (await running.call("validate_code", action=NODEJS))["ask_instead"]
+        whole = (await running.call("validate_code", action=wanted))["ask_instead"]
+        assert whole["needs"] == ["helper@1.0.0", "inner@1.0.0", "inner@2.0.0"]
+        added = await running.call("execute", capability_token=await approved(whole), wait_seconds=40)
+        assert (added["status"], added["result"]["added"][0]["package"]) == (
+            "completed",
+            "@scope/outer@1.0.0",
+        )
+        ran = await running.call("execute", capability_token=await approved(NODEJS), wait_seconds=40)
+        assert (ran["status"], ran["result"]) == ("completed", [1, 2]), ran

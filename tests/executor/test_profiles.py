@@ -9,7 +9,7 @@ import pytest
 from executor_mcp.ceilings import Ceilings
 from executor_mcp.executor_policy import ExecutorPolicy
 from executor_mcp.interface.views import languages
-from executor_mcp.packages.requirements import AdditionRules
+from executor_mcp.packages.addition_rules import AdditionRules
 from executor_mcp.sandbox.base import LanguageDescription, SandboxDescription
 from hitl_contract.action import parse_action
 from hitl_contract.action_code import Language, Profile

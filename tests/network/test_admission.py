@@ -14,7 +14,7 @@ from executor_mcp.executor_policy import ExecutorPolicy
 from executor_mcp.interface.views import execution_answer, languages, output_file
 from executor_mcp.network.networked import NetworkedSandbox, NetworkRules
 from executor_mcp.network.settings import NetworkSettings
-from executor_mcp.packages.requirements import AdditionRules
+from executor_mcp.packages.addition_rules import AdditionRules
 from executor_mcp.policy_settings import PolicySettings
 from executor_mcp.receipts import output_digest, verify_receipt
 from executor_mcp.sandbox.base import Connection, Sandbox

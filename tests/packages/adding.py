@@ -1,4 +1,4 @@
-"""An executor that may add packages on an approval: real uv, a directory as an index, a real database."""
+"""An executor that may add packages on an approval: real uv or npm, an index of its own, a real database."""
 
 from __future__ import annotations
 
@@ -12,36 +12,41 @@ from typing import Any
 
 from executor_mcp.assembly import Additions
 from executor_mcp.models import Execution
+from executor_mcp.packages.addition_rules import AdditionRules
 from executor_mcp.packages.installing import Installer, Target
 from executor_mcp.packages.locked import Distribution
 from executor_mcp.packages.offering import ShelfOffer
-from executor_mcp.packages.requirements import AdditionRules, AllowList, NamePattern
+from executor_mcp.packages.requirements import AllowList
+from executor_mcp.packages.settings import AdditionSettings
 from executor_mcp.packages.shelf import Shelf
 from executor_mcp.sandbox.base import SandboxDescription
 from hitl_contract.action_code import Language
 from server_kit.clock import SystemClock
 from server_kit.database.base import Database
 from tests.executor.support import Bench, Issuer, TwinSandbox, bench
+from tests.packages.npm_support import NODE
 from tests.packages.support import INTERPRETER, Source, make_wheel, uv_with
 
 SPIES = "import os\nos.mkdir({marker!r})\nVERSION = 1\n"
 
 
-class PythonTwin(TwinSandbox):
-    """With the Python of this repository's sandboxes."""
+VERSIONS = {Language.PYTHON: f"{INTERPRETER}.2", Language.NODEJS: NODE}
+
+
+class InterpreterTwin(TwinSandbox):
+    """With the Python and the Node.js that packages of the tests are for."""
 
     async def describe(self) -> SandboxDescription:
         found = await super().describe()
         languages = tuple(
-            replace(one, version=f"{INTERPRETER}.2") if one.language is Language.PYTHON else one
-            for one in found.languages
+            replace(one, version=VERSIONS.get(one.language, one.version)) for one in found.languages
         )
         return replace(found, languages=languages)
 
 
 @dataclass
 class HeldInstaller:
-    """uv, with something to happen before it unpacks."""
+    """uv or npm, with something to happen before it unpacks."""
 
     inner: Installer
     before_unpacking: Callable[[], None] = lambda: None
@@ -91,19 +96,24 @@ class Adding:
         return [str(one) for one in self.shelf.packages()]
 
 
-def addition(*packages: str, needs: Sequence[str] = ()) -> dict[str, Any]:
+def addition(*packages: str, needs: Sequence[str] = (), language: str = "python") -> dict[str, Any]:
     return {
         "type": "package_addition",
-        "language": "python",
+        "language": language,
         "packages": list(packages),
         "needs": list(needs),
     }
 
 
 def rules(
-    allowed: Sequence[str] = ("alpha", "gamma>=1", "sourceonly"), never: Sequence[str] = ()
+    allowed: Sequence[str] = ("alpha", "gamma>=1", "sourceonly"),
+    never: Sequence[str] = (),
+    *,
+    nodejs: Sequence[str] = (),
+    nodejs_never: Sequence[str] = (),
 ) -> AdditionRules:
-    return AdditionRules(tuple(map(NamePattern.parse, allowed)), tuple(map(NamePattern.parse, never)))
+    settings = {"allowed": allowed, "never": never, "nodejs_allowed": nodejs, "nodejs_never": nodejs_never}
+    return AdditionSettings.model_validate(settings).rules()
 
 
 def make_index(directory: Path, marker: Path) -> Path:
@@ -126,7 +136,7 @@ def make_index(directory: Path, marker: Path) -> Path:
 def adding(
     database: Database,
     home: Path,
-    index: Path,
+    index: Path | Installer,
     *,
     issuer: Issuer | None = None,
     allowed: AdditionRules | None = None,
@@ -135,11 +145,11 @@ def adding(
     **parts: Any,
 ) -> Adding:
     source, shelf, given = Source(), Shelf(home / "packages"), allowed or rules()
-    installer = HeldInstaller(uv_with(index))
+    installer = HeldInstaller(uv_with(index) if isinstance(index, Path) else index)
     offer = ShelfOffer(shelf, AllowList(()), max_age=timedelta(hours=1), clock=SystemClock(), additions=given)
     additions = Additions(given, shelf, installer, source, wall_seconds, disk_mb)
     made = bench(
-        database, home, issuer=issuer, sandbox=PythonTwin(), packages=offer, additions=additions, **parts
+        database, home, issuer=issuer, sandbox=InterpreterTwin(), packages=offer, additions=additions, **parts
     )
     return Adding(made, shelf, source, installer, given)
 

@@ -25,12 +25,13 @@ from executor_mcp.packages.npm_installer import NpmInstaller
 from executor_mcp.sandbox.base import LanguageDescription, SandboxDescription
 from hitl_contract.action_code import Language
 
+NODE: Final = "18.20.4"
 TARGET: Final = target_here("18", Language.NODEJS)
 SANDBOX: Final = SandboxDescription(
     backend="bubblewrap",
     runtime="bwrap",
     image_digest=None,
-    languages=(LanguageDescription(Language.NODEJS, "18.20.4"),),
+    languages=(LanguageDescription(Language.NODEJS, NODE),),
 )
 
 

@@ -15,9 +15,10 @@ from pydantic import ValidationError
 from executor_mcp.errors import RefusalReason, Refused
 from executor_mcp.interface.views import execution_answer, languages, validation
 from executor_mcp.models import Execution, ExecutionStatus
+from executor_mcp.packages.addition_rules import AdditionRules, NamePattern
 from executor_mcp.packages.locked import Vulnerability
 from executor_mcp.packages.noting import AuditNote
-from executor_mcp.packages.requirements import AdditionRules, AllowList, NamePattern
+from executor_mcp.packages.requirements import AllowList
 from executor_mcp.packages.settings import PackageSettings
 from executor_mcp.packages.shelf import Shelf
 from executor_mcp.receipts import output_digest, verify_receipt
@@ -190,11 +191,11 @@ async def test_nothing_is_added_unless_the_settings_allow_it(store: Database, tm
         with pytest.raises(ValidationError, match="no pattern of packages"):
             PackageSettings.model_validate({"additions": {"never": [bad]}})
     some = NamePattern.parse("Types_*>=2,<3")
-    assert some.matches("types-six", "2.5")
-    assert not some.matches("types-six", "3.0")
-    assert not some.matches("mytypes-six", "2.5")
-    assert not some.matches("types-six", "2.6rc1")
-    assert NamePattern.parse("types-*>=2.6rc1").matches("types-six", "2.6rc1")
+    assert some.matches("types-six", "2.5", Language.PYTHON)
+    assert not some.matches("types-six", "3.0", Language.PYTHON)
+    assert not some.matches("mytypes-six", "2.5", Language.PYTHON)
+    assert not some.matches("types-six", "2.6rc1", Language.PYTHON)
+    assert NamePattern.parse("types-*>=2.6rc1").matches("types-six", "2.6rc1", Language.PYTHON)
     listed = AllowList(["six>=1", "rich>=2.0rc1"])
     assert [listed.allows("six", "2.0rc1"), listed.allows("rich", "2.0rc2")] == [False, True]
     assert rules(["*"], ["types-*"]).forbid("types-six", "1.0rc1")

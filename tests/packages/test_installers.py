@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 
 from executor_mcp.packages.errors import PackageNotInstallable
-from executor_mcp.packages.installing import Installer, Target
+from executor_mcp.packages.installing import Installer, Target, target_here
 from executor_mcp.packages.layers import LayerFacts, seal
 from executor_mcp.packages.npm_installer import NpmInstaller
 from executor_mcp.packages.requirements import exactly
 from executor_mcp.packages.uv_installer import UvInstaller
+from hitl_contract.action_code import Language
+from tests.packages.npm_support import NODE, Registry, npm_with, package, provide, serving
 from tests.packages.npm_support import TARGET as NPM_TARGET
-from tests.packages.npm_support import Registry, npm_with, package, provide, serving
 from tests.packages.support import TARGET as PYTHON_TARGET
 from tests.packages.support import make_wheel, uv_with
 
@@ -165,6 +166,38 @@ async def test_a_script_that_the_registry_does_not_admit_is_found_in_the_archive
     with pytest.raises(PackageNotInstallable, match="has the script postinstall"):
         await provide(npm_with(registry, tmp_path), "hidden@1.0.0", NPM_TARGET, tmp_path)
     assert not (tmp_path / "ran").exists()
+
+
+async def test_what_needs_another_node_is_refused_or_left_out_and_what_is_needed_is_written_down(
+    registry: Registry, tmp_path: Path
+) -> None:
+    registry.publish("modern", "1.0.0", engines={"node": ">=20"})
+    registry.publish("wanting", "1.0.0", dependencies={"modern": "1"})
+    registry.publish(
+        "fitting", "1.0.0", engines={"node": ">=18"}, optionalDependencies={"modern": "1"}, dependencies={}
+    )
+    npm, here = npm_with(registry, tmp_path), target_here(NODE, Language.NODEJS)
+    with pytest.raises(PackageNotInstallable, match=r"modern@1\.0\.0 needs Node\.js >=20, and the sandbox"):
+        await npm.lock(["wanting@1.0.0"], here, tmp_path)
+    found = await provide(npm, "fitting@1.0.0", here, tmp_path)
+    assert [(str(one), one.node) for one in found] == [("fitting@1.0.0", ">=18")]
+    assert not (tmp_path / "layer/node_modules").exists()
+
+
+async def test_constraints_choose_among_versions_that_packages_can_do_with_and_force_no_other(
+    registry: Registry, tmp_path: Path
+) -> None:
+    for version in ("1.0.0", "1.1.0", "2.0.0"):
+        registry.publish("bound", version)
+    registry.publish("binding", "1.0.0", dependencies={"bound": "^1"})
+    npm = npm_with(registry, tmp_path)
+
+    async def locked(*constraints: str) -> list[str]:
+        found = await npm.lock(["binding@1.0.0"], NPM_TARGET, tmp_path, constraints=constraints)
+        return [str(one) for one in found]
+
+    assert await locked("bound@1.0.0") == ["binding@1.0.0", "bound@1.0.0"]
+    assert await locked("bound@2.0.0") == ["binding@1.0.0", "bound@1.1.0"]
 
 
 def test_the_home_of_the_operator_is_not_read_and_its_secrets_are_not_asked_for(tmp_path: Path) -> None:

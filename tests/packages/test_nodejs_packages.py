@@ -189,6 +189,17 @@ async def test_a_package_is_locked_checked_and_offered_to_programs_of_its_langua
         ):
             with pytest.raises(PackageNotAllowed, match=says):
                 await offer.layers(program(*packages, language=language), sandbox)
+        # Locked for one release of Node.js 18, and too new for another.
+        needing = [one.model_copy(update={"node": ">=18.20"}) for one in scoped.distributions]
+        made.shelf.replace(scoped.model_copy(update={"distributions": tuple(needing)}))
+        older = replace(SANDBOX_HERE, languages=(replace(SANDBOX_HERE.languages[0], version="18.19.1"),))
+        with pytest.raises(
+            PackageNotAllowed, match=r"needs Node\.js >=18\.20, and the sandbox has 18\.19\.1"
+        ):
+            await offer.layers(program("@scope/module-only", language="nodejs"), older)
+        assert "@scope/module-only@1.0.0" not in await offer.offered(older, Language.NODEJS)
+        assert "@scope/module-only@1.0.0" in await offer.offered(SANDBOX_HERE, Language.NODEJS)
+
         victim = made.shelf.layer(scoped) / "node_modules/inner/index.js"
         victim.chmod(0o644)
         victim.write_text("evil")

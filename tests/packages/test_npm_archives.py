@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import io
 import json
 import os
 import tarfile
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,19 +17,21 @@ import pytest
 
 from executor_mcp.packages.errors import PackageNotInstallable
 from executor_mcp.packages.npm_archives import Room, unpack_npm
-from executor_mcp.packages.npm_lock import NpmEntry, NpmPlatform, read_npm_lock
+from executor_mcp.packages.npm_fitness import NpmPlatform
+from executor_mcp.packages.npm_lock import NpmEntry, read_npm_lock
+from executor_mcp.packages.to_the_end import to_its_end
 from tests.packages.npm_support import archive, integrity, member, package
 
 MANIFEST = {"name": "alpha", "version": "1.0.0"}
 GOOD = member("package/package.json", json.dumps(MANIFEST).encode())
-PLATFORM = NpmPlatform("linux", "x64", "glibc")
+PLATFORM = NpmPlatform("linux", "x64", "glibc", "18.20.4")
 HASH = integrity(b"")
 
 
 def unpack(directory: Path, content: bytes, room: Room | None = None, *, locked: str | None = None) -> Path:
     (directory / "alpha.tgz").write_bytes(content)
     entry = NpmEntry("", "alpha", "1.0.0", locked or integrity(content))
-    unpack_npm(directory / "alpha.tgz", entry, directory / "inside/layer", room or Room())
+    unpack_npm(directory / "alpha.tgz", entry, directory / "inside/layer", room or Room(), PLATFORM)
     return directory / "inside/layer"
 
 
@@ -111,6 +115,12 @@ ATTACKS: dict[str, tuple[bytes, str]] = {
     "another version": (package({**MANIFEST, "version": "1.0.1"}), "another package"),
     "install script": (package({**MANIFEST, "scripts": {"install": "x"}}), "the script install"),
     "preinstall script": (package({**MANIFEST, "scripts": {"preinstall": "x"}}), "the script preinstall"),
+    "another Node.js": (
+        package({**MANIFEST, "engines": {"node": ">=20"}}),
+        r"other than the registry.* needs Node\.js >=20",
+    ),
+    "another system": (package({**MANIFEST, "os": ["darwin"]}), "is not for linux-x64-glibc"),
+    "another processor": (package({**MANIFEST, "cpu": "arm64"}), "is not for linux-x64-glibc"),
     "native code": (package(MANIFEST, {"binding.gyp": "{}"}), "binding.gyp"),
 }
 
@@ -147,6 +157,34 @@ def test_an_archive_is_bounded_before_it_is_believed(tmp_path: Path) -> None:
     assert not (tmp_path / "inside").exists()
 
 
+async def test_what_is_cancelled_while_it_unpacks_has_given_up_before_anybody_removes_it(
+    tmp_path: Path,
+) -> None:
+    plain = io.BytesIO()
+    with gzip.GzipFile(fileobj=plain, mode="wb", compresslevel=1) as bomb:
+        for _ in range(200):
+            bomb.write(bytes(1024 * 1024))
+    (tmp_path / "alpha.tgz").write_bytes(content := plain.getvalue())
+    entry, room = NpmEntry("", "alpha", "1.0.0", integrity(content)), Room(archive_bytes=len(content))
+    begun, ended = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def work() -> None:
+        loop.call_soon_threadsafe(begun.set)
+        try:
+            unpack_npm(tmp_path / "alpha.tgz", entry, tmp_path / "layer", room, PLATFORM)
+        finally:
+            ended.set()
+
+    unpacking = asyncio.create_task(to_its_end(asyncio.to_thread(work), room.close))
+    await begun.wait()
+    unpacking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await unpacking
+    assert ended.is_set()
+    assert not await asyncio.to_thread((tmp_path / "alpha.tar").exists)
+
+
 def lock(**packages: Mapping[str, Any]) -> str:
     own = {"version": "1.0.0", "integrity": HASH}
     entries = {"": {}, "node_modules/alpha": own}
@@ -173,7 +211,13 @@ def test_everything_of_a_lock_lies_below_the_package_itself() -> None:
                 "node_modules/alpha/node_modules/mac/node_modules/d": {"optional": True},
                 "node_modules/alpha/node_modules/native": {"optional": True, "hasInstallScript": True},
                 "node_modules/alpha/node_modules/musl": {"optional": True, "libc": ["musl"]},
-                "node_modules/alpha/node_modules/here": {"os": ["!win32"], "cpu": ["any"], "libc": "glibc"},
+                "node_modules/alpha/node_modules/new": {"optional": True, "engines": {"node": ">=20"}},
+                "node_modules/alpha/node_modules/here": {
+                    "os": ["!win32"],
+                    "cpu": ["any"],
+                    "libc": "glibc",
+                    "engines": {"node": "^18.20"},
+                },
             }
         )
     )
@@ -211,6 +255,9 @@ def test_everything_of_a_lock_lies_below_the_package_itself() -> None:
         ({"gypfile": True}, "run a script"),
         ({"os": ["darwin"]}, "not for linux-x64-glibc"),
         ({"cpu": ["!x64"]}, "not for linux-x64-glibc"),
+        ({"libc": "musl"}, "not for linux-x64-glibc"),
+        ({"engines": {"node": ">=20"}}, r"beta@1\.0\.0 needs Node.js >=20, and the sandbox has 18\.20\.4"),
+        ({"engines": {"node": "soon"}}, "nobody can tell"),
     ],
 )
 def test_a_lock_with_anything_but_hashed_packages_of_the_registry_is_refused(

@@ -131,6 +131,7 @@ EXECUTION = (
             "tests/packages/test_in_sandboxes.py",
             "tests/packages/test_installers.py",
             "tests/packages/test_npm_archives.py",
+            "tests/packages/test_npm_ranges.py",
             "tests/packages/test_npm_vulnerabilities.py",
             "tests/packages/test_nodejs_packages.py",
         ),
@@ -165,11 +166,12 @@ EXECUTION = (
     Promise(
         "E12",
         (
-            "An approved addition installs exactly what people saw, all of it or nothing, once; no code of a "
-            "package runs."
+            "An approved addition of packages, for Python or Node.js, installs exactly what people saw, all "
+            "of it or nothing, once; no code of a package runs."
         ),
         tests=(
             "tests/packages/test_additions.py",
+            "tests/packages/test_nodejs_additions.py",
             "tests/packages/test_killed_additions.py",
             "tests/end_to_end/test_add_a_package.py",
         ),
