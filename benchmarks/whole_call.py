@@ -45,9 +45,9 @@ def verdicts(numbers: Mapping[str, float]) -> list[Verdict]:
     """What became of the targets."""
     whole = numbers[WHOLE]
     return [
-        Verdict("execute over stdio / warm execute", whole / numbers[WARM], 4, False),
+        Verdict("execute over stdio / warm execute", whole / numbers[WARM], 7, False),
         Verdict(
-            "execute over stdio / (warm execute + floor)", whole / (numbers[WARM] + numbers[FLOOR]), 2, False
+            "execute over stdio / (warm execute + floor)", whole / (numbers[WARM] + numbers[FLOOR]), 3, False
         ),
         Verdict("served cold", numbers["served cold"], 0, False),
     ]
