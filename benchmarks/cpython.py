@@ -88,7 +88,7 @@ def modules(folder: Path) -> list[str]:
 
 def verdict(code: int | None, said: str) -> Verdict:
     """What the suite's own runner says with its exit code, and with a line where a module skips itself."""
-    if code is None or "timed out (" in said:
+    if code is None or "timed out (" in said or "\nTimeout (" in f"\n{said}":
         return "too slow"
     if code == _NOTHING_RUN or "test skipped" in said or "(resource denied)" in said:
         return "skipped"

@@ -17,6 +17,11 @@ from benchmarks.cpython_reasons import Backend, reasons
         (4, "== Tests result: NO TESTS RAN ==", "skipped"),
         (0, "1 test skipped:\n    test_winreg", "skipped"),
         (None, "", "too slow"),
+        (
+            1,
+            "[1/1] test_io\nTimeout (0:01:00)!\nThread 0x00007f7e81b982c0 (most recent call first):",
+            "too slow",
+        ),
     ],
 )
 def test_a_run_is_judged_by_what_the_suites_own_runner_says(
