@@ -42,13 +42,10 @@ _WARM_UP = 10
 
 
 def verdicts(numbers: Mapping[str, float]) -> list[Verdict]:
-    """What became of the targets."""
-    whole = numbers[WHOLE]
+    """What became of the targets. Beside the warm execute alone, that getting faster would look like a loss."""
+    parts = numbers[WARM] + numbers[FLOOR]
     return [
-        Verdict("execute over stdio / warm execute", whole / numbers[WARM], 7, False),
-        Verdict(
-            "execute over stdio / (warm execute + floor)", whole / (numbers[WARM] + numbers[FLOOR]), 3, False
-        ),
+        Verdict("execute over stdio / (warm execute + floor)", numbers[WHOLE] / parts, 3, False),
         Verdict("served cold", numbers["served cold"], 0, False),
     ]
 
