@@ -42,7 +42,7 @@ _WARM_UP = 10
 
 
 def verdicts(numbers: Mapping[str, float]) -> list[Verdict]:
-    """What became of the targets. Beside the warm execute alone, that getting faster would look like a loss."""
+    """What became of the targets. Beside the warm execute alone it would look worse when that gets faster."""
     parts = numbers[WARM] + numbers[FLOOR]
     return [
         Verdict("execute over stdio / (warm execute + floor)", numbers[WHOLE] / parts, 3, False),
