@@ -2,59 +2,62 @@
 
 from __future__ import annotations
 
-import json
 import os
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
-from benchmarks.raw_docker import command
 from executor_mcp.sandbox.docker import DockerEngine
 from executor_mcp.sandbox.docker_container import Runtime
 from executor_mcp.sandbox.docker_sandbox import DockerSandbox
 from executor_mcp.sandbox.pool.sandbox import PooledDockerSandbox
 from executor_mcp.sandbox.settings import PoolSettings
 from executor_mcp.settings import WarmPoolSettings
-from tests.sandbox.support import make_job, run
+from tests.sandbox.support import make_job, run, until
 
 INSTANCE = f"runtime-{os.getpid()}"
-ANOTHER = "io.containerd.runc.v2"
-"""Every engine has this name beside `runc`, which is its default."""
 
 
-async def runtimes_of_living() -> set[str]:
-    of_this = f"label=hitl.sandbox.instance={INSTANCE}"
-    listed = (await command("docker", "ps", "-q", "--filter", of_this)).decode().split()
-    facts = json.loads(await command("docker", "inspect", *listed))
-    return {each["HostConfig"]["Runtime"] for each in facts if each["Path"] == "python3"}
+class WatchedEngine(DockerEngine):
+    """A real engine; keeps which runtime each container with an interpreter was asked for with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked_for: list[str | None] = []
+
+    async def create(
+        self,
+        image: str,
+        command: list[str],
+        *,
+        host: Mapping[str, Any],
+        container: Mapping[str, Any],
+        unmasked: bool = False,
+    ) -> str:
+        if command[0] == "python3":
+            self.asked_for.append(host.get("runtime"))
+        return await super().create(image, command, host=host, container=container, unmasked=unmasked)
 
 
+@pytest.mark.parametrize("name", ["runc", None])
 @pytest.mark.usefixtures("docker_image")
-async def test_every_container_is_started_with_the_runtime_that_is_named() -> None:
-    engine = DockerEngine()
-    cold = DockerSandbox(engine, runtime=Runtime(ANOTHER), instance=INSTANCE)
+async def test_every_container_is_started_with_the_runtime_that_is_named(name: str | None) -> None:
+    engine = WatchedEngine()
+    cold = DockerSandbox(engine, runtime=Runtime(name), instance=INSTANCE)
     sandbox = PooledDockerSandbox(engine, cold, PoolSettings(minimum=1))
     try:
-        described = await sandbox.describe()
-        assert (described.backend, described.runtime) == ("docker", ANOTHER)
-        prepared = await cold.prepare(make_job("python", "1"))
-        assert await runtimes_of_living() == {ANOTHER}
-        await cold.discard(prepared)
+        await cold.discard(await cold.prepare(make_job("python", "1")))
+        assert engine.asked_for == [name]
         await sandbox.remove_leftovers()
-        await sandbox.until_idle(1)
-        assert await runtimes_of_living() == {ANOTHER}
+        await until(lambda: sandbox.report().ready == 1, "a container waits")
         assert (await run(sandbox, "python", "6 * 7")).result_json == b"42"
+        assert sandbox.report().served_warm == 1
+        assert (await sandbox.describe()).runtime == (name or (await engine.facts()).default_runtime)
     finally:
         await sandbox.close()
-
-
-@pytest.mark.usefixtures("docker_image")
-async def test_the_engines_own_runtime_is_called_by_its_name() -> None:
-    engine = DockerEngine()
-    sandbox = DockerSandbox(engine, instance=INSTANCE)
-    try:
-        assert (await sandbox.describe()).runtime == (await engine.facts()).default_runtime
-    finally:
-        await sandbox.close()
+    assert len(engine.asked_for) > 2
+    assert set(engine.asked_for) == {name}
 
 
 async def test_a_runtime_that_the_engine_lacks_is_named_with_those_it_has() -> None:
