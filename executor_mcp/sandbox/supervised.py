@@ -5,6 +5,7 @@ runs.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import cast
@@ -113,12 +114,16 @@ class SupervisedSandboxes:
             raise SandboxFailed(f"the sandbox of {prepared.execution_id} was used or given back already")
         self._prepared.remove(sandbox)
         job = sandbox.job
+        is_alone = not self._running
         sandbox.channel.send(self._frames.frame(job, sandbox.amounts, self._bounds()))
-        # While the sandbox wakes up.
+        if is_alone:
+            # Woken up, the sandbox may have been given this very processor. Beside others it would be theirs.
+            os.sched_yield()
         run = SupervisedRun(sandbox.channel, sandbox.amounts, job.limits.wall_seconds, sink)
         self._running.add(run)
         run.begin(self._running.discard)
-        run.rehearse()
+        if is_alone:
+            run.rehearse()
         return run
 
     async def discard(self, prepared: PreparedRun) -> None:

@@ -133,11 +133,7 @@ class WarmContainer:
             for pipe in self._pipes:
                 pipe.keep(self._output_bytes)
             self._timer = self._loop.call_later(_UNWATCHED_SECONDS, self._watch)
-            self._control.send(data)
-            # Woken up, the sandbox may have been given this very processor: it is the one in a hurry.
-            os.sched_yield()
-        else:
-            self._control.send(data)
+        self._control.send(data)
 
     async def meter(self) -> UsageMeter | None:
         if self._process is None:
